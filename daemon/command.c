@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * command.c - what ntmctl asks the node: status, tunnels, why a route was taken, counters, events. The JSON is documented in
+ * ntmctl(8); the socket is lib/control.c.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "endpoint.h"
+#include "key.h"
+#include "path.h"
+#include "stats.h"
+
+#ifndef NTM_VERSION
+#define NTM_VERSION "unknown"
+#endif
+
+static void add_string(struct json_object *o, const char *name, const char *value)
+{
+	json_object_object_add(o, name, value && *value ? json_object_new_string(value) : NULL);
+}
+
+static void add_int(struct json_object *o, const char *name, int64_t value)
+{
+	json_object_object_add(o, name, json_object_new_int64(value));
+}
+
+static struct json_object *addresses_json(const struct ntmd *ntmd)
+{
+	struct json_object *array = json_object_new_array();
+	char text[NTM_ADDR_TEXT];
+
+	for (unsigned i = 0; i < ntmd->real.count; i++)
+		json_object_array_add(array, json_object_new_string(ntm_addr_format(&ntmd->real.addr[i], text)));
+	return array;
+}
+
+static struct json_object *observed_json(const struct ntmd *ntmd)
+{
+	struct json_object *array = json_object_new_array();
+	char text[NTM_ENDPOINT_TEXT];
+
+	for (unsigned i = 0; i < ntmd->netcheck.count; i++) {
+		bool told = ntm_endpoint_is_none(&ntmd->netcheck.observed[i]);
+
+		for (unsigned k = 0; k < i; k++)
+			told = told || ntm_endpoint_equal(&ntmd->netcheck.observed[k], &ntmd->netcheck.observed[i]);
+		if (!told)
+			json_object_array_add(array, json_object_new_string(ntm_endpoint_format(
+							     &ntmd->netcheck.observed[i], text)));
+	}
+	return array;
+}
+
+static void handle_status(void *ctx, struct ntm_control_request *request, struct json_object *args)
+{
+	struct json_object *o = json_object_new_object(), *dns = json_object_new_object();
+	char key[NTM_KEY_TEXT_LEN + 1], text[NTM_ENDPOINT_TEXT];
+	struct ntmd *ntmd = ctx;
+
+	(void)args;
+	add_string(o, "fqdn", ntmd->config.fqdn);
+	add_string(o, "virtual4",
+		   ntm_addr_is_none(&ntmd->registration.vip4) ? NULL : ntm_addr_format(&ntmd->registration.vip4, text));
+	add_string(o, "virtual6",
+		   ntm_addr_is_none(&ntmd->registration.vip6) ? NULL : ntm_addr_format(&ntmd->registration.vip6, text));
+	json_object_object_add(o, "registered",
+			       json_object_new_boolean(ntmd->registration.state == NTMD_REGISTERED));
+	json_object_object_add(o, "dc", ntmd_registration_json(ntmd));
+	add_string(o, "engine", ntmd_engine_name(ntmd->engine));
+	add_string(o, "nat", ntm_nat_name(ntmd->netcheck.nat));
+	json_object_object_add(o, "real", addresses_json(ntmd));
+	json_object_object_add(o, "observed", observed_json(ntmd));
+	json_object_object_add(o, "relays", ntmd_netcheck_relays_json(ntmd));
+	add_int(o, "tunnels", ntmd->paths);
+	add_string(o, "device", ntmd->config.device);
+	add_int(o, "port", ntmd->udp4.fd >= 0 ? ntmd->udp4.bound.port : ntmd->udp6.bound.port);
+	add_int(o, "mtu", ntmd->mtu);
+	add_string(dns, "mode", ntmd->resolver ? ntmd_resolver_name(ntmd->resolver) : "off");
+	add_string(dns, "listen", ntmd->dns ? ntm_endpoint_format(&ntmd->config.dns_listen, text) : NULL);
+	json_object_object_add(o, "dns", dns);
+	ntm_key_format(key, ntmd->sessions.public_key);
+	add_string(o, "public_key", key);
+	add_int(o, "uptime_s", (ntm_loop_now_ms() - ntmd->started_ms) / 1000);
+	add_string(o, "version", NTM_VERSION);
+	ntm_control_reply(request, o);
+}
+
+static void handle_netcheck(void *ctx, struct ntm_control_request *request, struct json_object *args)
+{
+	struct json_object *o = json_object_new_object();
+	bool has4 = false, has6 = false;
+	struct ntmd *ntmd = ctx;
+
+	(void)args;
+	for (unsigned i = 0; i < ntmd->netcheck.count; i++)
+		if (ntmd->netcheck.rtt_us[i]) {
+			has4 = has4 || ntm_endpoint_is4(&ntmd->netcheck.server[i]);
+			has6 = has6 || !ntm_endpoint_is4(&ntmd->netcheck.server[i]);
+		}
+	json_object_object_add(o, "real", addresses_json(ntmd));
+	add_string(o, "nat", ntm_nat_name(ntmd->netcheck.nat));
+	json_object_object_add(o, "observed", observed_json(ntmd));
+	json_object_object_add(o, "ipv4", json_object_new_boolean(has4));
+	json_object_object_add(o, "ipv6", json_object_new_boolean(has6));
+	json_object_object_add(o, "relays", ntmd_netcheck_relays_json(ntmd));
+	json_object_object_add(o, "dc", ntmd_registration_json(ntmd));
+	add_int(o, "mtu", ntmd->mtu);
+	ntm_control_reply(request, o);
+}
+
+static void handle_tunnel_list(void *ctx, struct ntm_control_request *request, struct json_object *args)
+{
+	struct json_object *array = json_object_new_array();
+	struct ntmd *ntmd = ctx;
+	struct ntmd_path *path;
+
+	(void)args;
+	LIST_FOREACH(path, &ntmd->path, next)
+		json_object_array_add(array, ntmd_path_json(path, false));
+	ntm_control_reply(request, array);
+}
+
+/* By name or by Path ID of 16 digits; NULL after failing the request. */
+static struct ntmd_path *path_named(struct ntmd *ntmd, struct ntm_control_request *request, struct json_object *args)
+{
+	const char *name = ntm_control_arg_string(args, "peer");
+	char fqdn[NTM_FQDN_MAX + 1], *end;
+	struct ntmd_path *path = NULL;
+	struct ntmd_cn *cn;
+	uint64_t id;
+
+	if (!name) {
+		ntm_control_fail(request, "expected the name of a node or a Path ID");
+		return NULL;
+	}
+	id = strtoull(name, &end, 16);
+	if (strlen(name) == 16 && !*end)
+		path = ntmd_path_find(ntmd, id);
+	if (!path && !ntm_name_normalise(fqdn, name)) {
+		cn = ntmd_cn_find(ntmd, fqdn);
+		path = cn ? cn->path : NULL;
+	}
+	if (!path)
+		ntm_control_fail(request, "there is no tunnel to %s", name);
+	return path;
+}
+
+static void handle_tunnel_show(void *ctx, struct ntm_control_request *request, struct json_object *args)
+{
+	struct ntmd_path *path = path_named(ctx, request, args);
+
+	if (path)
+		ntm_control_reply(request, ntmd_path_json(path, true));
+}
+
+static void handle_tunnel_close(void *ctx, struct ntm_control_request *request, struct json_object *args)
+{
+	struct ntmd_path *path = path_named(ctx, request, args);
+	struct json_object *o;
+
+	if (!path)
+		return;
+	o = json_object_new_object();
+	add_string(o, "closed", path->cn->fqdn);
+	ntmd_path_close(path, NTM_REASON_USER, true);
+	ntm_control_reply(request, o);
+}
+
+static void handle_path_explain(void *ctx, struct ntm_control_request *request, struct json_object *args)
+{
+	const char *name = ntm_control_arg_string(args, "fqdn");
+	struct json_object *o, *routes;
+	char fqdn[NTM_FQDN_MAX + 1], id[20];
+	struct ntmd *ntmd = ctx;
+	enum ntm_route_kind taken = NTM_ROUTE_NONE;
+	struct ntmd_cn *cn;
+
+	cn = name && !ntm_name_normalise(fqdn, name) ? ntmd_cn_find(ntmd, fqdn) : NULL;
+	if (!cn || !cn->path) {
+		ntm_control_fail(request, "there is no tunnel to %s%s%s; `ntmctl ping` makes one", name ? name : "(no name)",
+				 cn && cn->error[0] ? ": " : "", cn ? cn->error : "");
+		return;
+	}
+	if (cn->path->active >= 0)
+		taken = cn->path->route[cn->path->active].kind;
+	o = json_object_new_object();
+	add_string(o, "peer", cn->fqdn);
+	snprintf(id, sizeof(id), "%016llx", (unsigned long long)cn->path->id);
+	add_string(o, "path_id", id);
+	add_string(o, "taken", ntm_route_name(taken));
+	routes = json_object_new_array();
+	for (unsigned i = 0; i < cn->verdicts; i++) {
+		const struct ntm_verdict *verdict = &cn->verdict[i];
+		struct json_object *route = json_object_new_object();
+		bool candidate = verdict->why == NTM_WHY_CANDIDATE, standby = verdict->why == NTM_WHY_STANDBY;
+
+		add_string(route, "route", ntm_route_name((enum ntm_route_kind)verdict->kind));
+		add_string(route, "name", verdict->name);
+		add_string(route, "verdict",
+			   verdict->kind == taken && (candidate || standby) ? "taken" :
+			   candidate					    ? "candidate" :
+			   standby					    ? "standby" :
+									      "no");
+		add_string(route, "why", ntm_why_text(verdict->why));
+		json_object_array_add(routes, route);
+	}
+	json_object_object_add(o, "routes", routes);
+	json_object_object_add(o, "tried", ntmd_routes_json(cn->path));
+	ntm_control_reply(request, o);
+}
+
+static void handle_stats(void *ctx, struct ntm_control_request *request, struct json_object *args)
+{
+	struct json_object *o = json_object_new_object(), *drops = json_object_new_object();
+	struct json_object *engine = json_object_new_object(), *dns = json_object_new_object();
+	struct ntmd_engine_stats sum = { 0 }, stats;
+	struct ntmd_dns_stats dns_stats;
+	struct ntmd *ntmd = ctx;
+	struct ntmd_path *path;
+
+	(void)args;
+	for (int reason = 1; reason < NTM_DROP_MAX; reason++)
+		add_int(drops, ntm_drop_name(reason), (int64_t)ntm_drops[reason]);
+	json_object_object_add(o, "drops", drops);
+	LIST_FOREACH(path, &ntmd->path, next) {
+		ntmd_engine_path_stats(path->engine, &stats);
+		sum.rx_packets += stats.rx_packets;
+		sum.tx_packets += stats.tx_packets;
+		sum.rx_bytes += stats.rx_bytes;
+		sum.tx_bytes += stats.tx_bytes;
+	}
+	add_int(engine, "rx_packets", (int64_t)sum.rx_packets);
+	add_int(engine, "tx_packets", (int64_t)sum.tx_packets);
+	add_int(engine, "rx_bytes", (int64_t)sum.rx_bytes);
+	add_int(engine, "tx_bytes", (int64_t)sum.tx_bytes);
+	add_int(engine, "paths", ntmd->paths);
+	add_int(engine, "handovers", (int64_t)ntmd->handovers);
+	json_object_object_add(o, "engine", engine);
+	if (ntmd->dns) {
+		ntmd_dns_stats(ntmd->dns, &dns_stats);
+		add_int(dns, "queries", (int64_t)dns_stats.queries);
+		add_int(dns, "answers", (int64_t)dns_stats.answers);
+		add_int(dns, "upstream_queries", (int64_t)dns_stats.upstream_queries);
+		add_int(dns, "upstream_timeouts", (int64_t)dns_stats.upstream_timeouts);
+		add_int(dns, "directions", (int64_t)dns_stats.directions);
+		add_int(dns, "failures", (int64_t)dns_stats.failures);
+	}
+	json_object_object_add(o, "dns", dns);
+	ntm_control_reply(request, o);
+}
+
+static void handle_monitor(void *ctx, struct ntm_control_request *request, struct json_object *args)
+{
+	(void)args;
+	ntmd_event_monitor(ctx, request);
+}
+
+const struct ntm_control_command ntmd_commands[] = {
+	{ "status", handle_status },
+	{ "netcheck", handle_netcheck },
+	{ "tunnel list", handle_tunnel_list },
+	{ "tunnel show", handle_tunnel_show },
+	{ "tunnel close", handle_tunnel_close },
+	{ "path explain", handle_path_explain },
+	{ "ping", ntmd_ping_handle },
+	{ "stats", handle_stats },
+	{ "monitor", handle_monitor },
+	{ NULL, NULL },
+};

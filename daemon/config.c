@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * config.c - ntmd.conf: keys, defaults, and what of it is wrong. The reader is lib/config.c.
+ */
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config.h"
+#include "endpoint.h"
+#include "key.h"
+#include "ntmd.h"
+
+#define OFFSET(member) ((void *)offsetof(struct ntmd_config, member))
+
+static const char *set_dc_endpoint(void *ctx, const char *value, void *arg)
+{
+	struct ntmd_config *config = ctx;
+
+	(void)arg;
+	if (config->dcs == NTM_SERVERS_MAX)
+		return "at most 8 endpoints";
+	if (ntm_endpoint_parse(&config->dc[config->dcs], value, NTM_PORT))
+		return "an address and port, as 192.0.2.1:6866 or [2001:db8::1]:6866";
+	config->dcs++;
+	return NULL;
+}
+
+static const char *set_upstream(void *ctx, const char *value, void *arg)
+{
+	struct ntmd_config *config = ctx;
+
+	(void)arg;
+	if (config->dns_upstreams == sizeof(config->dns_upstream) / sizeof(config->dns_upstream[0]))
+		return "at most 4 upstream servers";
+	if (ntm_endpoint_parse(&config->dns_upstream[config->dns_upstreams], value, 53))
+		return "an address, as 192.0.2.53 or [2001:db8::53]:53";
+	config->dns_upstreams++;
+	return NULL;
+}
+
+static const char *set_dns_listen(void *ctx, const char *value, void *arg)
+{
+	struct ntmd_config *config = ctx;
+
+	(void)arg;
+	return ntm_endpoint_parse(&config->dns_listen, value, 53) ? "an address and port, as 127.0.0.54:53" : NULL;
+}
+
+static const char *set_choice(char **field, const char *value, const char *const *choice, const char *expected)
+{
+	for (; *choice; choice++) {
+		if (strcmp(*choice, value))
+			continue;
+		free(*field);
+		*field = strdup(value);
+		return *field ? NULL : "more memory";
+	}
+	return expected;
+}
+
+static const char *set_dns_mode(void *ctx, const char *value, void *arg)
+{
+	static const char *const choice[] = { "auto", "resolved", "bpf", "resolv.conf", "off", NULL };
+
+	(void)arg;
+	return set_choice(&((struct ntmd_config *)ctx)->dns_mode, value, choice,
+			  "auto, resolved, bpf, resolv.conf or off");
+}
+
+static const char *set_engine(void *ctx, const char *value, void *arg)
+{
+	static const char *const choice[] = { "auto", "bpf", "user", NULL };
+
+	(void)arg;
+	return set_choice(&((struct ntmd_config *)ctx)->engine, value, choice, "auto, bpf or user");
+}
+
+static const char *set_cipher(void *ctx, const char *value, void *arg)
+{
+	static const char *const choice[] = { "auto", "chacha20-poly1305", "aes-256-gcm", NULL };
+
+	(void)arg;
+	return set_choice(&((struct ntmd_config *)ctx)->cipher, value, choice,
+			  "auto, chacha20-poly1305 or aes-256-gcm");
+}
+
+static const char *set_interface(void *ctx, const char *value, void *arg)
+{
+	struct ntmd_config *config = ctx;
+	char **grown;
+
+	(void)arg;
+	if (!*value || strlen(value) > 15)
+		return "the name of an interface, as eth0";
+	grown = realloc(config->interface, (config->interfaces + 1) * sizeof(*grown));
+	if (!grown)
+		return "more memory";
+	config->interface = grown;
+	grown[config->interfaces] = strdup(value);
+	if (!grown[config->interfaces])
+		return "more memory";
+	config->interfaces++;
+	return NULL;
+}
+
+static const char *begin_pin(void *ctx, const char *name)
+{
+	struct ntmd_config *config = ctx;
+	struct ntmd_pin *grown;
+	struct ntmd_pin pin;
+
+	memset(&pin, 0, sizeof(pin));
+	if (ntm_name_normalise(pin.fqdn, name))
+		return "the name of a node, as [pin \"cn.ntm.example\"]";
+	for (unsigned i = 0; i < config->pins; i++)
+		if (!strcmp(config->pin[i].fqdn, pin.fqdn))
+			return "one [pin] section for each node";
+	grown = realloc(config->pin, (config->pins + 1) * sizeof(*grown));
+	if (!grown)
+		return "more memory";
+	config->pin = grown;
+	config->pin[config->pins++] = pin;
+	return NULL;
+}
+
+static const char *set_pin_key(void *ctx, const char *value, void *arg)
+{
+	struct ntmd_config *config = ctx;
+
+	(void)arg;
+	return ntm_key_parse(config->pin[config->pins - 1].public_key, value) ?
+		       "a public key of 44 characters, as `ntmctl key pub` prints it" :
+		       NULL;
+}
+
+static const struct ntm_config_key keys[] = {
+	{ "node", "fqdn", false, true, ntm_config_set_name, OFFSET(fqdn) },
+	{ "node", "private-key-file", false, true, ntm_config_set_string, OFFSET(private_key_file) },
+	{ "node", "device", false, false, ntm_config_set_string, OFFSET(device) },
+	{ "node", "listen-port", false, false, ntm_config_set_port, OFFSET(listen_port) },
+	{ "node", "control-socket", false, false, ntm_config_set_string, OFFSET(control_socket) },
+	{ "node", "state-dir", false, false, ntm_config_set_string, OFFSET(state_dir) },
+	{ "node", "rekey-after", false, false, ntm_config_set_number, OFFSET(rekey_after_s) },
+	{ "dc", "public-key", false, true, ntm_config_set_key, OFFSET(dc_key) },
+	{ "dc", "endpoint", true, true, set_dc_endpoint, NULL },
+	{ "dns", "mode", false, false, set_dns_mode, NULL },
+	{ "dns", "listen", false, false, set_dns_listen, NULL },
+	{ "dns", "upstream", true, false, set_upstream, NULL },
+	{ "datapath", "engine", false, false, set_engine, NULL },
+	{ "datapath", "pin-dir", false, false, ntm_config_set_string, OFFSET(pin_dir) },
+	{ "datapath", "interface", true, false, set_interface, NULL },
+	{ "datapath", "cipher", false, false, set_cipher, NULL },
+	{ "datapath", "mtu", false, false, ntm_config_set_number, OFFSET(mtu) },
+	{ "pin", "public-key", false, true, set_pin_key, NULL },
+	{ NULL, NULL, false, false, NULL, NULL },
+};
+
+static const struct ntm_config_section sections[] = {
+	{ "pin", begin_pin },
+	{ NULL, NULL },
+};
+
+static int set_default(char **field, const char *value)
+{
+	if (!*field)
+		*field = strdup(value);
+	return *field ? 0 : -ENOMEM;
+}
+
+int ntmd_config_read(struct ntmd_config *config, const char *path, char *ret_why, size_t why_len)
+{
+	memset(config, 0, sizeof(*config));
+	config->rekey_after_s = NTM_REKEY_AFTER_S;
+	if (ntm_config_read(path, config, keys, sections, ret_why, why_len))
+		return -1;
+	if (set_default(&config->device, "ntm0") || set_default(&config->control_socket, "/run/ntm/ntmd.sock") ||
+	    set_default(&config->state_dir, "/var/lib/ntm") || set_default(&config->engine, "auto") ||
+	    set_default(&config->dns_mode, "auto") || set_default(&config->cipher, "auto") ||
+	    set_default(&config->pin_dir, "/sys/fs/bpf/ntm/ntm0")) {
+		snprintf(ret_why, why_len, "%s: out of memory", path);
+		return -1;
+	}
+	if (ntm_endpoint_is_none(&config->dns_listen))
+		ntm_endpoint_parse(&config->dns_listen, "127.0.0.54:53", 53);
+	if (!config->rekey_after_s || config->rekey_after_s > NTM_REKEY_AFTER_S) {
+		snprintf(ret_why, why_len, "%s: [node] rekey-after: expected 1 to %d seconds", path, NTM_REKEY_AFTER_S);
+		return -1;
+	}
+	if (config->mtu && (config->mtu < 1280 || config->mtu > 65000)) {
+		snprintf(ret_why, why_len, "%s: [datapath] mtu: expected 1280 (the least IPv6 works with) to 65000", path);
+		return -1;
+	}
+	if (!strcmp(config->engine, "bpf")) {
+		snprintf(ret_why, why_len, "%s: [datapath] engine: bpf is not built in, use auto or user", path);
+		return -1;
+	}
+	return 0;
+}
+
+void ntmd_config_clear(struct ntmd_config *config)
+{
+	free(config->private_key_file);
+	free(config->device);
+	free(config->control_socket);
+	free(config->state_dir);
+	free(config->engine);
+	free(config->dns_mode);
+	free(config->cipher);
+	free(config->pin_dir);
+	free(config->pin);
+	for (unsigned i = 0; i < config->interfaces; i++)
+		free(config->interface[i]);
+	free(config->interface);
+	memset(config, 0, sizeof(*config));
+}

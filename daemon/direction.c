@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * direction.c - Direction Request (paper A, section II.C.1): a name was looked up, a packet has no tunnel, or a path was
+ * lost; the DC is asked to direct both ends. What it directs comes as a Route Direction (route_direction.c). Codec:
+ * lib/msg_direction.c; other end: dc/direction.c.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "crypto.h"
+#include "endpoint.h"
+#include "log.h"
+#include "path.h"
+
+#define REFUSED_PAUSE_MS 1000 /* packets do not ask again sooner after a refusal */
+#define AGAIN_FAILURES_MAX 8
+
+static void waits_tell(struct ntmd_cn *cn, enum ntmd_dns_result result, const char *text)
+{
+	uint8_t vip4[4], vip6[16];
+
+	memcpy(vip4, cn->vip4.b + 12, 4);
+	memcpy(vip6, cn->vip6.b, 16);
+	for (unsigned i = 0; i < sizeof(cn->dns_wait) / sizeof(cn->dns_wait[0]); i++) {
+		struct ntmd_dns_wait *wait = cn->dns_wait[i];
+
+		if (!wait)
+			continue;
+		if (result != NTMD_DNS_REGISTERED)
+			cn->dns_wait[i] = NULL;
+		ntmd_dns_result(wait, result, vip4, vip6, text);
+	}
+}
+
+void ntmd_direction_settled(struct ntmd_cn *cn)
+{
+	cn->error[0] = 0;
+	cn->direction_expected = false;
+	cn->direction_failures = 0;
+	if (cn->direction_timer)
+		event_del(cn->direction_timer);
+	waits_tell(cn, NTMD_DNS_UP, NULL);
+	ntmd_ping_settled(cn, NULL);
+}
+
+void ntmd_direction_failed(struct ntmd_cn *cn, const char *text)
+{
+	snprintf(cn->error, sizeof(cn->error), "%s", text);
+	cn->direction_failed_ms = ntm_loop_now_ms();
+	ntm_info("no tunnel to %s: %s", cn->fqdn[0] ? cn->fqdn : "that virtual address", text);
+	ntmd_event(cn->ntmd, "direction_failed", "peer", cn->fqdn, "error", text, NULL);
+	waits_tell(cn, NTMD_DNS_FAILED, text);
+	ntmd_ping_settled(cn, text);
+	if (cn->waiting) {
+		ntmd_engine_path_delete(cn->waiting, true);
+		cn->waiting = NULL;
+	}
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct ntmd_cn *cn = arg;
+
+	(void)fd;
+	(void)what;
+	if (!cn->direction_expected) {
+		ntmd_direction_start(cn, (enum ntm_reason)cn->direction_reason);
+		return;
+	}
+	cn->direction_expected = false;
+	if (cn->path)
+		return;
+	ntmd_direction_failed(cn, "the DC's Route Direction was refused here or did not come");
+	ntmd_cn_release(cn);
+}
+
+static bool timer_set(struct ntmd_cn *cn, int64_t ms)
+{
+	if (!cn->direction_timer)
+		cn->direction_timer = ntm_timer_new(cn->ntmd->loop.base, on_timer, cn);
+	if (cn->direction_timer)
+		ntm_timer_set_ms(cn->direction_timer, ms);
+	return cn->direction_timer;
+}
+
+static void done(void *arg, int err, const struct ntm_message *message, const struct ntm_error_message *error)
+{
+	struct ntmd_cn *cn = arg;
+	struct ntm_direction_response response;
+	bool has_path = cn->path || cn->next_path;
+
+	cn->direction = NULL;
+	if (!err && ntm_msg_direction_response_parse(&response, message->fields, message->len))
+		err = -EBADMSG;
+	if (!err) {
+		/* The Route Direction may come a moment later; what it says is what counts. */
+		if (!cn->fqdn[0])
+			snprintf(cn->fqdn, sizeof(cn->fqdn), "%s", response.fqdn);
+		if (!cn->known) {
+			ntm_addr_from4(&cn->vip4, response.vip4);
+			ntm_addr_from6(&cn->vip6, response.vip6);
+		}
+		waits_tell(cn, NTMD_DNS_REGISTERED, NULL);
+		if (!has_path)
+			cn->direction_expected = timer_set(cn, NTM_HANDSHAKE_TIMEOUT_MS);
+		return;
+	}
+	/* Superseded: the other end's direction is kept, its Route Direction brings the path. */
+	if (err == -EREMOTEIO && error->code == NTM_ERROR_SUPERSEDED && has_path)
+		return;
+	if (has_path && cn->direction_reason == NTM_REASON_HANDOVER)
+		return; /* the path it has goes on */
+	ntmd_direction_failed(cn, err == -EREMOTEIO ? error->text :
+			      err == -ETIMEDOUT	    ? "the DC does not answer" :
+							strerror(-err));
+	if (has_path)
+		ntmd_direction_again(cn, cn->direction_reason);
+	else
+		ntmd_cn_release(cn);
+}
+
+void ntmd_direction_start(struct ntmd_cn *cn, enum ntm_reason reason)
+{
+	struct ntmd *ntmd = cn->ntmd;
+	uint8_t body[NTM_CONTROL_MAX];
+	struct ntm_direction_request request;
+	int n;
+
+	if (cn->direction)
+		return;
+	if (reason == NTM_REASON_PACKET && cn->direction_failed_ms &&
+	    ntm_loop_now_ms() - cn->direction_failed_ms < REFUSED_PAUSE_MS)
+		return;
+	memset(&request, 0, sizeof(request));
+	request.reason = (uint8_t)reason;
+	snprintf(request.fqdn, sizeof(request.fqdn), "%s", cn->fqdn);
+	if (!cn->fqdn[0])
+		request.vip = ntm_addr_is_none(&cn->vip4) ? cn->vip6 : cn->vip4;
+	if (cn->path)
+		request.path_id = cn->path->id;
+	n = ntm_msg_direction_request_build(body + NTM_MSG_HEADER_LEN, sizeof(body) - NTM_MSG_HEADER_LEN, &request);
+	cn->direction_reason = (uint8_t)reason;
+	cn->direction_ms = ntm_loop_now_ms();
+	if (n >= 0)
+		n = ntm_session_request(&ntmd->dc, NTM_MSG_DIRECTION_REQUEST, body, (size_t)n, NTM_REQUEST_TIMEOUT_MS,
+					done, cn, &cn->direction);
+	if (n < 0)
+		ntmd_direction_failed(cn, strerror(-n));
+	else
+		ntmd_event(ntmd, "direction_requested", "peer", cn->fqdn, NULL);
+}
+
+void ntmd_direction_again(struct ntmd_cn *cn, enum ntm_reason reason)
+{
+	int64_t ms = 100;
+
+	if (cn->direction)
+		return;
+	if (cn->direction_timer && event_pending(cn->direction_timer, EV_TIMEOUT, NULL))
+		return;
+	for (unsigned i = 0; i < cn->direction_failures; i++)
+		ms *= 2;
+	if (cn->direction_failures < AGAIN_FAILURES_MAX)
+		cn->direction_failures++;
+	cn->direction_reason = (uint8_t)reason;
+	timer_set(cn, ms / 2 + ntm_crypto_random_below((uint32_t)ms));
+}
+
+void ntmd_direction_cancel(struct ntmd_cn *cn)
+{
+	if (cn->direction)
+		ntm_session_cancel(cn->direction);
+	cn->direction = NULL;
+	if (cn->direction_timer)
+		event_free(cn->direction_timer);
+	cn->direction_timer = NULL;
+	waits_tell(cn, NTMD_DNS_FAILED, "the tunnel was given up");
+	ntmd_ping_settled(cn, "the tunnel was given up");
+	if (cn->waiting)
+		ntmd_engine_path_delete(cn->waiting, true);
+	cn->waiting = NULL;
+}
+
+/* ---- what starts directions: names and packets */
+
+static void direct(void *ctx, const char *fqdn, struct ntmd_dns_wait *wait)
+{
+	struct ntmd *ntmd = ctx;
+	struct ntmd_cn *cn = ntmd_cn_find(ntmd, fqdn);
+
+	if (!strcmp(fqdn, ntmd->config.fqdn)) {
+		ntmd_dns_result(wait, NTMD_DNS_UP, ntmd->registration.vip4.b + 12, ntmd->registration.vip6.b, NULL);
+		return;
+	}
+	if (!cn)
+		cn = ntmd_cn_new(ntmd, fqdn, NULL);
+	if (!cn) {
+		ntmd_dns_result(wait, NTMD_DNS_FAILED, NULL, NULL, "too many correspondent nodes");
+		return;
+	}
+	if (cn->path && cn->path->state == NTMD_PATH_UP) {
+		ntmd_dns_result(wait, NTMD_DNS_UP, cn->vip4.b + 12, cn->vip6.b, NULL);
+		return;
+	}
+	for (unsigned i = 0; i < sizeof(cn->dns_wait) / sizeof(cn->dns_wait[0]); i++)
+		if (!cn->dns_wait[i]) {
+			cn->dns_wait[i] = wait;
+			wait = NULL;
+			break;
+		}
+	if (wait) {
+		ntmd_dns_result(wait, NTMD_DNS_FAILED, NULL, NULL, "too many queries for this name");
+		return;
+	}
+	if (cn->path || cn->next_path) {
+		if (cn->known)
+			waits_tell(cn, NTMD_DNS_REGISTERED, NULL); /* its handshake is on the way */
+		return;
+	}
+	ntmd_direction_start(cn, NTM_REASON_NAME);
+	if (!cn->direction)
+		ntmd_cn_release(cn);
+}
+
+static void abandoned(void *ctx, struct ntmd_dns_wait *wait)
+{
+	struct ntmd *ntmd = ctx;
+	struct ntmd_cn *cn;
+
+	LIST_FOREACH(cn, &ntmd->cn, next)
+		for (unsigned i = 0; i < sizeof(cn->dns_wait) / sizeof(cn->dns_wait[0]); i++)
+			if (cn->dns_wait[i] == wait)
+				cn->dns_wait[i] = NULL;
+}
+
+const struct ntmd_dns_ops ntmd_dns_ops = { .direct = direct, .abandoned = abandoned };

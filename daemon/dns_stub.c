@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * dns_stub.c - the stub's listening side: UDP here, TCP in dns_tcp.c; dns_lookup.c decides the answers.
+ * dns_internal.h shows the whole way of a question.
+ */
+#include "dns_internal.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "endpoint.h"
+#include "log.h"
+
+#define UDP_BURST 32 /* datagrams read before other events have their turn */
+
+/* ---- one question */
+
+void ntmd_dns_query_free(struct ntmd_dns_query *query)
+{
+	ntmd_dns_lookup_forget(query);
+	if (query->tcp)
+		ntmd_dns_tcp_query_gone(query->tcp, query);
+	TAILQ_REMOVE(&query->dns->queries, query, link);
+	query->dns->query_count--;
+	free(query->answer);
+	free(query);
+}
+
+static void wire_send(struct ntmd_dns *dns, size_t len, struct ntmd_dns_tcp *tcp, const struct sockaddr_storage *to,
+		      socklen_t to_len)
+{
+	dns->stats.answers++;
+	if (tcp)
+		ntmd_dns_tcp_send(tcp, dns->out, len);
+	else if (sendto(dns->udp, dns->out, len, MSG_NOSIGNAL, (const struct sockaddr *)to, to_len) < 0)
+		ntm_debug("dns: an answer could not be sent: %s", strerror(errno));
+}
+
+void ntmd_dns_query_reply(struct ntmd_dns_query *query, size_t len)
+{
+	if (len)
+		wire_send(query->dns, len, query->tcp, &query->from, query->from_len);
+	ntmd_dns_query_free(query);
+}
+
+/* For messages that are no good question: header alone. */
+static void refuse(struct ntmd_dns *dns, const uint8_t *wire, unsigned rcode, struct ntmd_dns_tcp *tcp,
+		   const struct sockaddr_storage *from, socklen_t from_len)
+{
+	memset(dns->out, 0, KNOT_WIRE_HEADER_SIZE);
+	knot_wire_set_id(dns->out, knot_wire_get_id(wire));
+	knot_wire_set_qr(dns->out);
+	knot_wire_set_opcode(dns->out, knot_wire_get_opcode(wire));
+	knot_wire_set_rcode(dns->out, rcode & 15);
+	dns->stats.failures++;
+	wire_send(dns, KNOT_WIRE_HEADER_SIZE, tcp, from, from_len);
+}
+
+static void question_read(struct ntmd_dns_query *query, const knot_pkt_t *packet)
+{
+	struct ntmd_dns_question *question = &query->question;
+	uint16_t payload = KNOT_WIRE_MIN_PKTSIZE;
+
+	query->id = knot_wire_get_id(packet->wire);
+	memcpy(query->name, knot_pkt_wire_qname(packet), packet->qname_size);
+	knot_dname_copy_lower(question->name, query->name);
+	question->type = knot_pkt_qtype(packet);
+	question->rclass = knot_pkt_qclass(packet);
+	question->flags = (knot_wire_get_rd(packet->wire) ? NTMD_DNS_RD : 0u) |
+			  (knot_wire_get_cd(packet->wire) ? NTMD_DNS_CD : 0u) |
+			  (knot_wire_get_ad(packet->wire) ? NTMD_DNS_AD : 0u) |
+			  (knot_pkt_has_dnssec(packet) ? NTMD_DNS_DO : 0u);
+	query->edns = knot_pkt_has_edns(packet);
+	if (query->edns && knot_edns_get_payload(packet->opt_rr) > payload)
+		payload = knot_edns_get_payload(packet->opt_rr);
+	if (payload > NTMD_DNS_UDP_MAX)
+		payload = NTMD_DNS_UDP_MAX;
+	query->payload = query->tcp ? NTMD_DNS_MESSAGE_MAX : payload;
+}
+
+/* A response code for what is not forwarded: 0 is good. */
+static unsigned question_check(const knot_pkt_t *packet)
+{
+	if (knot_wire_get_qdcount(packet->wire) != 1)
+		return KNOT_RCODE_FORMERR;
+	/* Answers of several messages; and a resolver has no zones to hand out. */
+	if (knot_pkt_qtype(packet) == KNOT_RRTYPE_AXFR || knot_pkt_qtype(packet) == KNOT_RRTYPE_IXFR)
+		return KNOT_RCODE_NOTIMPL;
+	return 0;
+}
+
+static void query_begin(struct ntmd_dns *dns, const knot_pkt_t *packet, struct ntmd_dns_tcp *tcp,
+			const struct sockaddr_storage *from, socklen_t from_len)
+{
+	struct ntmd_dns_query *query = calloc(1, sizeof(*query));
+
+	if (!query)
+		return;
+	query->dns = dns;
+	query->tcp = tcp;
+	if (!tcp) {
+		query->from = *from;
+		query->from_len = from_len;
+	}
+	question_read(query, packet);
+	TAILQ_INSERT_TAIL(&dns->queries, query, link);
+	dns->query_count++;
+	if (tcp)
+		ntmd_dns_tcp_query_added(tcp, query);
+	if (query->edns && knot_edns_get_version(packet->opt_rr) > KNOT_EDNS_VERSION)
+		ntmd_dns_query_reply(query, ntmd_dns_answer_error(query, KNOT_RCODE_BADVERS, -1, NULL));
+	else
+		ntmd_dns_lookup_start(query);
+}
+
+void ntmd_dns_query_handle(struct ntmd_dns *dns, uint8_t *wire, size_t len, struct ntmd_dns_tcp *tcp,
+			   const struct sockaddr_storage *from, socklen_t from_len)
+{
+	unsigned rcode = 0;
+	knot_pkt_t *packet;
+
+	/* No answer to an answer: two servers could go on for ever. */
+	if (len < KNOT_WIRE_HEADER_SIZE || knot_wire_get_qr(wire))
+		return;
+	dns->stats.queries++;
+	if (knot_wire_get_opcode(wire) != KNOT_OPCODE_QUERY)
+		rcode = KNOT_RCODE_NOTIMPL;
+	else if (dns->query_count >= NTMD_DNS_QUERIES_MAX)
+		rcode = KNOT_RCODE_SERVFAIL;
+	if (rcode) {
+		refuse(dns, wire, rcode, tcp, from, from_len);
+		return;
+	}
+	packet = knot_pkt_new(wire, (uint16_t)len, NULL);
+	if (!packet)
+		return;
+	if (knot_pkt_parse(packet, KNOT_PF_KEEPWIRE) != KNOT_EOK)
+		rcode = KNOT_RCODE_FORMERR;
+	else
+		rcode = question_check(packet);
+	if (rcode)
+		refuse(dns, wire, rcode, tcp, from, from_len);
+	else
+		query_begin(dns, packet, tcp, from, from_len);
+	knot_pkt_free(packet);
+}
+
+/* ---- the socket */
+
+static void udp_ready(evutil_socket_t fd, short what, void *arg)
+{
+	struct ntmd_dns *dns = arg;
+	struct sockaddr_storage from;
+	socklen_t from_len;
+	ssize_t len;
+
+	(void)what;
+	for (int i = 0; i < UDP_BURST; i++) {
+		from_len = sizeof(from);
+		len = recvfrom(fd, dns->in, sizeof(dns->in), 0, (struct sockaddr *)&from, &from_len);
+		if (len < 0)
+			break;
+		ntmd_dns_query_handle(dns, dns->in, (size_t)len, NULL, &from, from_len);
+	}
+}
+
+static int udp_open(struct ntmd_dns *dns, const struct sockaddr *sa, socklen_t len)
+{
+	int fd = socket(sa->sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int err;
+
+	if (fd < 0)
+		return -errno;
+	if (bind(fd, sa, len) < 0) {
+		err = -errno;
+		close(fd);
+		return err;
+	}
+	dns->udp_event = event_new(dns->base, fd, EV_READ | EV_PERSIST, udp_ready, dns);
+	if (!dns->udp_event || event_add(dns->udp_event, NULL) < 0) {
+		close(fd);
+		return -ENOMEM;
+	}
+	dns->udp = fd;
+	return 0;
+}
+
+/* Why listening failed, and what to do. */
+static void why_say(char *ret_why, size_t why_len, const struct ntm_endpoint *listen, const char *protocol, int err)
+{
+	char text[NTM_ENDPOINT_TEXT];
+	const char *todo = "";
+
+	if (err == -EADDRINUSE)
+		todo = "; another program answers there (systemd-resolved takes 127.0.0.53 and 127.0.0.54): "
+		       "set another address in [dns] listen";
+	else if (err == -EACCES)
+		todo = "; ports below 1024 need CAP_NET_BIND_SERVICE";
+	else if (err == -EADDRNOTAVAIL)
+		todo = "; [dns] listen must be an address of this machine";
+	snprintf(ret_why, why_len, "cannot answer names at %s (%s): %s%s", ntm_endpoint_format(listen, text), protocol,
+		 strerror(-err), todo);
+}
+
+int ntmd_dns_open(struct ntmd_dns **ret_dns, struct event_base *base, const struct ntm_endpoint *listen,
+		  const struct ntm_endpoint *upstream, unsigned upstreams, const struct ntmd_dns_ops *ops, void *ctx,
+		  char *ret_why, size_t why_len)
+{
+	struct ntmd_dns *dns = calloc(1, sizeof(*dns));
+	struct sockaddr_storage sa;
+	socklen_t len;
+	int err;
+
+	if (!dns || (err = ntmd_dns_cache_open(&dns->cache)) < 0) {
+		free(dns);
+		snprintf(ret_why, why_len, "out of memory");
+		return -ENOMEM;
+	}
+	dns->base = base;
+	dns->ops = *ops;
+	dns->ctx = ctx;
+	dns->listen = *listen;
+	dns->udp = dns->tcp = -1;
+	TAILQ_INIT(&dns->queries);
+	TAILQ_INIT(&dns->tcps);
+	TAILQ_INIT(&dns->names);
+	TAILQ_INIT(&dns->waits);
+	TAILQ_INIT(&dns->asks);
+	ntmd_dns_servers_files(dns, NULL, NULL);
+	ntmd_dns_upstream_set(dns, upstream, upstreams);
+
+	len = ntm_endpoint_to_sockaddr(listen, &sa);
+	err = udp_open(dns, (const struct sockaddr *)&sa, len);
+	if (err) {
+		why_say(ret_why, why_len, listen, "UDP", err);
+		goto failed;
+	}
+	err = ntmd_dns_tcp_open(dns, (const struct sockaddr *)&sa, len);
+	if (err) {
+		why_say(ret_why, why_len, listen, "TCP", err);
+		goto failed;
+	}
+	*ret_dns = dns;
+	return 0;
+failed:
+	ntmd_dns_close(dns);
+	return err;
+}
+
+void ntmd_dns_close(struct ntmd_dns *dns)
+{
+	if (!dns)
+		return;
+	ntmd_dns_tcp_close(dns);
+	while (!TAILQ_EMPTY(&dns->queries))
+		ntmd_dns_query_free(TAILQ_FIRST(&dns->queries));
+	ntmd_dns_lookup_close(dns);
+	ntmd_dns_upstream_close(dns);
+	if (dns->udp_event)
+		event_free(dns->udp_event);
+	if (dns->udp >= 0)
+		close(dns->udp);
+	ntmd_dns_cache_close(dns->cache);
+	free(dns);
+}
+
+void ntmd_dns_kick(struct ntmd_dns *dns)
+{
+	/* Another network may see other names. */
+	ntmd_dns_cache_flush(dns->cache);
+	dns->file_checked_ms = 0;
+	ntmd_dns_upstream_kick(dns);
+}
+
+void ntmd_dns_stats(const struct ntmd_dns *dns, struct ntmd_dns_stats *ret_stats)
+{
+	*ret_stats = dns->stats;
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * dns_stub.h - the node's DNS stub: answers applications, asks upstream for A, AAAA, NTMv4 and NTMv6 at once, and lets
+ * direction.c set up the tunnel before an NTM node's virtual address is answered (paper A, section II.C; doc/PROTOCOL.md, "Names").
+ * How applications come to ask it: resolver.h.
+ */
+#ifndef NTMD_DNS_STUB_H
+#define NTMD_DNS_STUB_H
+
+#include <event2/event.h>
+#include <stdint.h>
+
+#include <ntm/limits.h>
+#include <ntm/types.h>
+
+struct ntmd_dns;
+struct ntmd_dns_wait; /* a name whose tunnel is being set up; queries for it wait */
+
+struct ntmd_dns_ops {
+	/*
+	 * The name belongs to an NTM node. Must lead to ntmd_dns_result, now or later; wait stays valid until then (or until NTM_DNS_WAIT_MS
+	 * later abandoned() is called and it is gone).
+	 */
+	void (*direct)(void *ctx, const char *fqdn, struct ntmd_dns_wait *wait);
+	void (*abandoned)(void *ctx, struct ntmd_dns_wait *wait);
+};
+
+enum ntmd_dns_result {
+	NTMD_DNS_REGISTERED, /* the DC knows the peer; the tunnel is on its way: answered at the time-out if not before (wait stays) */
+	NTMD_DNS_UP, /* the tunnel is up: answer now (wait is gone after the call) */
+	NTMD_DNS_FAILED, /* SERVFAIL with Extended DNS Error 22 (No Reachable Authority) and text (wait is gone) */
+};
+
+/* listen: UDP and TCP. upstream: servers for everything else; none: those of /etc/resolv.conf (other than ourselves), read again when the file changes. */
+int ntmd_dns_open(struct ntmd_dns **ret_dns, struct event_base *base, const struct ntm_endpoint *listen,
+		  const struct ntm_endpoint *upstream, unsigned upstreams, const struct ntmd_dns_ops *ops, void *ctx,
+		  char *ret_why, size_t why_len);
+void ntmd_dns_close(struct ntmd_dns *dns);
+
+/* Names in this zone are asked at these servers (the DC's; told at registration). */
+void ntmd_dns_zone_set(struct ntmd_dns *dns, const char *zone, const struct ntm_endpoint *server, unsigned servers);
+/* What upstream is when resolver.c took over /etc/resolv.conf and knows the servers that stood there. */
+void ntmd_dns_upstream_set(struct ntmd_dns *dns, const struct ntm_endpoint *upstream, unsigned upstreams);
+/* The own address changed: outstanding upstream queries are sent again at once. */
+void ntmd_dns_kick(struct ntmd_dns *dns);
+
+/* vip4, vip6: from the Route Direction or Direction Response; text: for people, with FAILED. */
+void ntmd_dns_result(struct ntmd_dns_wait *wait, enum ntmd_dns_result result, const uint8_t vip4[4],
+		     const uint8_t vip6[16], const char *text);
+
+struct ntmd_dns_stats {
+	uint64_t queries, answers, upstream_queries, upstream_timeouts, directions, failures;
+};
+void ntmd_dns_stats(const struct ntmd_dns *dns, struct ntmd_dns_stats *ret_stats);
+
+#endif

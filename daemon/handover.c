@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * handover.c - our address changed, or the peer's did (paper A, section II.E; doc/PROTOCOL.md, "Handover"). The moved node proves its new
+ * address on the existing paths, by a Path Update on every way at once; registration and a new direction go on beside it.
+ *
+ *	ifmon.c -> ntmd_handover_network_changed -> session kick, Registration, per path: bind the RS again, Path Update
+ *	peer's Path Update -> answer, challenge it, send to both places until one is proven -> route.c
+ */
+#include "log.h"
+#include "path.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include <ntm/drop.h>
+
+#include "endpoint.h"
+#include "stats.h"
+
+static bool is_moved(struct ntmd_path *path)
+{
+	struct ntmd_route *route = path->active >= 0 ? &path->route[path->active] : NULL;
+	struct ntm_addr local;
+
+	if (!route)
+		return true;
+	return !ntmd_route_usable(path, route) || ntm_udp_source(&route->flow.remote, &local) ||
+	       !ntm_addr_equal(&local, &route->local);
+}
+
+static void direct_unprove(struct ntmd_path *path, const struct ntmd_route *but)
+{
+	for (unsigned i = 0; i < NTM_ROUTES_MAX; i++) {
+		struct ntmd_route *route = &path->route[i];
+
+		if (route->kind && route != but) {
+			route->state = NTMD_ROUTE_IDLE;
+			route->nonce = 0;
+			route->tries = 0;
+		}
+	}
+}
+
+/* The leg at the RS left by an address we no longer have, or the RS is reached by another family now. */
+static bool is_bind_stale(struct ntmd_path *path)
+{
+	struct ntmd_relay *relay = path->bind.relay;
+	struct ntmd_route *route = relay ? ntmd_route_find(path, &relay->endpoint) : NULL;
+	struct ntm_addr local;
+
+	return !route || ntm_udp_source(&relay->endpoint, &local) || !ntm_addr_equal(&local, &route->local);
+}
+
+void ntmd_handover_path(struct ntmd_path *path)
+{
+	bool bind_stale = path->bind.info.name[0] && is_bind_stale(path);
+	char sequence[32];
+
+	if (path->state != NTMD_PATH_UP) {
+		if (bind_stale)
+			ntmd_relay_bind_start(path);
+		ntmd_tunnel_kick(path);
+		return;
+	}
+	if (!is_moved(path)) {
+		if (bind_stale)
+			ntmd_relay_bind_start(path);
+		ntmd_route_probe(path); /* what failed before may work now */
+		return;
+	}
+	path->update_sent++;
+	path->update_us = ntm_loop_now_us();
+	path->keepalive_us = 0;
+	path->misses = 0;
+	path->ntmd->handovers++;
+	snprintf(sequence, sizeof(sequence), "%llu", (unsigned long long)path->update_sent);
+	ntmd_event(path->ntmd, "path_update_sent", "peer", path->cn->fqdn, "sequence", sequence, NULL);
+	direct_unprove(path, NULL);
+	if (bind_stale)
+		ntmd_relay_bind_start(path); /* the request goes first: the RS then takes our packets from here */
+	ntmd_route_probe(path); /* the Updates themselves */
+	ntmd_route_select(path); /* nothing is proven: the best guess and the relay, or packets are held */
+}
+
+void ntmd_handover_network_changed(struct ntmd *ntmd)
+{
+	struct ntm_addr before[NTM_REAL_ADDRS_MAX], local = { { 0 } };
+	unsigned count = ntmd->real.count;
+	struct ntmd_path *path, *next;
+
+	memcpy(before, ntmd->real.addr, sizeof(before));
+	ntmd_real_address_read(ntmd);
+	for (path = LIST_FIRST(&ntmd->path); path; path = next) {
+		next = LIST_NEXT(path, next);
+		ntmd_handover_path(path);
+	}
+	if (ntmd->dc.flow.udp && ntm_udp_source(&ntmd->dc.flow.remote, &local))
+		memset(&local, 0, sizeof(local));
+	if (count == ntmd->real.count && !memcmp(before, ntmd->real.addr, sizeof(before)) &&
+	    ntm_addr_equal(&local, &ntmd->dc_local))
+		return;
+	ntmd->dc_local = local;
+	ntmd_event(ntmd, "network_changed", NULL);
+	ntm_info("the network has changed: %u real addresses", ntmd->real.count);
+	ntm_session_kick(&ntmd->dc);
+	ntmd_registration_start(ntmd);
+	if (ntmd->dns)
+		ntmd_dns_kick(ntmd->dns);
+}
+
+/* ---- the peer moves */
+
+/*
+ * Data goes to the new place at once, but only so much until it is proven, and to the old place too: a copied or redirected packet
+ * can neither pull the traffic away nor multiply it.
+ */
+static void peer_moved(struct ntmd_path *path, struct ntmd_route *route)
+{
+	int old = path->active, new = (int)(route - path->route);
+	struct ntmd_engine_stats stats;
+	uint64_t cap = 0;
+
+	if (route->kind != NTM_ROUTE_RELAY) {
+		ntmd_engine_path_stats(path->engine, &stats);
+		cap = NTM_UNPROVEN_BYTES;
+	}
+	direct_unprove(path, route);
+	if (route->state == NTMD_ROUTE_PROVEN) {
+		ntmd_route_select(path);
+		return;
+	}
+	ntmd_route_apply(path, new, old == new ? -1 : old, cap);
+	ntmd_route_challenge(path, route);
+}
+
+void ntmd_handover_peer_seen(struct ntmd_path *path, const struct ntm_flow *from)
+{
+	struct ntmd_route *route;
+
+	if (path->state != NTMD_PATH_UP)
+		return;
+	route = ntmd_route_add(path, NTM_ROUTE_REFLEXIVE, &from->remote);
+	if (!route)
+		return;
+	ntmd_event(path->ntmd, "peer_seen_elsewhere", "peer", path->cn->fqdn, NULL);
+	peer_moved(path, route);
+}
+
+void ntmd_handover_update_handle(struct ntmd_path *path, const struct ntm_flow *from, const struct ntm_message *message)
+{
+	uint8_t body[NTM_MSG_HEADER_LEN + 64];
+	struct ntm_path_response response = { .observed = from->remote };
+	struct ntmd_route *route = ntmd_route_find(path, &from->remote);
+	char remote[NTM_ENDPOINT_TEXT];
+	struct ntm_path_update update;
+	int n = ntm_msg_path_update_parse(&update, message->fields, message->len);
+
+	if (n < 0) {
+		ntm_drop_count(n);
+		return;
+	}
+	if (update.sequence < path->update_seen) {
+		ntm_drop_count(NTM_DROP_REPLAY);
+		return;
+	}
+	response.nonce = update.nonce;
+	if (route && route->kind == NTM_ROUTE_RELAY)
+		memset(&response.observed, 0, sizeof(response.observed));
+	n = ntm_msg_path_response_build(body + NTM_MSG_HEADER_LEN, sizeof(body) - NTM_MSG_HEADER_LEN, &response);
+	ntmd_path_control_send(path, from, NTM_MSG_PATH_RESPONSE, message->transaction, body, (size_t)n);
+	if (!route)
+		return; /* no slot is left */
+	if (update.sequence == path->update_seen) {
+		/* The same move by another way. */
+		if (route->state != NTMD_ROUTE_PROVEN)
+			ntmd_route_challenge(path, route);
+		return;
+	}
+	path->update_seen = update.sequence;
+	ntmd_event(path->ntmd, "peer_moved", "peer", path->cn->fqdn, "remote", ntm_endpoint_format(&from->remote, remote),
+		   NULL);
+	/* Where it was heard before says nothing about now, also if it is the same way again. */
+	route->state = NTMD_ROUTE_IDLE;
+	peer_moved(path, route);
+}

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * keepalive.c - Keep Alive to the DC and on paths, always acknowledged: they hold NAT mappings, measure the round trip, and find out
+ * that the other end is gone. Each path has one tick, which also looks at its keys. To the RS: relay_bind.c.
+ */
+#include <errno.h>
+
+#include "crypto.h"
+#include "endpoint.h"
+#include "log.h"
+#include "path.h"
+#include "stats.h"
+
+#define TICK_BUSY_MS 500 /* while there is traffic, or something to wait for */
+#define TICK_IDLE_MS 5000
+#define BUSY_FOR_MS 30000
+#define UNANSWERED_MS 1000 /* we send and hear nothing: ask */
+#define AGAIN_MS 300 /* a Keep Alive without answer is sent again after this, or 3 round trips if that is more */
+
+/* ---- to the DC */
+
+static void dc_done(void *arg, int err, const struct ntm_message *message, const struct ntm_error_message *error)
+{
+	struct ntmd *ntmd = arg;
+	struct ntm_keepalive keepalive;
+
+	(void)error;
+	if (err == -ECANCELED)
+		return;
+	if (err) {
+		ntmd_registration_lost(ntmd);
+		return;
+	}
+	if (ntm_msg_keepalive_parse(&keepalive, message->fields, message->len))
+		return;
+	if (!ntm_endpoint_is_none(&keepalive.observed) &&
+	    !ntm_endpoint_equal(&keepalive.observed, &ntmd->registration.observed))
+		ntmd_registration_start(ntmd); /* a NAT has changed its mind */
+}
+
+void ntmd_keepalive_dc(struct ntmd *ntmd)
+{
+	uint8_t body[NTM_MSG_HEADER_LEN];
+
+	ntm_session_request(&ntmd->dc, NTM_MSG_KEEPALIVE_REQUEST, body, 0, NTM_REQUEST_TIMEOUT_MS, dc_done, ntmd, NULL);
+}
+
+/* ---- on a path */
+
+static void ask(struct ntmd_path *path, int64_t now_us)
+{
+	uint8_t body[NTM_MSG_HEADER_LEN];
+
+	path->keepalive_us = now_us;
+	path->keepalive_number = (uint32_t)ntm_crypto_random_u64();
+	ntmd_path_control_send(path, &path->route[path->active].flow, NTM_MSG_KEEPALIVE_REQUEST, path->keepalive_number,
+			       body, 0);
+	if (path->second >= 0)
+		ntmd_path_control_send(path, &path->route[path->second].flow, NTM_MSG_KEEPALIVE_REQUEST,
+				       path->keepalive_number, body, 0);
+}
+
+static void dead(struct ntmd_path *path)
+{
+	struct ntmd_route *route = &path->route[path->active];
+
+	ntm_info("%s does not answer by %s", path->cn->fqdn, ntm_route_name(route->kind));
+	path->misses = 0;
+	path->keepalive_us = 0;
+	/* What was proven before is not proven now. */
+	for (unsigned i = 0; i < NTM_ROUTES_MAX; i++)
+		if (path->route[i].kind && path->route[i].state == NTMD_ROUTE_PROVEN && &path->route[i] != route)
+			path->route[i].state = NTMD_ROUTE_IDLE;
+	ntmd_route_probe(path);
+	ntmd_route_failed(path, route);
+}
+
+/* 0: nothing to wait for; else when to look again, ms. */
+static int64_t liveness(struct ntmd_path *path, const struct ntmd_engine_stats *stats, int64_t now)
+{
+	int64_t heard = path->heard_ms > stats->last_rx_ms ? path->heard_ms : stats->last_rx_ms;
+	int64_t again = 3LL * path->rtt.srtt_us / 1000 > AGAIN_MS ? 3LL * path->rtt.srtt_us / 1000 : AGAIN_MS;
+
+	if (path->active < 0 || path->phase < 0)
+		return 0;
+	if (path->keepalive_us) {
+		int64_t waited = now - path->keepalive_us / 1000;
+
+		if (waited < again)
+			return again - waited;
+		if (++path->misses >= NTM_KEEPALIVE_MISSES) {
+			dead(path);
+			return again;
+		}
+		ask(path, now * 1000);
+		return again;
+	}
+	if (now - heard >= NTM_KEEPALIVE_S * 1000LL || (stats->last_tx_ms > heard && now - heard >= UNANSWERED_MS)) {
+		ask(path, now * 1000);
+		return again;
+	}
+	return 0;
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+	struct ntmd_path *path = arg;
+	int64_t now = ntm_loop_now_ms(), last, next;
+	struct ntmd_engine_stats stats;
+
+	(void)fd;
+	(void)what;
+	ntmd_engine_path_stats(path->engine, &stats);
+	last = stats.last_tx_ms > stats.last_rx_ms ? stats.last_tx_ms : stats.last_rx_ms;
+	if (last < path->up_ms)
+		last = path->up_ms;
+	if (path->state == NTMD_PATH_UP && now - last >= NTM_PATH_IDLE_S * 1000LL) {
+		ntmd_path_close(path, NTM_REASON_IDLE, true);
+		return;
+	}
+	next = now - last < BUSY_FOR_MS ? TICK_BUSY_MS : TICK_IDLE_MS;
+	if (path->state == NTMD_PATH_UP) {
+		int64_t wait = liveness(path, &stats, now);
+
+		if (wait && wait < next)
+			next = wait;
+		if (path->bind.state == NTMD_BIND_NONE && path->bind.info.name[0])
+			ntmd_relay_bind_start(path);
+		ntmd_session_keys_tick(path);
+		if (path->side == NTM_SIDE_REQUESTER && path->ck_expires_ms - now < NTM_CK_LIFETIME_S * 1000LL / 10)
+			ntmd_direction_again(path->cn, NTM_REASON_RENEW);
+	}
+	ntm_timer_set_ms(path->tick, next);
+}
+
+void ntmd_keepalive_start(struct ntmd_path *path)
+{
+	path->tick = ntm_timer_new(path->ntmd->loop.base, on_tick, path);
+	if (path->tick)
+		ntm_timer_set_ms(path->tick, TICK_BUSY_MS);
+}
+
+void ntmd_keepalive_response(struct ntmd_path *path, uint32_t transaction)
+{
+	if (path->keepalive_us && transaction == path->keepalive_number) {
+		ntm_rtt_add(&path->rtt, (uint32_t)(ntm_loop_now_us() - path->keepalive_us));
+		path->keepalive_us = 0;
+		path->misses = 0;
+		return;
+	}
+	ntmd_ping_response(path->cn, transaction);
+}
+
+void ntmd_keepalive_heard(struct ntmd_path *path, const struct ntm_flow *from)
+{
+	struct ntmd_route *route = ntmd_route_find(path, &from->remote);
+
+	path->heard_ms = ntm_loop_now_ms();
+	ntmd_engine_path_bulk_acked(path->engine);
+	if (!route)
+		route = ntmd_route_add(path, NTM_ROUTE_REFLEXIVE, &from->remote);
+	if (route)
+		route->heard_ms = path->heard_ms;
+	if (path->state == NTMD_PATH_UP)
+		return;
+	/* Side 1: the other end has the keys of our answer. Where that answer went is proven by this. */
+	if (path->phase >= 0) {
+		if (route && ntm_endpoint_equal(&path->answer_to, &from->remote))
+			ntmd_route_proven(path, route);
+		ntmd_path_up(path);
+		ntmd_route_probe(path);
+	}
+}

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * main.c - ntmd: reads the configuration, opens what the node needs, runs the loop, closes it again.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "crypto.h"
+#include "endpoint.h"
+#include "key.h"
+#include "log.h"
+#include "path.h"
+
+#define UNDERLAY_MTU 1500
+/* IPv6 40, UDP 8, data header 16, tag 16: what every path takes without fragments */
+#define TUNNEL_OVERHEAD (40 + 8 + NTM_HEADER_LEN + NTM_TAG_LEN)
+
+static int sockets_open(struct ntmd *ntmd)
+{
+	uint16_t port = ntmd->config.listen_port ? ntmd->config.listen_port : ntmd_state_port_load(ntmd);
+	struct ntm_endpoint any = { .port = port };
+	char text[64];
+	int err;
+
+	ntmd->udp4.fd = ntmd->udp6.fd = -1;
+	err = ntm_udp_open(&ntmd->udp4, ntmd->loop.base, &any, true, ntmd_receive, ntmd);
+	if (err == -EADDRINUSE && !ntmd->config.listen_port) {
+		any.port = 0; /* the kept one was only a wish */
+		err = ntm_udp_open(&ntmd->udp4, ntmd->loop.base, &any, true, ntmd_receive, ntmd);
+	}
+	if (err) {
+		ntm_error("cannot open UDP port %u: %s; set another [node] listen-port, or 0 for any", port, strerror(-err));
+		return err;
+	}
+	any.port = ntmd->udp4.bound.port;
+	err = ntm_udp_open(&ntmd->udp6, ntmd->loop.base, &any, false, ntmd_receive, ntmd);
+	if (err == -EADDRINUSE) {
+		ntm_error("UDP port %u is free for IPv4 but taken for IPv6; set another [node] listen-port", any.port);
+		return err;
+	}
+	if (err) {
+		snprintf(text, sizeof(text), "%s", strerror(-err));
+		ntm_notice("no IPv6 here (%s)", text);
+		ntmd->udp6.fd = -1;
+	}
+	ntmd_state_port_save(ntmd, ntmd->udp4.bound.port);
+	return 0;
+}
+
+static int engine_open(struct ntmd *ntmd)
+{
+	struct ntmd_engine_config config = { .device = ntmd->config.device, .tun_fd = -1 };
+	char why[256];
+	int err;
+
+	ntmd->mtu = ntmd->config.mtu ? ntmd->config.mtu : UNDERLAY_MTU - TUNNEL_OVERHEAD;
+	config.mtu = ntmd->mtu;
+	ntmd->ciphers = 1u << NTM_CIPHER_CHACHA20_POLY1305;
+	if (strcmp(ntmd->config.cipher, "chacha20-poly1305"))
+		ntmd->ciphers |= 1u << NTM_CIPHER_AES_256_GCM;
+	err = ntmd_engine_open(&ntmd->engine, ntmd->loop.base, &config, &ntmd_engine_ops, ntmd, why, sizeof(why));
+	if (err)
+		ntm_error("%s", why);
+	return err;
+}
+
+static enum ntmd_resolver_mode resolver_mode(const char *name)
+{
+	return !strcmp(name, "resolved")    ? NTMD_RESOLVER_RESOLVED :
+	       !strcmp(name, "bpf")	    ? NTMD_RESOLVER_BPF :
+	       !strcmp(name, "resolv.conf") ? NTMD_RESOLVER_RESOLV_CONF :
+	       !strcmp(name, "off")	    ? NTMD_RESOLVER_OFF :
+					      NTMD_RESOLVER_AUTO;
+}
+
+static int dns_open(struct ntmd *ntmd)
+{
+	enum ntmd_resolver_mode mode = resolver_mode(ntmd->config.dns_mode);
+	struct ntm_endpoint upstream[4];
+	unsigned upstreams = 0;
+	char why[256];
+	int err;
+
+	err = ntmd_dns_open(&ntmd->dns, ntmd->loop.base, &ntmd->config.dns_listen, ntmd->config.dns_upstream,
+			    ntmd->config.dns_upstreams, &ntmd_dns_ops, ntmd, why, sizeof(why));
+	if (err) {
+		ntm_error("%s", why);
+		return err;
+	}
+	err = ntmd_resolver_open(&ntmd->resolver, ntmd->loop.base, mode, &ntmd->config.dns_listen,
+				 ntmd_engine_ifindex(ntmd->engine), ntmd->registration.zone, upstream, &upstreams, why,
+				 sizeof(why));
+	if (err) {
+		ntm_error("%s", why);
+		return err;
+	}
+	if (upstreams && !ntmd->config.dns_upstreams)
+		ntmd_dns_upstream_set(ntmd->dns, upstream, upstreams);
+	return 0;
+}
+
+static int dc_add(struct ntmd *ntmd)
+{
+	memcpy(ntmd->dc.key, ntmd->config.dc_key, NTM_KEY_LEN);
+	memcpy(ntmd->dc.server, ntmd->config.dc, sizeof(ntmd->config.dc));
+	ntmd->dc.servers = (uint16_t)ntmd->config.dcs;
+	return ntm_peer_add(&ntmd->sessions, &ntmd->dc);
+}
+
+static int control_open(struct ntmd *ntmd)
+{
+	int err = ntm_control_open(&ntmd->control, ntmd->loop.base, ntmd->config.control_socket, ntmd_commands, ntmd);
+
+	if (err == -EADDRINUSE)
+		ntm_error("another ntmd answers at %s; end it, or set another [node] control-socket",
+			  ntmd->config.control_socket);
+	else if (err)
+		ntm_error("cannot open the control socket %s: %s", ntmd->config.control_socket, strerror(-err));
+	return err;
+}
+
+static int open_all(struct ntmd *ntmd, const uint8_t private_key[NTM_KEY_LEN])
+{
+	char why[256];
+	int err;
+
+	err = ntm_loop_init(&ntmd->loop, NULL, ntmd);
+	if (err)
+		return err;
+	err = control_open(ntmd); /* first: it tells whether another one runs */
+	if (err)
+		return err;
+	err = ntmd_state_open(ntmd, why, sizeof(why));
+	if (err) {
+		ntm_error("%s", why);
+		return err;
+	}
+	err = ntm_sessions_init(&ntmd->sessions, ntmd->loop.base, private_key, &ntmd_session_ops, ntmd, ntmd_socket_for);
+	if (err)
+		return err;
+	err = dc_add(ntmd);
+	if (!err)
+		err = sockets_open(ntmd);
+	if (!err)
+		err = engine_open(ntmd);
+	if (!err)
+		err = ntmd_registration_init(ntmd);
+	if (!err)
+		err = ntmd_netcheck_init(ntmd);
+	if (!err)
+		err = ntmd_ifmon_open(ntmd);
+	if (!err)
+		err = dns_open(ntmd);
+	return err;
+}
+
+static void close_all(struct ntmd *ntmd)
+{
+	struct ntmd_cn *cn;
+	struct ntmd_path *path;
+
+	LIST_FOREACH(cn, &ntmd->cn, next)
+		if (cn->direction_timer)
+			event_del(cn->direction_timer);
+	while ((path = LIST_FIRST(&ntmd->path)))
+		ntmd_path_close(path, NTM_REASON_SHUTDOWN, true);
+	while ((cn = LIST_FIRST(&ntmd->cn)))
+		ntmd_cn_free(cn);
+	if (ntmd->resolver)
+		ntmd_resolver_close(ntmd->resolver);
+	if (ntmd->dns)
+		ntmd_dns_close(ntmd->dns);
+	ntmd_ifmon_close(ntmd);
+	ntmd_netcheck_clear(ntmd);
+	ntmd_registration_clear(ntmd);
+	if (ntmd->dc.sessions)
+		ntm_peer_remove(&ntmd->dc);
+	if (ntmd->engine)
+		ntmd_engine_close(ntmd->engine);
+	if (ntmd->control)
+		ntm_control_close(ntmd->control);
+	ntm_udp_close(&ntmd->udp4);
+	ntm_udp_close(&ntmd->udp6);
+	if (ntmd->sessions.base)
+		ntm_sessions_clear(&ntmd->sessions);
+}
+
+int main(int argc, char **argv)
+{
+	struct ntm_loop_options options;
+	uint8_t private_key[NTM_KEY_LEN];
+	static struct ntmd ntmd;
+	char why[512];
+	int status;
+
+	status = ntm_loop_options_parse(&options, argc, argv, "ntmd", "NTMobile node", "/etc/ntm/ntmd.conf");
+	if (status >= 0)
+		return status;
+	if (ntmd_config_read(&ntmd.config, options.config, why, sizeof(why)) ||
+	    ntm_key_load(private_key, ntmd.config.private_key_file, why, sizeof(why))) {
+		fprintf(stderr, "ntmd: %s\n", why);
+		ntmd_config_clear(&ntmd.config);
+		return NTM_EXIT_CONFIG;
+	}
+	if (options.check_config) {
+		ntm_crypto_wipe(private_key, sizeof(private_key));
+		ntmd_config_clear(&ntmd.config);
+		return NTM_EXIT_OK;
+	}
+	ntmd.boot_id = ntm_crypto_random_u64() | 1;
+	ntmd.started_ms = ntm_loop_now_ms();
+	ntmd.udp4.fd = ntmd.udp6.fd = -1;
+	status = open_all(&ntmd, private_key) ? NTM_EXIT_SYSTEM : NTM_EXIT_OK;
+	ntm_crypto_wipe(private_key, sizeof(private_key));
+	if (!status) {
+		ntmd_real_address_read(&ntmd);
+		ntmd_registration_start(&ntmd);
+		ntm_loop_ready("registering");
+		ntm_loop_run(&ntmd.loop);
+	}
+	close_all(&ntmd);
+	ntm_loop_clear(&ntmd.loop);
+	ntmd_config_clear(&ntmd.config);
+	return status;
+}

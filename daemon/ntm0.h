@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * ntm0.h - the TUN device applications send to: made or taken over at start, addresses and routes as the DC
+ * gives them. Packets are read and written by user_egress.c and user_ingress.c.
+ */
+#ifndef NTMD_NTM0_H
+#define NTMD_NTM0_H
+
+#include <stddef.h>
+
+#include <ntm/types.h>
+
+/*
+ * Makes the persistent TUN device, or takes it over from an earlier ntmd, sets its MTU (bytes) and brings it
+ * up. 0, a non-blocking descriptor (the caller closes it) and the interface index; or -errno and a sentence
+ * for the user in ret_why: -ENOENT or -ENXIO no /dev/net/tun, -EPERM no CAP_NET_ADMIN, -EBUSY another process
+ * holds the device, -EINVAL a bad name, or a device of another kind.
+ */
+int ntmd_ntm0_open(const char *device, unsigned mtu, int *ret_fd, unsigned *ret_ifindex, char *ret_why,
+		   size_t why_len);
+
+/* The interface of a ready TUN descriptor; 0: it is none. */
+unsigned ntmd_ntm0_ifindex(int fd);
+
+/*
+ * Gives the device its virtual addresses (/32 and /128; either may be none) and routes to the pools they are
+ * from (prefix lengths in bits, of 32 and of 128), and takes away addresses of earlier calls and earlier
+ * processes. 0 or -errno: -EINVAL for a prefix length of 0 or too long; else what the kernel said, the rest
+ * being tried all the same.
+ */
+int ntmd_ntm0_configure(unsigned ifindex, const struct ntm_addr *vip4, unsigned prefix4,
+			const struct ntm_addr *vip6, unsigned prefix6);
+
+/* Routes to a single virtual address outside the pools: a node of another DC. source: our virtual address. 0
+ * or -errno. */
+int ntmd_ntm0_route_add(unsigned ifindex, const struct ntm_addr *dst, const struct ntm_addr *source);
+int ntmd_ntm0_route_del(unsigned ifindex, const struct ntm_addr *dst);
+
+#endif

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * ntmd.h - the node: what its parts share. Each part is a file named after its procedure; who calls whom is in
+ * doc/PROTOCOL.md and in the head of each file.
+ */
+#ifndef NTMD_H
+#define NTMD_H
+
+#include <json-c/json.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include <ntm/limits.h>
+#include <ntm/types.h>
+
+#include "control.h"
+#include "dns_stub.h"
+#include "engine.h"
+#include "loop.h"
+#include "netlink.h"
+#include "resolver.h"
+#include "session.h"
+
+struct ntmd_cn;
+struct ntmd_path;
+struct ntmd_relay;
+
+struct ntmd_pin {
+	char fqdn[NTM_FQDN_MAX + 1];
+	uint8_t public_key[NTM_KEY_LEN];
+};
+
+struct ntmd_config {
+	char fqdn[NTM_FQDN_MAX + 1];
+	char *private_key_file, *device, *control_socket, *state_dir, *engine, *dns_mode, *cipher, *pin_dir;
+	uint16_t listen_port;
+	unsigned rekey_after_s, mtu;
+	uint8_t dc_key[NTM_KEY_LEN];
+	struct ntm_endpoint dc[NTM_SERVERS_MAX], dns_listen, dns_upstream[4];
+	unsigned dcs, dns_upstreams;
+	struct ntmd_pin *pin;
+	unsigned pins;
+	char **interface;
+	unsigned interfaces;
+};
+
+enum ntmd_registration_state { NTMD_UNREGISTERED, NTMD_REGISTERING, NTMD_REGISTERED };
+
+struct ntmd {
+	struct ntmd_config config;
+	struct ntm_loop loop;
+	struct ntm_sessions sessions;
+	struct ntm_peer dc;
+	struct ntm_udp udp4, udp6; /* one port, kept over restarts */
+	struct ntmd_engine *engine;
+	struct ntmd_dns *dns;
+	struct ntmd_resolver *resolver;
+	struct ntm_control *control;
+	struct ntm_netlink_watch *watch;
+	uint64_t boot_id;
+	int64_t started_ms;
+
+	/* registration.c */
+	struct {
+		enum ntmd_registration_state state;
+		struct ntm_session_request *request;
+		bool again; /* something changed while a request was out */
+		struct event *timer;
+		unsigned failures;
+		char error[NTM_TEXT_MAX + 1]; /* why it failed last */
+		struct ntm_addr vip4, vip6;
+		uint8_t vip4_prefix, vip6_prefix;
+		char zone[NTM_FQDN_MAX + 1], dc_name[NTM_FQDN_MAX + 1];
+		struct ntm_endpoint observed;
+	} registration;
+
+	/* real_address.c */
+	struct {
+		struct ntm_addr addr[NTM_REAL_ADDRS_MAX];
+		unsigned count;
+	} real;
+
+	/* netcheck.c */
+	struct {
+		struct ntm_endpoint server[NTM_SERVERS_MAX + NTM_RELAYS_MAX * 2]; /* to compare mappings, and relays */
+		struct ntm_endpoint observed[NTM_SERVERS_MAX + NTM_RELAYS_MAX * 2]; /* as that one saw us */
+		uint32_t rtt_us[NTM_SERVERS_MAX + NTM_RELAYS_MAX * 2]; /* 0: no answer */
+		uint64_t number[NTM_SERVERS_MAX + NTM_RELAYS_MAX * 2]; /* transaction of the echo that is out; 0: none */
+		int64_t sent_us;
+		unsigned count, tries;
+		struct event *timer;
+		enum ntm_nat nat;
+		struct ntm_relay_info relay[NTM_RELAYS_MAX];
+		unsigned relays;
+	} netcheck;
+
+	/* cn.c, path.c, relay_bind.c */
+	LIST_HEAD(ntmd_cn_list, ntmd_cn) cn;
+	LIST_HEAD(ntmd_path_list, ntmd_path) path;
+	LIST_HEAD(ntmd_relay_list, ntmd_relay) relay;
+	unsigned cns, paths;
+	uint32_t ciphers; /* of the bulk lane, bits */
+	unsigned mtu; /* inner */
+
+	/* handover.c */
+	struct event *network_timer; /* several kernel events are one change */
+	uint64_t handovers;
+	struct ntm_addr dc_local; /* our source towards the DC when we last looked */
+
+	/* event.c */
+	LIST_HEAD(ntmd_monitor_list, ntmd_monitor) monitor;
+};
+
+/* config.c */
+int ntmd_config_read(struct ntmd_config *config, const char *path, char *ret_why, size_t why_len);
+void ntmd_config_clear(struct ntmd_config *config);
+
+/* receive.c: the one switch from packet and message types to handlers */
+void ntmd_receive(void *ctx, const struct ntm_flow *from, uint8_t *packet, size_t len);
+extern const struct ntm_session_ops ntmd_session_ops;
+struct ntm_udp *ntmd_socket_for(void *ctx, const struct ntm_endpoint *remote);
+/* The flow to an endpoint, source chosen by the kernel. */
+struct ntm_flow ntmd_flow_to(struct ntmd *ntmd, const struct ntm_endpoint *remote);
+
+/* state.c: what survives a restart, in state-dir. All 0 or -errno, said to the log. */
+int ntmd_state_open(struct ntmd *ntmd, char *ret_why, size_t why_len); /* makes the folder */
+uint16_t ntmd_state_port_load(struct ntmd *ntmd); /* 0: none kept */
+void ntmd_state_port_save(struct ntmd *ntmd, uint16_t port);
+/*
+ * Whether this key may be taken for that name: 0 as first seen or pinned, 1 first seen now (kept), -EKEYREJECTED not the pinned one, -EKEYREVOKED
+ * another than first seen (the new one is kept, the user is told loudly).
+ */
+int ntmd_state_key_check(struct ntmd *ntmd, const char *fqdn, const uint8_t key[NTM_KEY_LEN]);
+
+/* registration.c: tells the DC where we are */
+int ntmd_registration_init(struct ntmd *ntmd);
+void ntmd_registration_clear(struct ntmd *ntmd);
+void ntmd_registration_start(struct ntmd *ntmd); /* now, or right after the one that is out */
+void ntmd_registration_lost(struct ntmd *ntmd); /* the DC has forgotten us, or does not answer */
+struct json_object *ntmd_registration_json(struct ntmd *ntmd); /* "dc" of `ntmctl status` */
+
+/* real_address.c: RIP4 and RIP6 of the interfaces in use */
+void ntmd_real_address_read(struct ntmd *ntmd);
+bool ntmd_real_address_is_own(const struct ntmd *ntmd, const struct ntm_addr *addr);
+
+/* netcheck.c: NAT mapping behaviour and round trips to relays, by echoes from the one socket */
+int ntmd_netcheck_init(struct ntmd *ntmd);
+void ntmd_netcheck_clear(struct ntmd *ntmd);
+void ntmd_netcheck_start(struct ntmd *ntmd, const struct ntm_registration_response *response); /* NULL: same servers again */
+int ntmd_netcheck_receive(struct ntmd *ntmd, const struct ntm_flow *from, const uint8_t *packet, size_t len);
+struct json_object *ntmd_netcheck_relays_json(struct ntmd *ntmd);
+
+/* keepalive.c: to the DC and on paths; never without acknowledgement */
+void ntmd_keepalive_dc(struct ntmd *ntmd);
+
+/* handover.c, ifmon.c */
+int ntmd_ifmon_open(struct ntmd *ntmd);
+void ntmd_ifmon_close(struct ntmd *ntmd);
+void ntmd_handover_network_changed(struct ntmd *ntmd);
+
+/* event.c: `ntmctl monitor` */
+struct ntmd_monitor;
+void ntmd_event_monitor(struct ntmd *ntmd, struct ntm_control_request *request);
+/* "event", then pairs of name and string value, ended by NULL */
+void ntmd_event(struct ntmd *ntmd, const char *event, ...) __attribute__((sentinel));
+
+/* command.c: what the control socket understands */
+extern const struct ntm_control_command ntmd_commands[];
+
+#endif

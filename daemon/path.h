@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * path.h - correspondent nodes and the paths to them.
+ *
+ * A correspondent node (struct ntmd_cn) is there from the first name query, packet or Route Direction until its last path ends. It has
+ * one path, and during a replacement a second one that takes over when it is up. A path (struct ntmd_path) has routes (ways the packets could
+ * take), keys by phase, and an engine path behind engine.h.
+ *
+ *	direction.c -> route_direction.c -> path.c -> tunnel.c -> session_keys.c -> engine.h
+ *	                                       \-> route.c, relay_bind.c, path_control.c, keepalive.c, handover.c
+ */
+#ifndef NTMD_PATH_H
+#define NTMD_PATH_H
+
+#include "noise.h"
+#include "ntmd.h"
+#include "replay.h"
+
+/* ---- correspondent nodes: cn.c */
+
+struct ntmd_cn {
+	LIST_ENTRY(ntmd_cn) next;
+	struct ntmd *ntmd;
+	char fqdn[NTM_FQDN_MAX + 1]; /* empty while only the virtual address is known */
+	struct ntm_addr vip4, vip6;
+	uint8_t public_key[NTM_KEY_LEN];
+	bool known; /* fqdn, addresses and key came from a Route Direction */
+	struct ntmd_path *path; /* the one in use, or about to be */
+	struct ntmd_path *next_path; /* takes over when it is up */
+	struct ntmd_engine_path *waiting; /* holds packets while there is no path yet */
+	/* direction.c */
+	struct ntm_session_request *direction;
+	uint8_t direction_reason;
+	bool direction_expected; /* answered: its Route Direction must come now */
+	bool going; /* being freed */
+	int64_t direction_ms, direction_failed_ms;
+	struct event *direction_timer; /* asks again after a loss, with jitter */
+	unsigned direction_failures;
+	char error[NTM_TEXT_MAX + 1]; /* why the last direction failed */
+	struct ntmd_dns_wait *dns_wait[4];
+	LIST_HEAD(ntmd_ping_list, ntmd_ping) ping; /* command_ping.c */
+	struct ntm_verdict verdict[NTM_VERDICTS_MAX];
+	unsigned verdicts;
+};
+
+struct ntmd_cn *ntmd_cn_find(struct ntmd *ntmd, const char *fqdn);
+struct ntmd_cn *ntmd_cn_find_vip(struct ntmd *ntmd, const struct ntm_addr *vip);
+/* fqdn or vip may be NULL; NULL: no memory or too many. */
+struct ntmd_cn *ntmd_cn_new(struct ntmd *ntmd, const char *fqdn, const struct ntm_addr *vip);
+/* Frees it if nothing needs it: no path, no direction, no ping. */
+void ntmd_cn_release(struct ntmd_cn *cn);
+void ntmd_cn_free(struct ntmd_cn *cn); /* and its paths */
+
+/* ---- routes: route.c */
+
+enum ntmd_route_state {
+	NTMD_ROUTE_IDLE, /* not tried yet, or no keys yet */
+	NTMD_ROUTE_PROBING,
+	NTMD_ROUTE_PROVEN,
+	NTMD_ROUTE_FAILED,
+};
+
+struct ntmd_route {
+	enum ntm_route_kind kind; /* NTM_ROUTE_NONE: slot is free */
+	enum ntmd_route_state state;
+	struct ntm_flow flow; /* local: none, the kernel chooses */
+	struct ntm_addr local; /* what the kernel chose when it was last tried */
+	uint64_t nonce; /* of the challenge that is out; 0: none */
+	int64_t sent_us;
+	unsigned tries;
+	struct ntm_rtt rtt;
+	int64_t heard_ms; /* an authentic packet came this way */
+};
+
+/* ---- binds at relays: relay_bind.c */
+
+struct ntmd_relay { /* one RS endpoint with paths of ours; its Keep Alive serves them all */
+	LIST_ENTRY(ntmd_relay) next;
+	struct ntmd *ntmd;
+	char name[NTM_FQDN_MAX + 1];
+	struct ntm_endpoint endpoint;
+	struct ntm_endpoint observed; /* where it sees us */
+	struct event *keepalive;
+	unsigned misses;
+	unsigned users;
+	uint64_t keepalive_counter; /* of the one that is out; 0: none */
+	int64_t sent_us;
+	struct ntm_rtt rtt;
+};
+
+enum ntmd_bind_state { NTMD_BIND_NONE, NTMD_BIND_ASKED, NTMD_BIND_ECHOED, NTMD_BIND_BOUND };
+
+struct ntmd_bind {
+	struct ntm_relay_info info; /* name empty: the path has no standby RS */
+	struct ntmd_relay *relay; /* the endpoint in use; NULL: none is routable */
+	enum ntmd_bind_state state;
+	uint8_t leg_key[NTM_KEY_LEN];
+	struct ntm_transaction transaction;
+	struct ntm_bind *echo; /* what is repeated while ECHOED; NULL otherwise */
+	uint64_t counter; /* of the last packet sent */
+	uint8_t reset_token[NTM_MAC_LEN];
+	bool has_token;
+};
+
+/* ---- paths: path.c */
+
+enum ntmd_path_state { NTMD_PATH_DIRECTED, NTMD_PATH_HANDSHAKE, NTMD_PATH_UP, NTMD_PATH_CLOSING };
+
+struct ntmd_path_keys { /* path control under one key phase */
+	bool valid;
+	uint8_t send[NTM_KEY_LEN], receive[NTM_KEY_LEN];
+	uint64_t counter;
+	struct ntm_replay replay;
+	int64_t created_ms, drop_ms; /* drop_ms 0: not yet decided */
+};
+
+struct ntmd_tunnel; /* a handshake that is going on: tunnel.c */
+
+struct ntmd_path {
+	LIST_ENTRY(ntmd_path) next;
+	struct ntmd *ntmd;
+	struct ntmd_cn *cn;
+	uint64_t id;
+	enum ntm_side side;
+	enum ntmd_path_state state;
+	int64_t directed_ms, up_ms;
+	uint8_t ck[NTM_KEY_LEN];
+	int64_t ck_expires_ms;
+	struct ntmd_engine_path *engine;
+
+	/* tunnel.c, session_keys.c */
+	struct ntmd_tunnel *tunnel;
+	struct ntmd_path_keys keys[NTM_TYPE_PHASES];
+	int phase; /* sending; -1: none */
+	int next_phase; /* side 1: installed, not yet opened under; -1: none */
+	enum ntm_cipher cipher; /* bulk lane */
+	uint8_t peer_token[NTM_MAC_LEN]; /* its resets */
+	bool has_token;
+	uint8_t answered[NTM_KEY_LEN]; /* side 1: ephemeral key of the request that was answered last */
+	uint8_t *answer; /* and the answer */
+	size_t answer_len;
+	struct ntm_endpoint answer_to;
+	struct event *tick; /* keepalive.c: liveness, rekey, key ends */
+	int64_t probe_ms; /* side 1: last Tunnel Probe */
+	uint64_t probe_counter; /* side 0: last probe taken */
+
+	/* route.c */
+	struct ntmd_route route[NTM_ROUTES_MAX];
+	int active; /* index, -1: none */
+	int second; /* packets go there too until one is proven; -1: none */
+	struct event *probe_timer;
+	struct ntmd_bind bind;
+	struct ntm_rtt rtt;
+
+	/* keepalive.c */
+	int64_t heard_ms; /* path control or data last came */
+	unsigned misses;
+	uint32_t keepalive_number;
+	int64_t keepalive_us; /* when the one that is out was sent; 0: none */
+
+	/* handover.c */
+	uint64_t update_sent, update_seen; /* sequence numbers */
+	int64_t update_us; /* when ours was last sent: 0: nothing under way */
+	unsigned close_tries;
+};
+
+struct ntmd_path *ntmd_path_find(struct ntmd *ntmd, uint64_t id);
+/* From a Route Direction; NULL: no memory or a limit. */
+struct ntmd_path *ntmd_path_new(struct ntmd_cn *cn, uint64_t id, enum ntm_side side);
+void ntmd_path_up(struct ntmd_path *path); /* keys of both ends are there and a route works */
+/* refuse: applications whose packets wait are told; tell_peer: a Tunnel Close is sent, the DC gets a Route Withdraw. */
+void ntmd_path_close(struct ntmd_path *path, enum ntm_reason reason, bool tell_peer);
+void ntmd_path_free(struct ntmd_path *path, bool refuse);
+const char *ntmd_path_state_name(const struct ntmd_path *path);
+struct json_object *ntmd_path_json(struct ntmd_path *path, bool all);
+extern const struct ntmd_engine_ops ntmd_engine_ops;
+
+/* ---- direction.c, route_direction.c */
+
+/* Starts a direction for the node unless one is out or its path is up (reasons NAME and PACKET). */
+void ntmd_direction_start(struct ntmd_cn *cn, enum ntm_reason reason);
+/* A path of this node was lost: ask again soon, with jitter. */
+void ntmd_direction_again(struct ntmd_cn *cn, enum ntm_reason reason);
+void ntmd_direction_settled(struct ntmd_cn *cn); /* its path is up: whoever waits is told */
+void ntmd_direction_failed(struct ntmd_cn *cn, const char *text);
+void ntmd_direction_cancel(struct ntmd_cn *cn);
+extern const struct ntmd_dns_ops ntmd_dns_ops;
+void ntmd_route_direction_handle(struct ntmd *ntmd, const struct ntm_session_from *from, const struct ntm_message *message);
+void ntmd_route_withdraw_handle(struct ntmd *ntmd, const struct ntm_session_from *from, const struct ntm_message *message);
+
+/* ---- tunnel.c, session_keys.c */
+
+void ntmd_tunnel_start(struct ntmd_path *path); /* side 0: a handshake; side 1: a probe that asks for one */
+void ntmd_tunnel_kick(struct ntmd_path *path); /* a route became usable: send again now */
+void ntmd_tunnel_free(struct ntmd_path *path);
+/* 0 or negative drop reason */
+int ntmd_tunnel_request_receive(struct ntmd *ntmd, const struct ntm_flow *from, uint8_t *packet, size_t len);
+int ntmd_tunnel_response_receive(struct ntmd *ntmd, const struct ntm_flow *from, uint8_t *packet, size_t len);
+int ntmd_tunnel_probe_receive(struct ntmd *ntmd, const struct ntm_flow *from, const uint8_t *packet, size_t len);
+int ntmd_tunnel_cookie_receive(struct ntmd *ntmd, const uint8_t *packet, size_t len);
+
+/* The keys of one handshake, by direction as Noise split them; both are wiped. */
+int ntmd_session_keys_set(struct ntmd_path *path, unsigned phase, enum ntm_cipher cipher, uint8_t send[NTM_KEY_LEN],
+			  uint8_t receive[NTM_KEY_LEN]);
+/* Seal under this phase from now on; the one before drains. */
+void ntmd_session_keys_use(struct ntmd_path *path, unsigned phase);
+void ntmd_session_keys_tick(struct ntmd_path *path); /* rekey, ends of old keys */
+void ntmd_session_keys_wipe(struct ntmd_path *path);
+
+/* ---- path_control.c */
+
+/* body: NTM_MSG_HEADER_LEN free bytes, then fields. 0 or -errno. */
+int ntmd_path_control_send(struct ntmd_path *path, const struct ntm_flow *to, uint16_t type, uint32_t transaction,
+			   uint8_t *body, size_t fields_len);
+int ntmd_path_control_receive(struct ntmd *ntmd, const struct ntm_flow *from, uint8_t *packet, size_t len);
+int ntmd_path_reset_receive(struct ntmd *ntmd, const uint8_t *packet, size_t len);
+
+/* ---- route.c */
+
+struct ntmd_route *ntmd_route_find(struct ntmd_path *path, const struct ntm_endpoint *remote);
+/* Finds or adds; NULL: no slot left. Keeps the better kind. */
+struct ntmd_route *ntmd_route_add(struct ntmd_path *path, enum ntm_route_kind kind, const struct ntm_endpoint *remote);
+void ntmd_route_del(struct ntmd_path *path, enum ntm_route_kind kind); /* all of this kind */
+bool ntmd_route_usable(struct ntmd_path *path, struct ntmd_route *route); /* the kernel has a way to it, and a relay is asked */
+/* The candidates of a Route Direction replace those of the one before; what is proven stays. */
+void ntmd_route_candidates_set(struct ntmd_path *path, const struct ntm_candidate *candidate, unsigned count);
+/* Calls each() for every usable route, best first. */
+void ntmd_route_each_usable(struct ntmd_path *path, void (*each)(struct ntmd_path *path, struct ntmd_route *route, void *arg),
+			    void *arg);
+void ntmd_route_probe(struct ntmd_path *path); /* challenge all that are not proven (again) */
+void ntmd_route_challenge(struct ntmd_path *path, struct ntmd_route *route);
+void ntmd_route_proven(struct ntmd_path *path, struct ntmd_route *route);
+void ntmd_route_failed(struct ntmd_path *path, struct ntmd_route *route);
+/* Chooses the best proven route, or the best guess, and tells the engine. */
+void ntmd_route_select(struct ntmd_path *path);
+void ntmd_route_response(struct ntmd_path *path, const struct ntm_flow *from, uint64_t nonce);
+/* Sets the engine's routes: unproven ones with a second one beside it. */
+void ntmd_route_apply(struct ntmd_path *path, int active, int second, uint64_t unproven_bytes);
+struct json_object *ntmd_routes_json(struct ntmd_path *path);
+
+/* ---- relay_bind.c */
+
+int ntmd_relay_bind_init(struct ntmd_path *path);
+void ntmd_relay_bind_set(struct ntmd_path *path, const struct ntm_relay_info *info); /* and starts */
+void ntmd_relay_bind_start(struct ntmd_path *path); /* (again): we moved */
+void ntmd_relay_bind_clear(struct ntmd_path *path);
+int ntmd_relay_bind_receive(struct ntmd *ntmd, const struct ntm_flow *from, const uint8_t *packet, size_t len);
+bool ntmd_relay_bind_reset(struct ntmd_path *path, const uint8_t token[NTM_MAC_LEN]); /* the RS forgot us: binds again */
+static inline bool ntmd_relay_bind_asked(const struct ntmd_path *path)
+{
+	return path->bind.relay && path->bind.state != NTMD_BIND_NONE;
+}
+
+/* ---- keepalive.c */
+
+void ntmd_keepalive_start(struct ntmd_path *path);
+void ntmd_keepalive_response(struct ntmd_path *path, uint32_t transaction);
+void ntmd_keepalive_heard(struct ntmd_path *path, const struct ntm_flow *from);
+
+/* ---- handover.c */
+
+void ntmd_handover_path(struct ntmd_path *path); /* our address changed: Path Update on every way */
+/* An authentic packet came from an endpoint that is no route of the path: its NAT changed, or it moved and its Path Update is on the way. */
+void ntmd_handover_peer_seen(struct ntmd_path *path, const struct ntm_flow *from);
+void ntmd_handover_update_handle(struct ntmd_path *path, const struct ntm_flow *from, const struct ntm_message *message);
+
+/* ---- command_ping.c */
+void ntmd_ping_response(struct ntmd_cn *cn, uint32_t transaction);
+void ntmd_ping_settled(struct ntmd_cn *cn, const char *error); /* NULL: the path is up */
+void ntmd_ping_handle(void *ctx, struct ntm_control_request *request, struct json_object *args);
+
+#endif

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * real_address.c - RIP4 and RIP6: the addresses of the interfaces packets can leave by. Read again at each change
+ * (ifmon.c), registered with the DC (registration.c).
+ */
+#include <linux/if_addr.h>
+#include <net/if.h>
+#include <string.h>
+
+#include "endpoint.h"
+#include "path.h"
+
+static bool wanted_interface(const struct ntmd *ntmd, unsigned ifindex)
+{
+	char name[IF_NAMESIZE];
+
+	if (ifindex == ntmd_engine_ifindex(ntmd->engine))
+		return false;
+	if (!ntmd->config.interfaces)
+		return true;
+	if (!if_indextoname(ifindex, name))
+		return false;
+	for (unsigned i = 0; i < ntmd->config.interfaces; i++)
+		if (!strcmp(ntmd->config.interface[i], name))
+			return true;
+	return false;
+}
+
+static void take(void *ctx, const struct ntm_netlink_address *address)
+{
+	struct ntmd *ntmd = ctx;
+
+	if (ntmd->real.count == NTM_REAL_ADDRS_MAX || !ntm_addr_is_usable(&address->addr) ||
+	    !wanted_interface(ntmd, address->ifindex))
+		return;
+	/* Tentative ones cannot be used; optimistic ones can (RFC 4429), that is what they are for. */
+	if ((address->flags & IFA_F_TENTATIVE) && !(address->flags & IFA_F_OPTIMISTIC))
+		return;
+	if (address->flags & (IFA_F_DEPRECATED | IFA_F_DADFAILED))
+		return;
+	if (ntm_addr_equal(&address->addr, &ntmd->registration.vip4) ||
+	    ntm_addr_equal(&address->addr, &ntmd->registration.vip6))
+		return;
+	ntmd->real.addr[ntmd->real.count++] = address->addr;
+}
+
+void ntmd_real_address_read(struct ntmd *ntmd)
+{
+	ntmd->real.count = 0;
+	ntm_netlink_addresses(take, ntmd);
+}
+
+bool ntmd_real_address_is_own(const struct ntmd *ntmd, const struct ntm_addr *addr)
+{
+	for (unsigned i = 0; i < ntmd->real.count; i++)
+		if (ntm_addr_equal(&ntmd->real.addr[i], addr))
+			return true;
+	return false;
+}

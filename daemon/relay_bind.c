@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * relay_bind.c - our leg of each path at its standby RS: bound when the path is directed, bound again when we move, kept by one Keep Alive
+ * for all paths of an RS endpoint. Packets: lib/bind.c; other end: rs/relay.c.
+ */
+#include "bind.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <ntm/drop.h>
+
+#include "crypto.h"
+#include "endpoint.h"
+#include "log.h"
+#include "path.h"
+
+#define KEEPALIVE_AGAIN_MS 1000 /* after one that was not acknowledged */
+
+/* ---- endpoints of relays, shared by their paths */
+
+static struct ntmd_path *bound_path(const struct ntmd_relay *relay)
+{
+	struct ntmd_path *path;
+
+	LIST_FOREACH(path, &relay->ntmd->path, next)
+		if (path->bind.relay == relay && path->bind.state == NTMD_BIND_BOUND)
+			return path;
+	return NULL;
+}
+
+static void relay_lost(struct ntmd_relay *relay)
+{
+	struct ntmd_path *path, *next;
+
+	ntm_warn("relay %s does not answer", relay->name);
+	ntmd_event(relay->ntmd, "relay_lost", "relay", relay->name, NULL);
+	relay->misses = 0;
+	for (path = LIST_FIRST(&relay->ntmd->path); path; path = next) {
+		struct ntmd_route *route;
+
+		next = LIST_NEXT(path, next);
+		if (path->bind.relay != relay)
+			continue;
+		route = ntmd_route_find(path, &relay->endpoint);
+		ntmd_relay_bind_start(path); /* perhaps by the other family */
+		if (route && route->state == NTMD_ROUTE_PROVEN)
+			ntmd_route_failed(path, route);
+		ntmd_direction_again(path->cn, NTM_REASON_HANDOVER); /* the DC may know another relay */
+	}
+}
+
+static void on_keepalive(evutil_socket_t fd, short what, void *arg)
+{
+	struct ntmd_relay *relay = arg;
+	struct ntmd_path *path = bound_path(relay);
+	struct ntm_flow flow = ntmd_flow_to(relay->ntmd, &relay->endpoint);
+	struct ntm_bind bind;
+
+	(void)fd;
+	(void)what;
+	if (!path)
+		return; /* a bind starts it again */
+	if (relay->keepalive_counter && ++relay->misses >= NTM_KEEPALIVE_MISSES) {
+		relay->keepalive_counter = 0;
+		relay_lost(relay);
+		return;
+	}
+	relay->keepalive_counter = ntm_loop_real_us() & NTM_COUNTER_MASK;
+	relay->sent_us = ntm_loop_now_us();
+	ntm_bind_request_build(&bind, NTM_BIND_KEEPALIVE, path->id, path->side, relay->keepalive_counter,
+			       path->bind.leg_key);
+	if (flow.udp)
+		ntm_udp_send(&flow, &bind, sizeof(bind));
+	ntm_timer_set_ms(relay->keepalive, KEEPALIVE_AGAIN_MS);
+}
+
+static void keepalive_rest(struct ntmd_relay *relay)
+{
+	relay->keepalive_counter = 0;
+	relay->misses = 0;
+	ntm_timer_set_ms(relay->keepalive, NTM_KEEPALIVE_S * 1000LL - ntm_crypto_random_below(2000));
+}
+
+static struct ntmd_relay *relay_get(struct ntmd *ntmd, const char *name, const struct ntm_endpoint *endpoint)
+{
+	struct ntmd_relay *relay;
+
+	LIST_FOREACH(relay, &ntmd->relay, next)
+		if (ntm_endpoint_equal(&relay->endpoint, endpoint)) {
+			relay->users++;
+			return relay;
+		}
+	relay = calloc(1, sizeof(*relay));
+	if (!relay)
+		return NULL;
+	relay->keepalive = ntm_timer_new(ntmd->loop.base, on_keepalive, relay);
+	if (!relay->keepalive) {
+		free(relay);
+		return NULL;
+	}
+	relay->ntmd = ntmd;
+	relay->endpoint = *endpoint;
+	relay->users = 1;
+	snprintf(relay->name, sizeof(relay->name), "%s", name);
+	LIST_INSERT_HEAD(&ntmd->relay, relay, next);
+	return relay;
+}
+
+static void relay_put(struct ntmd_relay *relay)
+{
+	if (!relay || --relay->users)
+		return;
+	LIST_REMOVE(relay, next);
+	event_free(relay->keepalive);
+	free(relay);
+}
+
+/* ---- the leg of one path */
+
+static void bind_send(struct ntm_transaction *transaction, void *arg)
+{
+	struct ntmd_path *path = arg;
+	struct ntmd_bind *bind = &path->bind;
+	struct ntm_flow flow;
+	struct ntm_bind packet;
+
+	(void)transaction;
+	flow = ntmd_flow_to(path->ntmd, &bind->relay->endpoint);
+	if (!flow.udp)
+		return;
+	bind->counter = ntm_loop_real_us() & NTM_COUNTER_MASK;
+	if (bind->state == NTMD_BIND_ECHOED)
+		ntm_bind_echo_build(&packet, bind->echo, bind->counter, bind->leg_key);
+	else
+		ntm_bind_request_build(&packet, NTM_BIND_REQUEST, path->id, path->side, bind->counter, bind->leg_key);
+	ntm_udp_send(&flow, &packet, sizeof(packet));
+}
+
+static void bind_timeout(struct ntm_transaction *transaction, void *arg)
+{
+	struct ntmd_path *path = arg;
+
+	(void)transaction;
+	ntm_info("relay %s does not bind our leg to %s", path->bind.info.name, path->cn->fqdn);
+	path->bind.state = NTMD_BIND_NONE; /* keepalive.c tries again */
+	if (path->state == NTMD_PATH_UP)
+		ntmd_direction_again(path->cn, NTM_REASON_HANDOVER);
+}
+
+int ntmd_relay_bind_init(struct ntmd_path *path)
+{
+	return ntm_transaction_init(&path->bind.transaction, path->ntmd->loop.base, NULL, bind_send, bind_timeout, path);
+}
+
+/* Takes the first endpoint that the kernel has a way to. */
+static void endpoint_choose(struct ntmd_path *path)
+{
+	struct ntmd_bind *bind = &path->bind;
+	struct ntmd_relay *old = bind->relay;
+	struct ntm_addr local;
+
+	bind->relay = NULL;
+	for (unsigned i = 0; i < bind->info.servers && !bind->relay; i++)
+		if (ntmd_socket_for(path->ntmd, &bind->info.server[i]) &&
+		    !ntm_udp_source(&bind->info.server[i], &local))
+			bind->relay = relay_get(path->ntmd, bind->info.name, &bind->info.server[i]);
+	if (old != bind->relay)
+		ntmd_route_del(path, NTM_ROUTE_RELAY);
+	relay_put(old);
+	if (bind->relay)
+		ntmd_route_add(path, NTM_ROUTE_RELAY, &bind->relay->endpoint);
+}
+
+void ntmd_relay_bind_start(struct ntmd_path *path)
+{
+	struct ntmd_bind *bind = &path->bind;
+
+	ntm_transaction_stop(&bind->transaction);
+	bind->state = NTMD_BIND_NONE;
+	endpoint_choose(path);
+	if (!bind->relay)
+		return;
+	bind->state = NTMD_BIND_ASKED;
+	ntm_transaction_start(&bind->transaction, NTM_HANDSHAKE_TIMEOUT_MS);
+}
+
+void ntmd_relay_bind_set(struct ntmd_path *path, const struct ntm_relay_info *info)
+{
+	struct ntmd_bind *bind = &path->bind;
+	uint8_t leg_key[NTM_KEY_LEN];
+	bool same;
+
+	ntm_bind_leg_key(leg_key, path->ck, path->id, path->side);
+	same = !strcmp(bind->info.name, info->name) && bind->info.servers == info->servers &&
+	       !memcmp(bind->info.server, info->server, sizeof(info->server)) &&
+	       ntm_crypto_equal(bind->leg_key, leg_key, NTM_KEY_LEN);
+	memcpy(bind->leg_key, leg_key, NTM_KEY_LEN);
+	ntm_crypto_wipe(leg_key, sizeof(leg_key));
+	if (same && bind->state != NTMD_BIND_NONE)
+		return;
+	bind->info = *info;
+	bind->has_token = false;
+	ntmd_relay_bind_start(path);
+}
+
+void ntmd_relay_bind_clear(struct ntmd_path *path)
+{
+	struct ntmd_bind *bind = &path->bind;
+
+	ntm_transaction_clear(&bind->transaction);
+	relay_put(bind->relay);
+	free(bind->echo);
+	ntm_crypto_wipe(bind, sizeof(*bind));
+}
+
+static void bound(struct ntmd_path *path, const struct ntm_bind *ack)
+{
+	struct ntmd_bind *bind = &path->bind;
+	struct ntmd_relay *relay = bind->relay;
+	struct ntmd_route *route;
+
+	ntm_transaction_answered(&bind->transaction);
+	bind->state = NTMD_BIND_BOUND;
+	memcpy(bind->reset_token, ntm_bind_reset_token(ack), NTM_MAC_LEN);
+	bind->has_token = true;
+	if (!event_pending(relay->keepalive, EV_TIMEOUT, NULL))
+		keepalive_rest(relay);
+	ntmd_event(path->ntmd, "relay_bound", "peer", path->cn->fqdn, "relay", relay->name, NULL);
+	ntmd_tunnel_kick(path);
+	route = ntmd_route_find(path, &relay->endpoint);
+	if (route && path->state == NTMD_PATH_UP)
+		ntmd_route_challenge(path, route);
+}
+
+/* Where the RS sees us has changed without our doing: a NAT forgot. All legs there move. */
+static void observed_check(struct ntmd_path *path, const struct ntm_bind *ack)
+{
+	struct ntmd_relay *relay = path->bind.relay;
+	struct ntm_endpoint observed;
+	struct ntmd_path *other;
+	bool changed;
+
+	ntm_bind_observed(ack, &observed);
+	changed = !ntm_endpoint_is_none(&relay->observed) && !ntm_endpoint_equal(&relay->observed, &observed);
+	relay->observed = observed;
+	if (!changed)
+		return;
+	LIST_FOREACH(other, &path->ntmd->path, next)
+		if (other != path && other->bind.relay == relay && other->bind.state == NTMD_BIND_BOUND)
+			ntmd_relay_bind_start(other);
+}
+
+static int challenge_take(struct ntmd_path *path, const struct ntm_bind *challenge)
+{
+	struct ntmd_bind *bind = &path->bind;
+
+	if (!bind->echo)
+		bind->echo = malloc(sizeof(*bind->echo));
+	if (!bind->echo)
+		return -NTM_DROP_LIMIT;
+	*bind->echo = *challenge;
+	bind->state = NTMD_BIND_ECHOED;
+	ntm_transaction_start(&bind->transaction, NTM_HANDSHAKE_TIMEOUT_MS);
+	return 0;
+}
+
+int ntmd_relay_bind_receive(struct ntmd *ntmd, const struct ntm_flow *from, const uint8_t *packet, size_t len)
+{
+	const struct ntm_bind *packet_bind;
+	struct ntmd_relay *relay;
+	struct ntmd_path *path;
+	uint64_t counter;
+	int err = ntm_bind_parse(&packet_bind, packet, len, NTM_BIND_FROM_RS);
+
+	if (err)
+		return err;
+	path = ntmd_path_find(ntmd, ntm_header_id(&packet_bind->h));
+	if (!path)
+		return -NTM_DROP_PATH_UNKNOWN;
+	relay = path->bind.relay;
+	if (!relay || !ntm_endpoint_equal(&relay->endpoint, &from->remote))
+		return -NTM_DROP_SOURCE;
+	if (packet_bind->side != path->side)
+		return -NTM_DROP_SIDE;
+	if (!ntm_bind_verify(packet_bind, path->bind.leg_key))
+		return -NTM_DROP_AUTH;
+	counter = ntm_header_counter(&packet_bind->h);
+	if (relay->keepalive_counter && counter == relay->keepalive_counter) {
+		if (packet_bind->kind == NTM_BIND_ACK)
+			ntm_rtt_add(&relay->rtt, (uint32_t)(ntm_loop_now_us() - relay->sent_us));
+		keepalive_rest(relay);
+	} else if (counter != path->bind.counter || path->bind.state == NTMD_BIND_NONE) {
+		return -NTM_DROP_UNMATCHED;
+	}
+	if (packet_bind->kind == NTM_BIND_CHALLENGE)
+		return challenge_take(path, packet_bind);
+	observed_check(path, packet_bind);
+	if (path->bind.state == NTMD_BIND_ECHOED)
+		bound(path, packet_bind);
+	return 0;
+}
+
+bool ntmd_relay_bind_reset(struct ntmd_path *path, const uint8_t token[NTM_MAC_LEN])
+{
+	struct ntmd_bind *bind = &path->bind;
+
+	if (!bind->has_token || !ntm_crypto_equal(bind->reset_token, token, NTM_MAC_LEN))
+		return false;
+	ntm_info("relay %s has lost the path to %s", bind->info.name, path->cn->fqdn);
+	ntmd_event(path->ntmd, "relay_reset", "peer", path->cn->fqdn, "relay", bind->info.name, NULL);
+	if (bind->state == NTMD_BIND_BOUND)
+		ntmd_relay_bind_start(path); /* its DC directs it again; the transaction goes on trying */
+	return true;
+}

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * route_direction.c - Route Direction and Withdraw (paper A, section II.C.3): the DC tells this end of a path who the other end is,
+ * the common key CK, where the other end may be reached and which RS stands by. Codec: lib/msg_route_direction.c; sender:
+ * dc/route_direction.c; what follows: tunnel.c.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "crypto.h"
+#include "endpoint.h"
+#include "key.h"
+#include "log.h"
+#include "ntm0.h"
+#include "path.h"
+
+/* The public key of the requester of a path decides between two that cross: the lower one is kept. */
+static const uint8_t *requester_key(const struct ntmd *ntmd, const struct ntmd_cn *cn, enum ntm_side side)
+{
+	return side == NTM_SIDE_REQUESTER ? ntmd->sessions.public_key : cn->public_key;
+}
+
+/* Whether an unfinished or very young path of the same pair, asked for by the other end, is to be kept instead. */
+static bool is_superseded(struct ntmd_cn *cn, const struct ntm_route_direction *direction)
+{
+	struct ntmd_path *other = cn->next_path ? cn->next_path : cn->path;
+
+	if (!other || other->state == NTMD_PATH_CLOSING || other->side == direction->side ||
+	    ntm_loop_now_ms() - other->directed_ms > NTM_CROSSING_WINDOW_MS)
+		return false;
+	return memcmp(requester_key(cn->ntmd, cn, other->side), requester_key(cn->ntmd, cn, direction->side),
+		      NTM_KEY_LEN) < 0;
+}
+
+static void route_to_vip(struct ntmd *ntmd, const struct ntm_addr *vip)
+{
+	const struct ntm_addr *own = ntm_addr_is4(vip) ? &ntmd->registration.vip4 : &ntmd->registration.vip6;
+	unsigned bits = ntm_addr_is4(vip) ? ntmd->registration.vip4_prefix + 96u : ntmd->registration.vip6_prefix;
+
+	if (ntm_addr_is_none(vip) || ntm_addr_is_none(own) || ntm_addr_in_prefix(vip, own, bits))
+		return;
+	ntmd_ntm0_route_add(ntmd_engine_ifindex(ntmd->engine), vip, own); /* a node of another DC */
+}
+
+static void learn(struct ntmd_cn *cn, const struct ntm_route_direction *direction)
+{
+	ntm_addr_from4(&cn->vip4, direction->vip4);
+	ntm_addr_from6(&cn->vip6, direction->vip6);
+	snprintf(cn->fqdn, sizeof(cn->fqdn), "%s", direction->fqdn);
+	memcpy(cn->public_key, direction->public_key, NTM_KEY_LEN);
+	memcpy(cn->verdict, direction->verdict, sizeof(cn->verdict));
+	cn->verdicts = direction->verdicts;
+	cn->known = true;
+	route_to_vip(cn->ntmd, &cn->vip4);
+	route_to_vip(cn->ntmd, &cn->vip6);
+}
+
+/* The node the direction is about; one that was only known by its virtual address gets its name now. */
+static struct ntmd_cn *cn_for(struct ntmd *ntmd, const struct ntm_route_direction *direction)
+{
+	struct ntmd_cn *cn = ntmd_cn_find(ntmd, direction->fqdn);
+	struct ntm_addr vip;
+
+	if (cn)
+		return cn;
+	ntm_addr_from4(&vip, direction->vip4);
+	cn = ntmd_cn_find_vip(ntmd, &vip);
+	if (!cn) {
+		ntm_addr_from6(&vip, direction->vip6);
+		cn = ntmd_cn_find_vip(ntmd, &vip);
+	}
+	return cn && !cn->fqdn[0] ? cn : ntmd_cn_new(ntmd, direction->fqdn, NULL);
+}
+
+/* 0, or the error for the DC. */
+static enum ntm_error key_check(struct ntmd *ntmd, const struct ntm_route_direction *direction)
+{
+	char text[NTM_KEY_TEXT_LEN + 1];
+
+	if (!memcmp(direction->public_key, ntmd->sessions.public_key, NTM_KEY_LEN))
+		return NTM_ERROR_REFUSED;
+	if (ntmd_state_key_check(ntmd, direction->fqdn, direction->public_key) != -EKEYREJECTED)
+		return NTM_ERROR_NONE;
+	ntm_key_format(text, direction->public_key);
+	ntm_warn("refused a tunnel with %s: its key %s is not the pinned one", direction->fqdn, text);
+	ntmd_event(ntmd, "peer_key_refused", "peer", direction->fqdn, "key", text, NULL);
+	return NTM_ERROR_PEER_KEY;
+}
+
+static void path_update(struct ntmd_path *path, const struct ntm_route_direction *direction)
+{
+	bool new_ck = !ntm_crypto_equal(path->ck, direction->ck, NTM_KEY_LEN);
+
+	memcpy(path->ck, direction->ck, NTM_KEY_LEN);
+	path->ck_expires_ms = ntm_loop_now_ms() + direction->lifetime_s * 1000LL;
+	ntmd_route_candidates_set(path, direction->candidate, direction->candidates);
+	ntmd_relay_bind_set(path, &direction->relay);
+	if (path->state != NTMD_PATH_UP || new_ck)
+		ntmd_tunnel_start(path);
+	else
+		ntmd_route_probe(path);
+}
+
+void ntmd_route_direction_handle(struct ntmd *ntmd, const struct ntm_session_from *from, const struct ntm_message *message)
+{
+	uint8_t body[NTM_MSG_HEADER_LEN];
+	struct ntm_route_direction direction;
+	struct ntmd_path *path;
+	struct ntmd_cn *cn;
+	enum ntm_error error;
+
+	if (ntm_msg_route_direction_parse(&direction, message->fields, message->len)) {
+		ntm_session_refuse(from, NTM_ERROR_MALFORMED, "Route Direction is malformed");
+		return;
+	}
+	error = key_check(ntmd, &direction);
+	if (error) {
+		ntm_session_refuse(from, error, "%s", ntm_error_text((uint16_t)error));
+		goto wipe;
+	}
+	path = ntmd_path_find(ntmd, direction.path_id);
+	if (path && strcmp(path->cn->fqdn, direction.fqdn)) {
+		ntm_session_refuse(from, NTM_ERROR_PATH_ID_TAKEN, "the Path ID is in use for another pair");
+		goto wipe;
+	}
+	cn = cn_for(ntmd, &direction);
+	if (!cn) {
+		ntm_session_refuse(from, NTM_ERROR_LIMIT, "too many correspondent nodes");
+		goto wipe;
+	}
+	if (!path && is_superseded(cn, &direction)) {
+		ntm_session_refuse(from, NTM_ERROR_SUPERSEDED, "another direction for this pair is kept");
+		goto wipe;
+	}
+	learn(cn, &direction);
+	if (!path) {
+		/* Its unfinished predecessor gives way; one that is up goes on until this one is. */
+		if (cn->next_path)
+			ntmd_path_free(cn->next_path, false);
+		if (cn->path && cn->path->state != NTMD_PATH_UP)
+			ntmd_path_free(cn->path, false);
+		path = ntmd_path_new(cn, direction.path_id, direction.side);
+		if (!path) {
+			ntm_session_refuse(from, NTM_ERROR_LIMIT, "too many paths");
+			ntmd_cn_release(cn);
+			goto wipe;
+		}
+		ntmd_event(ntmd, "path_directed", "peer", cn->fqdn, "relay", direction.relay.name, NULL);
+	}
+	ntm_session_answer(from, NTM_MSG_ROUTE_DIRECTION_ACK, body, 0);
+	path_update(path, &direction);
+wipe:
+	ntm_crypto_wipe(&direction, sizeof(direction));
+}
+
+void ntmd_route_withdraw_handle(struct ntmd *ntmd, const struct ntm_session_from *from, const struct ntm_message *message)
+{
+	uint8_t body[NTM_MSG_HEADER_LEN];
+	struct ntm_route_withdraw withdraw;
+	struct ntmd_path *path;
+
+	if (ntm_msg_route_withdraw_parse(&withdraw, message->fields, message->len)) {
+		ntm_session_refuse(from, NTM_ERROR_MALFORMED, "Route Withdraw is malformed");
+		return;
+	}
+	ntm_session_answer(from, NTM_MSG_ROUTE_WITHDRAW_ACK, body, 0); /* also if it is gone already */
+	path = ntmd_path_find(ntmd, withdraw.path_id);
+	if (path) {
+		ntm_notice("the DC withdrew the path to %s", path->cn->fqdn);
+		ntmd_path_close(path, withdraw.reason, false);
+	}
+}

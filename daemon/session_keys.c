@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * session_keys.c - the keys that come out of a tunnel handshake, and when they change: each lane and path control have their own by
+ * direction; a new phase is made while the old one works (doc/PROTOCOL.md, "Keys and rekey").
+ */
+#include <string.h>
+
+#include "crypto.h"
+#include "log.h"
+#include "path.h"
+
+static void lane_derive(uint8_t out[NTM_KEY_LEN], const uint8_t secret[NTM_KEY_LEN], enum ntm_lane lane)
+{
+	ntm_crypto_derive(out, secret, lane == NTM_LANE_INLINE ? "inline" : "bulk", NULL, 0);
+}
+
+int ntmd_session_keys_set(struct ntmd_path *path, unsigned phase, enum ntm_cipher cipher, uint8_t send[NTM_KEY_LEN],
+			  uint8_t receive[NTM_KEY_LEN])
+{
+	struct ntmd_path_keys *keys = &path->keys[phase];
+	int64_t now = ntm_loop_now_ms();
+	struct ntmd_engine_keys engine;
+	int err;
+
+	for (int lane = 0; lane < NTM_LANES; lane++) {
+		engine.lane[lane].cipher = lane == NTM_LANE_INLINE ? NTM_CIPHER_CHACHA20_POLY1305 : cipher;
+		lane_derive(engine.lane[lane].send, send, (enum ntm_lane)lane);
+		lane_derive(engine.lane[lane].receive, receive, (enum ntm_lane)lane);
+	}
+	err = ntmd_engine_path_key_set(path->engine, phase, &engine, now + NTM_KEY_HARD_LIFETIME_S * 1000LL);
+	if (!err) {
+		ntm_crypto_wipe(keys, sizeof(*keys));
+		ntm_crypto_derive(keys->send, send, "control", NULL, 0);
+		ntm_crypto_derive(keys->receive, receive, "control", NULL, 0);
+		keys->valid = true;
+		keys->created_ms = now;
+		path->cipher = cipher;
+	}
+	ntm_crypto_wipe(&engine, sizeof(engine));
+	ntm_crypto_wipe(send, NTM_KEY_LEN);
+	ntm_crypto_wipe(receive, NTM_KEY_LEN);
+	return err;
+}
+
+void ntmd_session_keys_use(struct ntmd_path *path, unsigned phase)
+{
+	if (path->phase >= 0 && path->phase != (int)phase)
+		path->keys[path->phase].drop_ms = ntm_loop_now_ms() + NTM_KEY_DRAIN_S * 1000LL;
+	path->phase = (int)phase;
+	path->next_phase = -1;
+	ntmd_engine_path_phase_set(path->engine, phase);
+	ntmd_event(path->ntmd, "keys_changed", "peer", path->cn->fqdn, NULL);
+}
+
+static void drop(struct ntmd_path *path, unsigned phase)
+{
+	ntm_crypto_wipe(&path->keys[phase], sizeof(path->keys[phase]));
+	ntmd_engine_path_key_drop(path->engine, phase);
+	if (path->phase == (int)phase)
+		path->phase = -1;
+	if (path->next_phase == (int)phase)
+		path->next_phase = -1;
+}
+
+void ntmd_session_keys_tick(struct ntmd_path *path)
+{
+	int64_t now = ntm_loop_now_ms(), soft = path->ntmd->config.rekey_after_s * 1000LL, created;
+	struct ntmd_engine_stats stats;
+
+	for (unsigned phase = 0; phase < NTM_TYPE_PHASES; phase++) {
+		struct ntmd_path_keys *keys = &path->keys[phase];
+
+		if (keys->valid && ((keys->drop_ms && now >= keys->drop_ms) ||
+				    now - keys->created_ms >= NTM_KEY_HARD_LIFETIME_S * 1000LL))
+			drop(path, phase);
+	}
+	if (path->state != NTMD_PATH_UP || path->tunnel)
+		return;
+	if (path->phase < 0) {
+		ntmd_tunnel_start(path);
+		return;
+	}
+	/* Side 0 makes new keys; side 1 asks for them when they are overdue. */
+	created = path->keys[path->phase].created_ms;
+	if (path->side == NTM_SIDE_OTHER)
+		soft += soft / 4 + 1000;
+	ntmd_engine_path_stats(path->engine, &stats);
+	if (now - created >= soft && (stats.last_tx_ms > created || stats.last_rx_ms > created))
+		ntmd_tunnel_start(path);
+}
+
+void ntmd_session_keys_wipe(struct ntmd_path *path)
+{
+	ntm_crypto_wipe(path->keys, sizeof(path->keys));
+	ntm_crypto_wipe(path->ck, sizeof(path->ck));
+}

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * user_engine.h - what the files of the user engine share; nobody else looks behind engine.h (but its unit
+ *test).
+ *
+ *	user_engine.c	the engine and its timer, paths, routes, statistics
+ *	user_key.c	keys by phase
+ *	user_held.c	packets that wait for a key or a route
+ *	user_egress.c	TUN -> path -> seal -> send
+ *	user_ingress.c	data packet -> path -> window -> open -> checks -> TUN
+ *	user_table.c	finding paths
+ */
+#ifndef NTMD_USER_ENGINE_H
+#define NTMD_USER_ENGINE_H
+
+#include <sys/queue.h>
+
+#include <ntm/drop.h>
+
+#include "aead.h"
+#include "daemon/engine.h"
+#include "daemon/user_table.h"
+#include "replay.h"
+
+#define NTMD_USER_PACKET_MAX 65535 /* largest inner packet: bytes */
+#define NTMD_USER_OVERHEAD (NTM_HEADER_LEN + NTM_TAG_LEN)
+#define NTMD_USER_BATCH 64 /* packets read from the TUN before the loop looks at other things */
+#define NTMD_USER_RETRY_MS 100 /* between two tries of a route that failed */
+#define NTMD_USER_SOURCE_MS 1000 /* between two new_source of a path */
+#define NTMD_USER_HELD_TOTAL (64U << 20) /* held by all paths together: bytes */
+
+/* One lane of one key phase. */
+struct ntmd_user_lane {
+	struct ntm_aead seal, open;
+	uint64_t next; /* counter of the next packet sealed */
+	uint64_t soft, hard; /* key_worn is told at soft, nothing is sealed from hard on */
+	struct ntm_replay window;
+};
+
+struct ntmd_user_key {
+	int64_t expires_ms;
+	bool opened; /* phase_opened was told */
+	bool worn; /* key_worn was told */
+	uint8_t digest[NTM_KEY_LEN]; /* of the keys: counters must not start again under the same ones */
+	struct ntmd_user_lane lane[NTM_LANES];
+};
+
+/* A packet that waits, as the application sent it. */
+struct ntmd_user_held {
+	TAILQ_ENTRY(ntmd_user_held) in_path, in_engine;
+	struct ntmd_engine_path *path;
+	int64_t since_ms;
+	unsigned len;
+	uint8_t packet[];
+};
+TAILQ_HEAD(ntmd_user_held_list, ntmd_user_held);
+
+/* What egress found and tells when it has done with its buffers. */
+enum ntmd_user_note {
+	NTMD_USER_NOTE_WORN = 1,
+	NTMD_USER_NOTE_FAILED = 2,
+	NTMD_USER_NOTE_DEAD = 4,
+};
+
+struct ntmd_engine_path {
+	struct ntmd_engine *engine;
+	void *user;
+	LIST_ENTRY(ntmd_engine_path) all;
+	unsigned pins; /* held by code that calls out; see ntmd_user_path_pin */
+	bool gone; /* deleted, memory still pinned */
+
+	/* ---- who */
+	struct ntmd_user_link by_id, by_vip[2]; /* [0]: IPv4 */
+	struct ntm_addr vip[2]; /* the peer's */
+	uint64_t id;
+	uint8_t side; /* ours */
+	bool identified;
+
+	/* ---- keys */
+	struct ntmd_user_key *key[NTM_TYPE_PHASES];
+	int phase; /* that seals; -1: none yet */
+
+	/* ---- where to */
+	struct ntm_flow route, second;
+	bool has_route, has_second, failed_told, settling, again;
+	uint64_t unproven_bytes, unproven_sent; /* 0: no bound */
+	int64_t retry_ms; /* nothing is sent before; 0: no failure */
+	unsigned mtu, mtu_learned; /* inner; 0: not known */
+	struct ntm_endpoint *source;
+	unsigned sources;
+	int64_t new_source_ms; /* told last; 0: never */
+
+	/* ---- does the peer's daemon live? does the peer hear that ours does? */
+	bool bulk_dead, bulk_waiting; /* waiting: bulk went out since the last acknowledgement */
+	int64_t bulk_since_ms; /* the first of it */
+	bool ack_paused, ack_owed; /* paused: told less than NTM_BULK_ACK_MS ago, in engine->acks */
+	int64_t ack_ms; /* when the pause ends */
+	TAILQ_ENTRY(ntmd_engine_path) acks;
+
+	struct ntmd_user_held_list held;
+	unsigned notes; /* enum ntmd_user_note */
+	int failed_err;
+	struct ntmd_engine_stats stats;
+};
+
+struct ntmd_engine {
+	struct event_base *base;
+	const struct ntmd_engine_ops *ops;
+	void *ctx;
+	int tun_fd;
+	unsigned ifindex;
+	struct event *readable, *timer;
+	int64_t timer_ms; /* armed for; INT64_MAX: not armed */
+	int64_t (*now_us)(void); /* boot-time clock */
+	struct ntm_addr own[2]; /* own virtual addresses, [0]: IPv4 */
+
+	LIST_HEAD(, ntmd_engine_path) paths;
+	unsigned path_count;
+	struct ntmd_user_table by_id, by_vip;
+	struct ntmd_user_held_list held; /* of all paths, oldest first */
+	uint64_t held_bytes;
+	TAILQ_HEAD(, ntmd_engine_path) acks; /* paused paths, the first to go on first */
+
+	uint8_t plain[NTMD_USER_PACKET_MAX + 1]; /* one more: longer packets are seen as such */
+	uint8_t sealed[NTM_HEADER_LEN + NTMD_USER_PACKET_MAX + NTM_TAG_LEN];
+};
+
+static inline int64_t ntmd_user_now_ms(const struct ntmd_engine *engine)
+{
+	return engine->now_us() / 1000;
+}
+
+/* Index of an address's family in vip[], own[], by_vip[]. */
+static inline int ntmd_user_family(unsigned version)
+{
+	return version == 6;
+}
+
+/* Who calls ops pins the path it works on, since ops may delete it. */
+static inline void ntmd_user_path_pin(struct ntmd_engine_path *path)
+{
+	path->pins++;
+}
+void ntmd_user_path_unpin(struct ntmd_engine_path *path);
+
+/* Counts a drop, globally and at the path. */
+void ntmd_user_path_drop(struct ntmd_engine_path *path, int reason);
+struct ntmd_engine_path *ntmd_user_path_by_id(const struct ntmd_engine *engine, uint64_t id);
+struct ntmd_engine_path *ntmd_user_path_by_vip(const struct ntmd_engine *engine, const struct ntm_addr *vip);
+/* Lets held packets go where possible, then tells what egress noted. The path may be freed if it is not
+ * pinned. */
+void ntmd_user_path_settle(struct ntmd_engine_path *path);
+/* Something is due at this time. */
+void ntmd_user_timer_arm(struct ntmd_engine *engine, int64_t due_ms);
+/* Bulk data came in: tells bulk_received now, or when the pause is over. The path must be pinned. */
+void ntmd_user_bulk_received(struct ntmd_engine_path *path);
+
+/* ---- user_key.c */
+/* The key that seals now, or NULL: none, or over its time. */
+struct ntmd_user_key *ntmd_user_key_sending(const struct ntmd_engine_path *path);
+bool ntmd_user_key_spent(const struct ntmd_engine_path *path); /* there is one, but over a limit */
+void ntmd_user_key_drop_all(struct ntmd_engine_path *path);
+
+/* ---- user_held.c */
+void ntmd_user_held_put(struct ntmd_engine_path *path, const uint8_t *packet, size_t len);
+void ntmd_user_held_remove(struct ntmd_user_held *held); /* and frees it */
+void ntmd_user_held_expire(struct ntmd_engine *engine);
+void ntmd_user_held_flush(struct ntmd_engine_path *path);
+void ntmd_user_held_clear(struct ntmd_engine_path *path, bool refuse);
+void ntmd_user_held_move(struct ntmd_engine_path *from, struct ntmd_engine_path *to);
+
+/* ---- user_egress.c */
+void ntmd_user_egress_readable(evutil_socket_t fd, short what, void *arg);
+/* Seals and sends. 0: sent, or dropped and counted; -EAGAIN: cannot be sent now, hold it. */
+int ntmd_user_egress_send(struct ntmd_engine_path *path, const uint8_t *packet, size_t len);
+
+/* ---- user_ingress.c */
+/* Writes one packet into the TUN. 0 or -errno. */
+int ntmd_user_ingress_write(struct ntmd_engine *engine, const uint8_t *packet, size_t len);
+
+#endif

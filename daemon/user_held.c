@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * user_held.c - packets of applications that wait for a tunnel or a route: user_egress.c puts them here when
+ * it cannot send, and gets them back in order when it can. Bounded in bytes (NTM_HELD_BYTES a path,
+ * NTMD_USER_HELD_TOTAL in all) and in age (NTM_HELD_MS): an answer that comes later helps no application.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/inner.h"
+#include "daemon/user_engine.h"
+
+/* What a held packet costs: its own memory too, or tiny packets would hold much more than the bound. */
+static unsigned cost(size_t len)
+{
+	return (unsigned)(sizeof(struct ntmd_user_held) + len);
+}
+
+void ntmd_user_held_remove(struct ntmd_user_held *held)
+{
+	struct ntmd_engine_path *path = held->path;
+
+	TAILQ_REMOVE(&path->held, held, in_path);
+	TAILQ_REMOVE(&path->engine->held, held, in_engine);
+	path->stats.held_packets--;
+	path->stats.held_bytes -= cost(held->len);
+	path->engine->held_bytes -= cost(held->len);
+	free(held);
+}
+
+static void oldest_drop(struct ntmd_engine_path *path, int reason)
+{
+	ntmd_user_held_remove(TAILQ_FIRST(&path->held));
+	ntmd_user_path_drop(path, reason);
+}
+
+void ntmd_user_held_put(struct ntmd_engine_path *path, const uint8_t *packet, size_t len)
+{
+	struct ntmd_engine *engine = path->engine;
+	struct ntmd_user_held *held;
+
+	if (path->gone) {
+		ntmd_user_path_drop(path, NTM_DROP_NO_PATH);
+		return;
+	}
+	while (!TAILQ_EMPTY(&path->held) && (path->stats.held_bytes + cost(len) > NTM_HELD_BYTES ||
+					     engine->held_bytes + cost(len) > NTMD_USER_HELD_TOTAL))
+		oldest_drop(path, NTM_DROP_HELD_FULL);
+	held = engine->held_bytes + cost(len) > NTMD_USER_HELD_TOTAL ? NULL : malloc(sizeof(*held) + len);
+	if (!held) {
+		ntmd_user_path_drop(path, NTM_DROP_HELD_FULL);
+		return;
+	}
+	held->path = path;
+	held->since_ms = ntmd_user_now_ms(engine);
+	held->len = (unsigned)len;
+	memcpy(held->packet, packet, len);
+	TAILQ_INSERT_TAIL(&path->held, held, in_path);
+	TAILQ_INSERT_TAIL(&engine->held, held, in_engine);
+	path->stats.held_packets++;
+	path->stats.held_bytes += cost(len);
+	engine->held_bytes += cost(len);
+	ntmd_user_timer_arm(engine, held->since_ms + NTM_HELD_MS);
+}
+
+void ntmd_user_held_expire(struct ntmd_engine *engine)
+{
+	int64_t now = ntmd_user_now_ms(engine);
+	struct ntmd_user_held *held;
+
+	while ((held = TAILQ_FIRST(&engine->held)) && now - held->since_ms >= NTM_HELD_MS) {
+		struct ntmd_engine_path *path = held->path;
+
+		ntmd_user_held_remove(held);
+		ntmd_user_path_drop(path,
+				    ntmd_user_key_spent(path) ? NTM_DROP_KEY_EXPIRED : NTM_DROP_HELD_OLD);
+	}
+	if (held)
+		ntmd_user_timer_arm(engine, held->since_ms + NTM_HELD_MS);
+}
+
+void ntmd_user_held_flush(struct ntmd_engine_path *path)
+{
+	struct ntmd_user_held *held;
+
+	ntmd_user_held_expire(path->engine);
+	while ((held = TAILQ_FIRST(&path->held))) {
+		if (ntmd_user_egress_send(path, held->packet, held->len) == -EAGAIN)
+			break;
+		ntmd_user_held_remove(held);
+	}
+}
+
+void ntmd_user_held_clear(struct ntmd_engine_path *path, bool refuse)
+{
+	uint8_t error[NTMD_INNER_ERROR_MAX];
+	struct ntmd_user_held *held;
+	size_t len;
+
+	while ((held = TAILQ_FIRST(&path->held))) {
+		if (refuse) {
+			len = ntmd_inner_unreachable_build(error, held->packet, held->len);
+			if (len && ntmd_user_ingress_write(path->engine, error, len))
+				ntmd_user_path_drop(path, NTM_DROP_TUN_WRITE);
+		}
+		oldest_drop(path, NTM_DROP_NO_PATH);
+	}
+}
+
+/* Packets to one peer went to the older path first: they stay in front. */
+void ntmd_user_held_move(struct ntmd_engine_path *from, struct ntmd_engine_path *to)
+{
+	struct ntmd_user_held *held;
+
+	TAILQ_FOREACH (held, &from->held, in_path)
+		held->path = to;
+	TAILQ_CONCAT(&from->held, &to->held, in_path);
+	TAILQ_CONCAT(&to->held, &from->held, in_path);
+	to->stats.held_packets += from->stats.held_packets;
+	to->stats.held_bytes += from->stats.held_bytes;
+	from->stats.held_packets = 0;
+	from->stats.held_bytes = 0;
+	while (to->stats.held_bytes > NTM_HELD_BYTES)
+		oldest_drop(to, NTM_DROP_HELD_FULL);
+}

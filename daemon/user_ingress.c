@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * user_ingress.c - from the network to applications: data packet -> path -> window -> open -> inner checks ->
+ * TUN. Before it: receive.c, which knows by the first byte that this is data; at the far end: user_egress.c.
+ *
+ * Nothing of a packet counts before it has opened; where it came from never matters for delivery.
+ */
+#include <errno.h>
+#include <unistd.h>
+
+#include "daemon/inner.h"
+#include "daemon/user_engine.h"
+#include "endpoint.h"
+#include "stats.h"
+
+int ntmd_user_ingress_write(struct ntmd_engine *engine, const uint8_t *packet, size_t len)
+{
+	ssize_t n = write(engine->tun_fd, packet, len);
+
+	if (n < 0)
+		return -errno;
+	return (size_t)n == len ? 0 : -EIO;
+}
+
+/* Opens in place. The plaintext's length (it begins behind the header), or -NTM_DROP_*. */
+static int packet_open(struct ntmd_engine_path *path, uint8_t *packet, size_t len)
+{
+	const struct ntm_header *header = (const struct ntm_header *)packet;
+	uint8_t *body = packet + sizeof(*header);
+	uint64_t counter = ntm_header_counter(header);
+	struct ntmd_user_key *key = path->key[NTM_TYPE_PHASE(header->type)];
+	struct ntmd_user_lane *keys;
+	int n;
+
+	if (NTM_TYPE_SIDE(header->type) == path->side)
+		return -NTM_DROP_SIDE;
+	if (!key)
+		return -NTM_DROP_PHASE_UNKNOWN;
+	if (ntmd_user_now_ms(path->engine) >= key->expires_ms)
+		return -NTM_DROP_KEY_EXPIRED;
+	keys = &key->lane[NTM_TYPE_LANE(header->type)];
+	if (!ntm_replay_check(&keys->window, counter))
+		return -NTM_DROP_REPLAY;
+	n = ntm_aead_open(&keys->open, counter, header, sizeof(*header), body, len - sizeof(*header), body);
+	if (n < 0)
+		return -NTM_DROP_AUTH;
+	if (!ntm_replay_commit(&keys->window, counter))
+		return -NTM_DROP_REPLAY;
+	return n;
+}
+
+static bool source_known(const struct ntmd_engine_path *path, const struct ntm_endpoint *from)
+{
+	if ((path->has_route && ntm_endpoint_equal(from, &path->route.remote)) ||
+	    (path->has_second && ntm_endpoint_equal(from, &path->second.remote)))
+		return true;
+	for (unsigned i = 0; i < path->sources; i++)
+		if (ntm_endpoint_equal(from, &path->source[i]))
+			return true;
+	return false;
+}
+
+/* An authentic packet: tells what it shows. */
+static void opened_tell(struct ntmd_engine_path *path, const struct ntm_flow *from, uint8_t type)
+{
+	const struct ntmd_engine *engine = path->engine;
+	struct ntmd_user_key *key = path->key[NTM_TYPE_PHASE(type)];
+	int64_t now = ntmd_user_now_ms(engine);
+
+	path->stats.lane_rx_packets[NTM_TYPE_LANE(type)]++;
+	path->stats.last_rx_ms = now;
+	if (!key->opened) {
+		key->opened = true;
+		engine->ops->phase_opened(engine->ctx, path->user, NTM_TYPE_PHASE(type));
+	}
+	if (!path->gone && !source_known(path, &from->remote) &&
+	    now - path->new_source_ms >= NTMD_USER_SOURCE_MS) {
+		path->new_source_ms = now;
+		engine->ops->new_source(engine->ctx, path->user, from);
+	}
+	if (NTM_TYPE_LANE(type) == NTM_LANE_BULK && !path->gone)
+		ntmd_user_bulk_received(path);
+}
+
+/* 0 or -NTM_DROP_* */
+static int inner_check(const struct ntmd_engine_path *path, const uint8_t *packet, size_t len)
+{
+	struct ntmd_inner inner;
+	const struct ntm_addr *peer, *own;
+	int err;
+
+	if (!packet[0])
+		return -NTM_DROP_PIECE;
+	err = ntmd_inner_parse(&inner, packet, len);
+	if (err)
+		return err;
+	peer = &path->vip[ntmd_user_family(inner.version)];
+	own = &path->engine->own[ntmd_user_family(inner.version)];
+	if (ntm_addr_is_none(peer) || !ntm_addr_equal(&inner.source, peer))
+		return -NTM_DROP_INNER_SOURCE;
+	if (ntm_addr_is_none(own) || !ntm_addr_equal(&inner.dest, own))
+		return -NTM_DROP_INNER_DEST;
+	return 0;
+}
+
+static void inner_deliver(struct ntmd_engine_path *path, const uint8_t *packet, size_t len)
+{
+	int err = inner_check(path, packet, len);
+
+	if (err) {
+		ntmd_user_path_drop(path, err);
+		return;
+	}
+	if (ntmd_user_ingress_write(path->engine, packet, len)) {
+		ntmd_user_path_drop(path, NTM_DROP_TUN_WRITE);
+		return;
+	}
+	path->stats.rx_packets++;
+	path->stats.rx_bytes += len;
+}
+
+void ntmd_engine_receive(struct ntmd_engine *engine, const struct ntm_flow *from, uint8_t *packet, size_t len)
+{
+	const struct ntm_header *header = (const struct ntm_header *)packet;
+	struct ntmd_engine_path *path;
+	int n;
+
+	if (len < NTMD_USER_OVERHEAD) {
+		ntm_drop_count(NTM_DROP_SHORT);
+		return;
+	}
+	if ((header->type & NTM_TYPE_CLASS) != NTM_TYPE_DATA) {
+		ntm_drop_count(NTM_DROP_TYPE_UNEXPECTED);
+		return;
+	}
+	path = ntmd_user_path_by_id(engine, ntm_header_id(header));
+	if (!path) {
+		ntm_drop_count(NTM_DROP_PATH_UNKNOWN);
+		engine->ops->path_unknown(engine->ctx, from, ntm_header_id(header), len);
+		return;
+	}
+	n = packet_open(path, packet, len);
+	if (n < 0) {
+		ntmd_user_path_drop(path, n);
+		return;
+	}
+	ntmd_user_path_pin(path);
+	opened_tell(path, from, header->type);
+	if (n) /* an empty packet only keeps the path alive */
+		inner_deliver(path, packet + sizeof(*header), (size_t)n);
+	ntmd_user_path_unpin(path);
+}

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * store.c - the member table in SQLite. Write-ahead log with synchronous=FULL: a change that returned 0 survives kill -9 and a loss
+ * of power. Behind it: dc/member.c.
+ */
+#include <errno.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "dc/store.h"
+
+#define SCHEMA_VERSION 1
+#define BUSY_MS 2000 /* another process (a backup) holds the database */
+
+struct dc_store {
+	sqlite3 *db;
+	sqlite3_stmt *add, *del, *list;
+};
+
+static const char schema[] =
+	"BEGIN IMMEDIATE;"
+	"CREATE TABLE IF NOT EXISTS member ("
+	" fqdn TEXT NOT NULL PRIMARY KEY,"
+	" public_key BLOB NOT NULL UNIQUE CHECK (length(public_key) = 32),"
+	" virtual4 BLOB NOT NULL UNIQUE CHECK (length(virtual4) = 4),"
+	" virtual6 BLOB NOT NULL UNIQUE CHECK (length(virtual6) = 16),"
+	" added INTEGER NOT NULL" /* seconds since 1970 */
+	") WITHOUT ROWID;"
+	"PRAGMA user_version = 1;"
+	"COMMIT;";
+
+static int said(const struct dc_store *store, char *ret_why, size_t why_len)
+{
+	int system = sqlite3_system_errno(store->db);
+
+	snprintf(ret_why, why_len, "%s%s%s", sqlite3_errmsg(store->db), system ? ": " : "",
+		 system ? strerror(system) : "");
+	return -EIO;
+}
+
+/* The folder of the database, for its owner only; what cannot be made here is told by opening the file. */
+static void folder_make(const char *path)
+{
+	char *folder = strdup(path), *slash = folder ? strrchr(folder, '/') : NULL;
+
+	if (slash && slash != folder) {
+		*slash = '\0';
+		mkdir(folder, 0700);
+	}
+	free(folder);
+}
+
+static int version_read(struct dc_store *store, int *ret_version, char *ret_why, size_t why_len)
+{
+	sqlite3_stmt *statement;
+
+	if (sqlite3_prepare_v2(store->db, "PRAGMA user_version", -1, &statement, NULL) ||
+	    sqlite3_step(statement) != SQLITE_ROW) {
+		int err = said(store, ret_why, why_len);
+
+		sqlite3_finalize(statement);
+		return err;
+	}
+	*ret_version = sqlite3_column_int(statement, 0);
+	sqlite3_finalize(statement);
+	return 0;
+}
+
+static int prepare(struct dc_store *store, char *ret_why, size_t why_len)
+{
+	static const char *const text[] = {
+		"INSERT INTO member (fqdn, public_key, virtual4, virtual6, added) VALUES (?, ?, ?, ?, ?)",
+		"DELETE FROM member WHERE fqdn = ?",
+		"SELECT fqdn, public_key, virtual4, virtual6 FROM member ORDER BY virtual4",
+	};
+	sqlite3_stmt **const statement[] = { &store->add, &store->del, &store->list };
+
+	for (size_t i = 0; i < sizeof(text) / sizeof(*text); i++)
+		if (sqlite3_prepare_v3(store->db, text[i], -1, SQLITE_PREPARE_PERSISTENT, statement[i], NULL))
+			return said(store, ret_why, why_len);
+	return 0;
+}
+
+int dc_store_open(struct dc_store **ret_store, const char *where, char *ret_why, size_t why_len)
+{
+	const char *path = where + strlen("sqlite:");
+	struct dc_store *store;
+	int version = 0, err;
+
+	if (strncmp(where, "sqlite:", strlen("sqlite:")) || !*path) {
+		snprintf(ret_why, why_len, "'%s' is not of the form sqlite:PATH", where);
+		return -EINVAL;
+	}
+	store = calloc(1, sizeof(*store));
+	if (!store) {
+		snprintf(ret_why, why_len, "out of memory");
+		return -ENOMEM;
+	}
+	folder_make(path);
+	if (sqlite3_open_v2(path, &store->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL)) {
+		err = said(store, ret_why, why_len);
+		goto close;
+	}
+	sqlite3_busy_timeout(store->db, BUSY_MS);
+	err = version_read(store, &version, ret_why, why_len);
+	if (err)
+		goto close;
+	if (version > SCHEMA_VERSION) {
+		snprintf(ret_why, why_len, "made by a newer version of ntm-dc (schema %d, this one knows %d)",
+			 version, SCHEMA_VERSION);
+		err = -EPROTO;
+		goto close;
+	}
+	err = sqlite3_exec(store->db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;", NULL, NULL, NULL);
+	/* writing it anew, though nothing changes, shows at start whether the database can be written */
+	if (err || sqlite3_exec(store->db, schema, NULL, NULL, NULL)) {
+		err = said(store, ret_why, why_len);
+		goto close;
+	}
+	err = prepare(store, ret_why, why_len);
+	if (err)
+		goto close;
+	*ret_store = store;
+	return 0;
+close:
+	dc_store_close(store);
+	return err;
+}
+
+void dc_store_close(struct dc_store *store)
+{
+	if (!store)
+		return;
+	sqlite3_finalize(store->add);
+	sqlite3_finalize(store->del);
+	sqlite3_finalize(store->list);
+	sqlite3_close(store->db);
+	free(store);
+}
+
+/* A column of exactly len bytes (or, with len 0, a name). */
+static int column_get(sqlite3_stmt *row, int column, void *ret_value, size_t len)
+{
+	const void *value = sqlite3_column_blob(row, column);
+	size_t bytes = (size_t)sqlite3_column_bytes(row, column);
+
+	if (!value || (len ? bytes != len : bytes > NTM_FQDN_MAX))
+		return -EIO;
+	memcpy(ret_value, value, bytes);
+	return 0;
+}
+
+int dc_store_members(struct dc_store *store, int (*each)(void *ctx, const struct dc_store_member *member), void *ctx,
+		     char *ret_why, size_t why_len)
+{
+	int step, err = 0;
+
+	while (!err && (step = sqlite3_step(store->list)) != SQLITE_DONE) {
+		struct dc_store_member member = { 0 };
+
+		if (step != SQLITE_ROW) {
+			err = said(store, ret_why, why_len);
+		} else if (column_get(store->list, 0, member.fqdn, 0) ||
+			   column_get(store->list, 1, member.public_key, NTM_KEY_LEN) ||
+			   column_get(store->list, 2, member.vip4, sizeof(member.vip4)) ||
+			   column_get(store->list, 3, member.vip6, sizeof(member.vip6))) {
+			snprintf(ret_why, why_len, "the table of members is damaged near '%.60s'", member.fqdn);
+			err = -EIO;
+		} else {
+			err = each(ctx, &member);
+		}
+	}
+	sqlite3_reset(store->list);
+	return err < 0 ? err : 0;
+}
+
+int dc_store_add(struct dc_store *store, const struct dc_store_member *member, char *ret_why, size_t why_len)
+{
+	sqlite3_stmt *add = store->add;
+	int step, err = 0;
+
+	sqlite3_bind_text(add, 1, member->fqdn, -1, SQLITE_STATIC);
+	sqlite3_bind_blob(add, 2, member->public_key, NTM_KEY_LEN, SQLITE_STATIC);
+	sqlite3_bind_blob(add, 3, member->vip4, sizeof(member->vip4), SQLITE_STATIC);
+	sqlite3_bind_blob(add, 4, member->vip6, sizeof(member->vip6), SQLITE_STATIC);
+	sqlite3_bind_int64(add, 5, (sqlite3_int64)time(NULL));
+	step = sqlite3_step(add);
+	if (step != SQLITE_DONE) {
+		err = said(store, ret_why, why_len);
+		if (step == SQLITE_CONSTRAINT)
+			err = -EEXIST;
+	}
+	sqlite3_reset(add);
+	sqlite3_clear_bindings(add);
+	return err;
+}
+
+int dc_store_del(struct dc_store *store, const char *fqdn, char *ret_why, size_t why_len)
+{
+	int err = 0;
+
+	sqlite3_bind_text(store->del, 1, fqdn, -1, SQLITE_STATIC);
+	if (sqlite3_step(store->del) != SQLITE_DONE)
+		err = said(store, ret_why, why_len);
+	else if (!sqlite3_changes(store->db)) {
+		snprintf(ret_why, why_len, "no member is named %s", fqdn);
+		err = -ENOENT;
+	}
+	sqlite3_reset(store->del);
+	sqlite3_clear_bindings(store->del);
+	return err;
+}

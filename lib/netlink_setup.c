@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * netlink_setup.c - sets up a device: state, MTU, addresses, routes; and asks by which one a packet leaves.
+ * Neighbours: daemon/ntm0.c makes the device and calls this; netlink_watch.c tells of every change.
+ */
+#include "netlink.h"
+
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <linux/if.h>
+#include <linux/if_addr.h>
+#include <linux/rtnetlink.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "endpoint.h"
+
+#define REQUEST_BYTES 512
+#define ANSWER_BYTES 32768
+#define SEQ 1 /* a socket serves one request */
+
+union request {
+	struct nlmsghdr nlh;
+	char b[REQUEST_BYTES];
+};
+
+static struct nlmsghdr *request_begin(union request *request, uint16_t type, uint16_t flags)
+{
+	struct nlmsghdr *nlh = mnl_nlmsg_put_header(request->b);
+
+	nlh->nlmsg_type = type;
+	nlh->nlmsg_flags = (uint16_t)(NLM_F_REQUEST | NLM_F_ACK | flags);
+	nlh->nlmsg_seq = SEQ;
+	return nlh;
+}
+
+/* Sends the request and waits for the acknowledgement; answer gets what comes before it, may be NULL. 0 or
+ * -errno. */
+static int request_run(const struct nlmsghdr *nlh, mnl_cb_t answer, void *arg)
+{
+	struct mnl_socket *socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+	int r = MNL_CB_OK, error = 0;
+	char buf[ANSWER_BYTES];
+
+	if (!socket)
+		return -errno;
+	if (mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) < 0 ||
+	    mnl_socket_sendto(socket, nlh, nlh->nlmsg_len) < 0)
+		error = -errno;
+	while (!error && r > MNL_CB_STOP) {
+		ssize_t n = mnl_socket_recvfrom(socket, buf, sizeof(buf));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n >= 0)
+			r = mnl_cb_run(buf, (size_t)n, SEQ, 0, answer, arg);
+		if (n < 0 || r < MNL_CB_STOP)
+			error = -errno;
+	}
+	mnl_socket_close(socket);
+	return error;
+}
+
+static int family_of(const struct ntm_addr *addr)
+{
+	return ntm_addr_is4(addr) ? AF_INET : AF_INET6;
+}
+
+static bool prefix_ok(const struct ntm_addr *addr, unsigned prefix)
+{
+	return prefix <= (ntm_addr_is4(addr) ? 32 : 128);
+}
+
+static void put_addr(struct nlmsghdr *nlh, uint16_t type, const struct ntm_addr *addr)
+{
+	if (ntm_addr_is4(addr))
+		mnl_attr_put(nlh, type, 4, addr->b + 12);
+	else
+		mnl_attr_put(nlh, type, 16, addr->b);
+}
+
+/* ---- links */
+
+static int link_set(unsigned ifindex, unsigned flags, unsigned mtu)
+{
+	union request request;
+	struct nlmsghdr *nlh = request_begin(&request, RTM_NEWLINK, 0);
+	struct ifinfomsg *ifi = mnl_nlmsg_put_extra_header(nlh, sizeof(*ifi));
+
+	if (!ifindex)
+		return -ENODEV;
+	ifi->ifi_family = AF_UNSPEC;
+	ifi->ifi_index = (int)ifindex;
+	ifi->ifi_flags = flags;
+	ifi->ifi_change = flags;
+	if (mtu)
+		mnl_attr_put_u32(nlh, IFLA_MTU, mtu);
+	return request_run(nlh, NULL, NULL);
+}
+
+int ntm_netlink_link_up(unsigned ifindex, unsigned mtu)
+{
+	return link_set(ifindex, IFF_UP, mtu);
+}
+
+int ntm_netlink_link_mtu(unsigned ifindex, unsigned mtu)
+{
+	return link_set(ifindex, 0, mtu);
+}
+
+/* ---- addresses */
+
+static int address_change(uint16_t type, uint16_t flags, unsigned ifindex, const struct ntm_addr *addr,
+			  unsigned prefix)
+{
+	union request request;
+	struct nlmsghdr *nlh = request_begin(&request, type, flags);
+	struct ifaddrmsg *ifa = mnl_nlmsg_put_extra_header(nlh, sizeof(*ifa));
+
+	if (!prefix_ok(addr, prefix))
+		return -EINVAL;
+	ifa->ifa_family = (uint8_t)family_of(addr);
+	ifa->ifa_prefixlen = (uint8_t)prefix;
+	ifa->ifa_index = ifindex;
+	ifa->ifa_scope = RT_SCOPE_UNIVERSE;
+	/* Nobody else on the device can have the address, and it must work at once. */
+	if (ifa->ifa_family == AF_INET6)
+		ifa->ifa_flags = IFA_F_NODAD;
+	put_addr(nlh, IFA_LOCAL, addr);
+	put_addr(nlh, IFA_ADDRESS, addr);
+	return request_run(nlh, NULL, NULL);
+}
+
+int ntm_netlink_address_add(unsigned ifindex, const struct ntm_addr *addr, unsigned prefix)
+{
+	int r = address_change(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, ifindex, addr, prefix);
+
+	return r == -EEXIST ? 0 : r;
+}
+
+int ntm_netlink_address_del(unsigned ifindex, const struct ntm_addr *addr, unsigned prefix)
+{
+	int r = address_change(RTM_DELADDR, 0, ifindex, addr, prefix);
+
+	return r == -EADDRNOTAVAIL ? 0 : r;
+}
+
+/* ---- routes */
+
+static int route_change(uint16_t type, uint16_t flags, unsigned ifindex, const struct ntm_addr *dst,
+			unsigned prefix, const struct ntm_addr *source)
+{
+	union request request;
+	struct nlmsghdr *nlh = request_begin(&request, type, flags);
+	struct rtmsg *rtm = mnl_nlmsg_put_extra_header(nlh, sizeof(*rtm));
+	bool is4 = ntm_addr_is4(dst);
+
+	if (!prefix_ok(dst, prefix) || (source && ntm_addr_is4(source) != is4))
+		return -EINVAL;
+	rtm->rtm_family = (uint8_t)family_of(dst);
+	rtm->rtm_dst_len = (uint8_t)prefix;
+	rtm->rtm_table = RT_TABLE_MAIN;
+	rtm->rtm_scope = is4 ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE; /* link: there is no gateway */
+	/* Deleting takes unspecified values as "any". */
+	rtm->rtm_protocol = type == RTM_NEWROUTE ? RTPROT_STATIC : RTPROT_UNSPEC;
+	rtm->rtm_type = type == RTM_NEWROUTE ? RTN_UNICAST : RTN_UNSPEC;
+	put_addr(nlh, RTA_DST, dst);
+	mnl_attr_put_u32(nlh, RTA_OIF, ifindex);
+	if (source)
+		put_addr(nlh, RTA_PREFSRC, source);
+	return request_run(nlh, NULL, NULL);
+}
+
+int ntm_netlink_route_add(unsigned ifindex, const struct ntm_addr *dst, unsigned prefix,
+			  const struct ntm_addr *source)
+{
+	if (source && ntm_addr_is_none(source))
+		source = NULL;
+	return route_change(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, ifindex, dst, prefix, source);
+}
+
+int ntm_netlink_route_del(unsigned ifindex, const struct ntm_addr *dst, unsigned prefix)
+{
+	int r = route_change(RTM_DELROUTE, 0, ifindex, dst, prefix, NULL);
+
+	return r == -ESRCH ? 0 : r;
+}
+
+/* ---- questions */
+
+struct number {
+	uint16_t attr; /* looked for: a u32 */
+	uint32_t value;
+	bool found;
+	bool refused; /* the route says that nothing gets there */
+};
+
+static int on_attr(const struct nlattr *attr, void *arg)
+{
+	struct number *number = arg;
+
+	if (mnl_attr_get_type(attr) == number->attr && mnl_attr_validate(attr, MNL_TYPE_U32) == 0) {
+		number->value = mnl_attr_get_u32(attr);
+		number->found = true;
+	}
+	return MNL_CB_OK;
+}
+
+static int on_link(const struct nlmsghdr *nlh, void *arg)
+{
+	if (nlh->nlmsg_type == RTM_NEWLINK)
+		mnl_attr_parse(nlh, sizeof(struct ifinfomsg), on_attr, arg);
+	return MNL_CB_OK;
+}
+
+static int on_route(const struct nlmsghdr *nlh, void *arg)
+{
+	const struct rtmsg *rtm = mnl_nlmsg_get_payload(nlh);
+	struct number *number = arg;
+
+	if (nlh->nlmsg_type != RTM_NEWROUTE)
+		return MNL_CB_OK;
+	number->refused = rtm->rtm_type != RTN_UNICAST && rtm->rtm_type != RTN_LOCAL;
+	mnl_attr_parse(nlh, sizeof(*rtm), on_attr, arg);
+	return MNL_CB_OK;
+}
+
+static int link_mtu_get(unsigned ifindex, unsigned *ret_mtu)
+{
+	struct number mtu = {.attr = IFLA_MTU};
+	union request request;
+	struct nlmsghdr *nlh = request_begin(&request, RTM_GETLINK, 0);
+	struct ifinfomsg *ifi = mnl_nlmsg_put_extra_header(nlh, sizeof(*ifi));
+	int r;
+
+	ifi->ifi_family = AF_UNSPEC;
+	ifi->ifi_index = (int)ifindex;
+	r = request_run(nlh, on_link, &mtu);
+	if (r < 0)
+		return r;
+	if (!mtu.found)
+		return -ENODEV;
+	*ret_mtu = mtu.value;
+	return 0;
+}
+
+int ntm_netlink_route_get(const struct ntm_addr *remote, unsigned *ret_ifindex, unsigned *ret_mtu)
+{
+	struct number oif = {.attr = RTA_OIF};
+	union request request;
+	struct nlmsghdr *nlh = request_begin(&request, RTM_GETROUTE, 0);
+	struct rtmsg *rtm = mnl_nlmsg_put_extra_header(nlh, sizeof(*rtm));
+	unsigned mtu;
+	int r;
+
+	rtm->rtm_family = (uint8_t)family_of(remote);
+	rtm->rtm_dst_len = rtm->rtm_family == AF_INET ? 32 : 128;
+	put_addr(nlh, RTA_DST, remote);
+	r = request_run(nlh, on_route, &oif);
+	if (r < 0)
+		return r;
+	if (!oif.found || oif.refused)
+		return -ENETUNREACH;
+	r = link_mtu_get(oif.value, &mtu);
+	if (r < 0)
+		return r;
+	*ret_ifindex = oif.value;
+	*ret_mtu = mtu;
+	return 0;
+}

@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * session_handshake.c - Noise IK around sessions: who calls, who answers, cookies under load. The new keys
+ * replace nothing until a packet under them has opened. Above: session.c; below: noise.c, cookie.c.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <ntm/drop.h>
+
+#include "crypto.h"
+#include "log.h"
+#include "loop.h"
+#include "session_internal.h"
+#include "stats.h"
+
+#define RECENT 64 /* answered handshakes remembered, over all peers */
+#define RESPONSE_MAX (NTM_HEADER_LEN + NTM_NOISE_MSG2_OVERHEAD + 64 + NTM_HANDSHAKE_MACS)
+
+/* A message 1 that was answered; kept only for authenticated peers, found again by its ephemeral key. */
+struct ntm_session_done_handshake {
+	uint8_t ephemeral[NTM_KEY_LEN];
+	uint8_t packet[RESPONSE_MAX];
+	size_t len;
+};
+
+int ntm_session_handshakes_init(struct ntm_sessions *sessions)
+{
+	sessions->recent = calloc(RECENT, sizeof(*sessions->recent));
+	return sessions->recent ? 0 : -ENOMEM;
+}
+
+void ntm_session_handshakes_clear(struct ntm_sessions *sessions)
+{
+	free(sessions->recent);
+}
+
+static void prologue_make(uint8_t prologue[4 + NTM_HEADER_LEN], const void *header)
+{
+	memcpy(prologue, NTM_PROLOGUE, 4);
+	memcpy(prologue + 4, header, NTM_HEADER_LEN);
+}
+
+/* ---- calling */
+
+static void handshake_send(struct ntm_transaction *transaction, void *arg)
+{
+	struct ntm_session_handshake *handshake = arg;
+	struct ntm_peer *peer = handshake->peer;
+	uint8_t mac1_key[NTM_KEY_LEN];
+	struct ntm_flow flow;
+
+	(void)transaction;
+	if (!ntm_session_server_flow(peer, handshake->server++, &flow))
+		return; /* no network now: tried again */
+	ntm_cookie_mac1_key(mac1_key, peer->key);
+	ntm_cookie_macs_add(handshake->packet, handshake->len, mac1_key, handshake->has_cookie ? handshake->cookie : NULL);
+	ntm_udp_send(&flow, handshake->packet, handshake->len + NTM_HANDSHAKE_MACS);
+}
+
+static void handshake_timeout(struct ntm_transaction *transaction, void *arg)
+{
+	struct ntm_session_handshake *handshake = arg;
+	struct ntm_peer *peer = handshake->peer;
+	bool had_session = peer->current;
+
+	(void)transaction;
+	ntm_session_handshake_free(peer);
+	if (had_session)
+		return; /* the old one may still do; its requests time out by themselves */
+	/* First those that waited for it: what lost() asks anew has a handshake of its own. */
+	ntm_session_requests_fail(peer, -ETIMEDOUT);
+	if (peer->sessions && peer->sessions->ops->lost)
+		peer->sessions->ops->lost(peer->sessions->ctx, peer);
+}
+
+int ntm_session_handshake_start(struct ntm_peer *peer)
+{
+	struct ntm_sessions *sessions = peer->sessions;
+	struct ntm_session_hello hello = { .version = NTM_VERSION_1 };
+	uint8_t prologue[4 + NTM_HEADER_LEN], payload[64];
+	struct ntm_session_handshake *handshake;
+	int n;
+
+	if (peer->handshake)
+		return 0;
+	if (!peer->servers)
+		return -EDESTADDRREQ;
+	handshake = calloc(1, sizeof(*handshake));
+	if (!handshake)
+		return -ENOMEM;
+	handshake->peer = peer;
+	handshake->id = ntm_session_id_draw(sessions);
+	handshake->number = ntm_crypto_random_u64() & NTM_COUNTER_MASK;
+	if (ntm_transaction_init(&handshake->transaction, sessions->base, &peer->rtt, handshake_send, handshake_timeout,
+				 handshake)) {
+		free(handshake);
+		return -ENOMEM;
+	}
+	ntm_header_set((struct ntm_header *)handshake->packet, NTM_TYPE_SESSION_INIT, handshake->number, handshake->id);
+	prologue_make(prologue, handshake->packet);
+	ntm_session_reset_token(sessions, handshake->id, hello.reset_token);
+	n = ntm_msg_session_hello_build(payload, sizeof(payload), &hello);
+	ntm_noise_init(&handshake->noise, true, NULL, prologue, sizeof(prologue), sessions->private_key, peer->key);
+	n = ntm_noise_msg1_build(&handshake->noise, payload, (size_t)n, handshake->packet + NTM_HEADER_LEN);
+	if (n < 0) {
+		ntm_transaction_clear(&handshake->transaction);
+		ntm_noise_wipe(&handshake->noise);
+		free(handshake);
+		return n;
+	}
+	handshake->len = NTM_HEADER_LEN + (size_t)n;
+	peer->handshake = handshake;
+	LIST_INSERT_HEAD(&sessions->handshake, handshake, next);
+	ntm_transaction_start(&handshake->transaction, NTM_REQUEST_TIMEOUT_MS);
+	return 0;
+}
+
+void ntm_session_handshake_free(struct ntm_peer *peer)
+{
+	struct ntm_session_handshake *handshake = peer->handshake;
+
+	if (!handshake)
+		return;
+	peer->handshake = NULL;
+	LIST_REMOVE(handshake, next);
+	ntm_transaction_clear(&handshake->transaction);
+	ntm_crypto_wipe(handshake, sizeof(*handshake));
+	free(handshake);
+}
+
+/* The handshake of ours that a message 2 or cookie answers. */
+static struct ntm_session_handshake *handshake_find(struct ntm_sessions *sessions, const struct ntm_header *header)
+{
+	uint64_t id = ntm_header_id(header), number = ntm_header_counter(header);
+	struct ntm_session_handshake *handshake;
+
+	LIST_FOREACH(handshake, &sessions->handshake, next)
+		if (handshake->id == id && handshake->number == number)
+			return handshake;
+	return NULL;
+}
+
+int ntm_session_response_receive(struct ntm_sessions *sessions, const struct ntm_flow *from, uint8_t *packet, size_t len)
+{
+	uint8_t send_key[NTM_KEY_LEN], receive_key[NTM_KEY_LEN], payload[NTM_CONTROL_MAX];
+	struct ntm_session_handshake *handshake;
+	struct ntm_session_welcome welcome;
+	struct ntm_session *session;
+	struct ntm_peer *peer;
+	int n;
+
+	if (len < NTM_HANDSHAKE2_MIN)
+		return -NTM_DROP_SHORT;
+	handshake = handshake_find(sessions, (const struct ntm_header *)packet);
+	if (!handshake)
+		return -NTM_DROP_UNMATCHED;
+	peer = handshake->peer;
+	/* A copy sent on from elsewhere must not take our requests there; the true one comes as well. */
+	if (!ntm_session_is_server(peer, &from->remote))
+		return -NTM_DROP_SOURCE;
+	if (!ntm_cookie_mac1_ok(packet, len, sessions->mac1_key))
+		return -NTM_DROP_MAC1;
+	n = ntm_noise_msg2_parse(&handshake->noise, packet + NTM_HEADER_LEN, len - NTM_HEADER_LEN - NTM_HANDSHAKE_MACS,
+				 payload);
+	if (n < 0)
+		return -NTM_DROP_HANDSHAKE;
+	n = ntm_msg_session_welcome_parse(&welcome, payload, (size_t)n);
+	if (n < 0)
+		return n;
+	ntm_noise_split(&handshake->noise, send_key, receive_key, NULL);
+	session = ntm_session_new(peer, handshake->id, welcome.session_id, send_key, receive_key, welcome.reset_token);
+	ntm_crypto_wipe(send_key, sizeof(send_key));
+	ntm_crypto_wipe(receive_key, sizeof(receive_key));
+	ntm_transaction_answered(&handshake->transaction);
+	ntm_session_handshake_free(peer);
+	if (!session)
+		return -NTM_DROP_LIMIT;
+	peer->heard_ms = ntm_loop_now_ms();
+	ntm_session_use(session, from);
+	return 0;
+}
+
+int ntm_session_cookie_receive(struct ntm_sessions *sessions, const struct ntm_flow *from, const uint8_t *packet,
+			       size_t len)
+{
+	const struct ntm_cookie_packet *cookie = (const struct ntm_cookie_packet *)packet;
+	struct ntm_session_handshake *handshake;
+
+	(void)from;
+	if (len != sizeof(*cookie))
+		return -NTM_DROP_SESSION_UNKNOWN;
+	/* 120 random bits of ours stand in the header: whoever answers has seen our packet. */
+	handshake = handshake_find(sessions, &cookie->h);
+	if (!handshake)
+		return -NTM_DROP_SESSION_UNKNOWN;
+	if (handshake->has_cookie && !memcmp(handshake->cookie, cookie->cookie, NTM_MAC_LEN))
+		return 0; /* it goes on with the backoff: the receiver is busy */
+	memcpy(handshake->cookie, cookie->cookie, NTM_MAC_LEN);
+	handshake->has_cookie = true;
+	handshake->server--; /* to the same server: the cookie is its */
+	ntm_transaction_kick(&handshake->transaction);
+	return 0;
+}
+
+/* ---- being called */
+
+int ntm_session_handshake_admit(struct ntm_sessions *sessions, const struct ntm_flow *from, uint64_t path_id,
+				const uint8_t *packet, size_t len)
+{
+	const struct ntm_header *header = (const struct ntm_header *)packet;
+	int64_t now_us = ntm_loop_now_us();
+	struct ntm_cookie_packet reply;
+
+	if (ntm_limiter_take(&sessions->handshake_limiter, now_us, &from->remote, path_id))
+		return 0;
+	if (ntm_cookie_mac2_ok(&sessions->cookie, now_us / 1000, &from->remote, path_id, packet, len))
+		return ntm_limiter_take(&sessions->cookie_limiter, now_us, &from->remote, path_id) ? 0 : -NTM_DROP_RATE;
+	if (!ntm_limiter_take(&sessions->reply_limiter, now_us, &from->remote, path_id))
+		return -NTM_DROP_RATE;
+	ntm_header_set(&reply.h, NTM_TYPE_COOKIE, ntm_header_counter(header), ntm_header_id(header));
+	ntm_cookie_make(&sessions->cookie, now_us / 1000, &from->remote, path_id, reply.cookie);
+	ntm_udp_send(from, &reply, sizeof(reply));
+	return -NTM_DROP_COOKIE_NEEDED;
+}
+
+static const struct ntm_session_done_handshake *recent_find(const struct ntm_sessions *sessions, const uint8_t *ephemeral)
+{
+	for (unsigned i = 0; i < RECENT; i++)
+		if (sessions->recent[i].len && !memcmp(sessions->recent[i].ephemeral, ephemeral, NTM_KEY_LEN))
+			return &sessions->recent[i];
+	return NULL;
+}
+
+int ntm_session_init_receive(struct ntm_sessions *sessions, const struct ntm_flow *from, uint8_t *packet, size_t len)
+{
+	uint8_t prologue[4 + NTM_HEADER_LEN], payload[NTM_CONTROL_MAX], mac1_key[NTM_KEY_LEN];
+	uint8_t send_key[NTM_KEY_LEN], receive_key[NTM_KEY_LEN];
+	const struct ntm_header *header = (const struct ntm_header *)packet;
+	const struct ntm_session_done_handshake *repeated;
+	struct ntm_session_done_handshake *done;
+	struct ntm_session_welcome welcome;
+	struct ntm_session_hello hello;
+	struct ntm_session *session;
+	struct ntm_noise noise;
+	struct ntm_peer *peer;
+	int n;
+
+	if (len < NTM_HANDSHAKE1_MIN)
+		return -NTM_DROP_SHORT;
+	if (!ntm_cookie_mac1_ok(packet, len, sessions->mac1_key))
+		return -NTM_DROP_MAC1;
+	repeated = recent_find(sessions, packet + NTM_HEADER_LEN);
+	if (repeated) {
+		/* Its answer was lost, or somebody replays it: the same answer, shorter than the question, changes nothing. */
+		if (!ntm_limiter_take(&sessions->reply_limiter, ntm_loop_now_us(), &from->remote, 0))
+			return -NTM_DROP_RATE;
+		ntm_udp_send(from, repeated->packet, repeated->len);
+		return 0;
+	}
+	n = ntm_session_handshake_admit(sessions, from, 0, packet, len);
+	if (n)
+		return n;
+
+	prologue_make(prologue, packet);
+	ntm_noise_init(&noise, false, NULL, prologue, sizeof(prologue), sessions->private_key, NULL);
+	n = ntm_noise_msg1_parse(&noise, packet + NTM_HEADER_LEN, len - NTM_HEADER_LEN - NTM_HANDSHAKE_MACS, payload);
+	if (n < 0) {
+		n = -NTM_DROP_HANDSHAKE;
+		goto wipe;
+	}
+	peer = sessions->ops->accept(sessions->ctx, noise.rs);
+	if (!peer) {
+		n = -NTM_DROP_STRANGER;
+		goto wipe;
+	}
+	n = ntm_msg_session_hello_parse(&hello, payload, (size_t)n);
+	if (n < 0)
+		goto wipe;
+
+	welcome.session_id = ntm_session_id_draw(sessions);
+	ntm_session_reset_token(sessions, welcome.session_id, welcome.reset_token);
+	n = ntm_msg_session_welcome_build(payload, sizeof(payload), &welcome);
+	done = &sessions->recent[sessions->recent_next++ % RECENT];
+	memcpy(done->ephemeral, packet + NTM_HEADER_LEN, NTM_KEY_LEN);
+	ntm_header_set((struct ntm_header *)done->packet, NTM_TYPE_SESSION_RESPONSE, ntm_header_counter(header),
+		       ntm_header_id(header));
+	done->len = 0;
+	n = ntm_noise_msg2_build(&noise, payload, (size_t)n, done->packet + NTM_HEADER_LEN);
+	if (n < 0) {
+		n = -NTM_DROP_HANDSHAKE;
+		goto wipe;
+	}
+	ntm_cookie_mac1_key(mac1_key, peer->key);
+	ntm_cookie_macs_add(done->packet, NTM_HEADER_LEN + (size_t)n, mac1_key, NULL);
+	ntm_noise_split(&noise, send_key, receive_key, NULL);
+	session = ntm_session_new(peer, welcome.session_id, ntm_header_id(header), send_key, receive_key,
+				  hello.reset_token);
+	ntm_crypto_wipe(send_key, sizeof(send_key));
+	ntm_crypto_wipe(receive_key, sizeof(receive_key));
+	if (!session) {
+		n = -NTM_DROP_LIMIT;
+		goto wipe;
+	}
+	done->len = NTM_HEADER_LEN + (size_t)n + NTM_HANDSHAKE_MACS;
+	session->flow = *from;
+	ntm_session_free(peer->pending);
+	peer->pending = session;
+	ntm_udp_send(from, done->packet, done->len);
+	n = 0;
+wipe:
+	ntm_noise_wipe(&noise);
+	return n;
+}

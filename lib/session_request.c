@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * session_request.c - requests, answers, refusals and notices inside sessions: a request is sent until it is answered, a
+ * repeated one gets the same answer and changes nothing. Below: session.c.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <ntm/drop.h>
+
+#include "crypto.h"
+#include "log.h"
+#include "session_internal.h"
+#include "stats.h"
+
+static void request_free(struct ntm_session_request *request)
+{
+	LIST_REMOVE(request, next);
+	request->peer->requests--;
+	if (request->to_candidate)
+		request->peer->challenge = 0;
+	ntm_transaction_clear(&request->transaction);
+	ntm_crypto_wipe(request->body, request->len);
+	free(request);
+}
+
+static void request_end(struct ntm_session_request *request, int err, const struct ntm_message *message,
+			const struct ntm_error_message *error)
+{
+	ntm_session_done done = request->done;
+	void *arg = request->arg;
+
+	request_free(request);
+	if (done)
+		done(arg, err, message, error);
+}
+
+static void request_send(struct ntm_transaction *transaction, void *arg)
+{
+	struct ntm_session_request *request = arg;
+	struct ntm_peer *peer = request->peer;
+	struct ntm_flow flow;
+	int err;
+
+	if (request->to_candidate) {
+		ntm_session_send(peer, &peer->candidate, request->body, request->len);
+		return;
+	}
+	/* Nothing at all came since the first try: the peer may have lost the session without a word. */
+	if (transaction->tries > 3 && peer->heard_ms * 1000 < transaction->first_us && peer->servers)
+		ntm_session_handshake_start(peer);
+	if (!peer->current)
+		return;
+	err = ntm_session_send(peer, &peer->flow, request->body, request->len);
+	/* No answer where the server was: try its other addresses as well, the other family too. */
+	if ((err || transaction->tries > 1) && ntm_session_server_flow(peer, transaction->tries, &flow) &&
+	    !ntm_endpoint_equal(&flow.remote, &peer->flow.remote))
+		ntm_session_send(peer, &flow, request->body, request->len);
+}
+
+static void request_timeout(struct ntm_transaction *transaction, void *arg)
+{
+	struct ntm_session_request *request = arg;
+
+	(void)transaction;
+	request_end(request, -ETIMEDOUT, NULL, NULL);
+}
+
+static struct ntm_session_request *request_new(struct ntm_peer *peer, uint16_t type, const uint8_t *body, size_t len,
+					       ntm_session_done done, void *arg)
+{
+	struct ntm_session_request *request = calloc(1, sizeof(*request) + len);
+
+	if (!request)
+		return NULL;
+	if (ntm_transaction_init(&request->transaction, peer->sessions->base, &peer->rtt, request_send, request_timeout,
+				 request)) {
+		free(request);
+		return NULL;
+	}
+	request->peer = peer;
+	request->type = type;
+	request->number = (uint32_t)ntm_crypto_random_u64();
+	request->done = done;
+	request->arg = arg;
+	request->len = len;
+	memcpy(request->body, body, len);
+	ntm_msg_header_build(request->body, type, request->number);
+	LIST_INSERT_HEAD(&peer->request, request, next);
+	peer->requests++;
+	return request;
+}
+
+int ntm_session_request(struct ntm_peer *peer, uint16_t type, uint8_t *body, size_t fields_len, int64_t timeout_ms,
+			ntm_session_done done, void *arg, struct ntm_session_request **ret_request)
+{
+	struct ntm_session_request *request;
+	int err;
+
+	if (!peer->sessions)
+		return -ECANCELED; /* being removed */
+	if (peer->requests >= peer->sessions->requests_max)
+		return -EAGAIN;
+	if (!peer->current && !peer->servers)
+		return -EDESTADDRREQ;
+	if (NTM_HEADER_LEN + NTM_MSG_HEADER_LEN + fields_len + NTM_TAG_LEN > NTM_CONTROL_MAX)
+		return -EMSGSIZE;
+	err = peer->servers ? ntm_session_connect(peer) : 0;
+	if (err && !peer->current)
+		return err;
+	request = request_new(peer, type, body, NTM_MSG_HEADER_LEN + fields_len, done, arg);
+	if (!request)
+		return -ENOMEM;
+	/* Without a session it goes nowhere until ntm_session_requests_begin(); its time runs from now. */
+	ntm_transaction_start(&request->transaction, timeout_ms);
+	if (ret_request)
+		*ret_request = request;
+	return 0;
+}
+
+void ntm_session_cancel(struct ntm_session_request *request)
+{
+	request_free(request);
+}
+
+void ntm_session_requests_begin(struct ntm_peer *peer)
+{
+	struct ntm_session_request *request;
+
+	/* Those made before could not be sent at all, or only with lost keys. */
+	LIST_FOREACH(request, &peer->request, next)
+		ntm_transaction_kick(&request->transaction);
+}
+
+void ntm_session_requests_fail(struct ntm_peer *peer, int err)
+{
+	struct ntm_session_request *request;
+
+	/* Requests that done() makes anew stand behind a handshake of their own: only these end. */
+	unsigned count = peer->requests;
+
+	while (count-- && (request = LIST_FIRST(&peer->request))) {
+		struct ntm_session_request *last = request;
+
+		while (LIST_NEXT(last, next))
+			last = LIST_NEXT(last, next);
+		request_end(last, err, NULL, NULL); /* oldest first */
+	}
+}
+
+int ntm_session_notify(struct ntm_peer *peer, uint16_t type, uint8_t *body, size_t fields_len)
+{
+	ntm_msg_header_build(body, type, 0);
+	return ntm_session_send(peer, &peer->flow, body, NTM_MSG_HEADER_LEN + fields_len);
+}
+
+/* ---- answering */
+
+static struct ntm_session_answer *answer_find(const struct ntm_peer *peer, uint32_t transaction)
+{
+	for (unsigned i = 0; i < NTM_ANSWERS_KEPT; i++)
+		if (peer->answer[i] && peer->answer[i]->transaction == transaction)
+			return peer->answer[i];
+	return NULL;
+}
+
+/* Remembers an answer, or (len 0) that the request is being served. */
+static void answer_keep(struct ntm_peer *peer, uint32_t transaction, const uint8_t *body, size_t len)
+{
+	struct ntm_session_answer *answer = malloc(sizeof(*answer) + len);
+	unsigned slot = peer->answers % NTM_ANSWERS_KEPT;
+
+	if (!answer)
+		return; /* a repetition is served again then: requests are idempotent */
+	answer->transaction = transaction;
+	answer->len = len;
+	if (len)
+		memcpy(answer->body, body, len);
+	for (unsigned i = 0; i < NTM_ANSWERS_KEPT; i++)
+		if (peer->answer[i] && peer->answer[i]->transaction == transaction)
+			slot = i;
+	if (slot == peer->answers % NTM_ANSWERS_KEPT)
+		peer->answers++;
+	free(peer->answer[slot]);
+	peer->answer[slot] = answer;
+}
+
+void ntm_session_answers_clear(struct ntm_peer *peer)
+{
+	for (unsigned i = 0; i < NTM_ANSWERS_KEPT; i++) {
+		free(peer->answer[i]);
+		peer->answer[i] = NULL;
+	}
+}
+
+void ntm_session_answer(const struct ntm_session_from *from, uint16_t type, uint8_t *body, size_t fields_len)
+{
+	ntm_msg_header_build(body, type, from->transaction);
+	answer_keep(from->peer, from->transaction, body, NTM_MSG_HEADER_LEN + fields_len);
+	ntm_session_send(from->peer, &from->flow, body, NTM_MSG_HEADER_LEN + fields_len);
+}
+
+void ntm_session_refuse(const struct ntm_session_from *from, enum ntm_error code, const char *format, ...)
+{
+	struct ntm_error_message error = { .code = (uint16_t)code };
+	uint8_t body[NTM_MSG_HEADER_LEN + 256];
+	va_list args;
+	int n;
+
+	va_start(args, format);
+	vsnprintf(error.text, sizeof(error.text), format, args);
+	va_end(args);
+	n = ntm_msg_error_message_build(body + NTM_MSG_HEADER_LEN, sizeof(body) - NTM_MSG_HEADER_LEN, &error);
+	if (n < 0) { /* a text that has no wire form, cut in the middle of a character perhaps */
+		error.text[0] = 0;
+		n = ntm_msg_error_message_build(body + NTM_MSG_HEADER_LEN, sizeof(body) - NTM_MSG_HEADER_LEN, &error);
+	}
+	ntm_session_answer(from, NTM_MSG_ERROR, body, (size_t)n);
+}
+
+/* ---- address challenge */
+
+void ntm_session_challenge_cancel(struct ntm_peer *peer)
+{
+	struct ntm_session_request *request;
+
+	LIST_FOREACH(request, &peer->request, next) {
+		if (request->to_candidate) {
+			request_free(request);
+			return; /* there is one at most */
+		}
+	}
+}
+
+void ntm_session_challenge_send(struct ntm_peer *peer)
+{
+	uint8_t body[NTM_MSG_HEADER_LEN + 16];
+	struct ntm_session_request *request;
+	struct ntm_challenge challenge;
+	int n;
+
+	ntm_session_challenge_cancel(peer); /* of an address it has left again */
+	peer->challenge = ntm_crypto_random_u64() | 1;
+	challenge.nonce = peer->challenge;
+	n = ntm_msg_challenge_build(body + NTM_MSG_HEADER_LEN, sizeof(body) - NTM_MSG_HEADER_LEN, &challenge);
+	/* No done(): response_handle() settles it, which knows where the answer came from. */
+	request = request_new(peer, NTM_MSG_ADDRESS_CHALLENGE, body, NTM_MSG_HEADER_LEN + (size_t)n, NULL, NULL);
+	if (!request) {
+		peer->challenge = 0;
+		return;
+	}
+	request->to_candidate = true;
+	ntm_transaction_start(&request->transaction, NTM_REQUEST_TIMEOUT_MS);
+}
+
+static void challenge_answer(const struct ntm_session_from *from, const struct ntm_message *message)
+{
+	uint8_t body[NTM_MSG_HEADER_LEN + 16];
+	struct ntm_challenge challenge;
+	int n = ntm_msg_challenge_parse(&challenge, message->fields, message->len);
+
+	if (n < 0) {
+		ntm_drop_count(n);
+		return;
+	}
+	/* Not by ntm_session_answer: it must leave from where we are now, whenever it is repeated. */
+	n = ntm_msg_challenge_build(body + NTM_MSG_HEADER_LEN, sizeof(body) - NTM_MSG_HEADER_LEN, &challenge);
+	ntm_msg_header_build(body, NTM_MSG_ADDRESS_RESPONSE, from->transaction);
+	ntm_session_send(from->peer, &from->flow, body, NTM_MSG_HEADER_LEN + (size_t)n);
+}
+
+/* ---- what comes */
+
+static void response_handle(struct ntm_peer *peer, const struct ntm_flow *from, const struct ntm_message *message)
+{
+	struct ntm_session_request *request;
+	struct ntm_error_message error;
+	struct ntm_challenge challenge;
+	int err;
+
+	LIST_FOREACH(request, &peer->request, next)
+		if (request->number == message->transaction)
+			break;
+	if (!request || (message->type != NTM_MSG_ERROR && message->type != request->type + 1)) {
+		ntm_drop_count(NTM_DROP_UNMATCHED);
+		return;
+	}
+	if (message->type == NTM_MSG_ERROR) {
+		err = ntm_msg_error_message_parse(&error, message->fields, message->len);
+		if (err) {
+			ntm_drop_count(err);
+			return;
+		}
+		if (!error.text[0])
+			snprintf(error.text, sizeof(error.text), "%s", ntm_error_text(error.code));
+		ntm_transaction_answered(&request->transaction);
+		request_end(request, -EREMOTEIO, NULL, &error);
+		return;
+	}
+	if (request->to_candidate) {
+		err = ntm_msg_challenge_parse(&challenge, message->fields, message->len);
+		if (err || !peer->challenge || challenge.nonce != peer->challenge ||
+		    !ntm_endpoint_equal(&from->remote, &peer->candidate.remote)) {
+			ntm_drop_count(err ? err : NTM_DROP_UNMATCHED);
+			return;
+		}
+		ntm_transaction_answered(&request->transaction);
+		ntm_session_moved(peer, from); /* ends the challenge */
+		return;
+	}
+	ntm_transaction_answered(&request->transaction);
+	request_end(request, 0, message, NULL);
+}
+
+static void request_handle(struct ntm_peer *peer, const struct ntm_flow *from, const struct ntm_message *message)
+{
+	struct ntm_sessions *sessions = peer->sessions;
+	struct ntm_session_from request = {
+		.peer = peer,
+		.flow = *from,
+		.transaction = message->transaction,
+		.proven = ntm_endpoint_equal(&peer->flow.remote, &from->remote),
+	};
+	struct ntm_session_answer *answer;
+
+	if (message->type == NTM_MSG_ADDRESS_CHALLENGE) {
+		challenge_answer(&request, message);
+		return;
+	}
+	answer = answer_find(peer, message->transaction);
+	if (answer) {
+		if (answer->len)
+			ntm_session_send(peer, from, answer->body, answer->len);
+		return;
+	}
+	answer_keep(peer, message->transaction, NULL, 0);
+	sessions->ops->request(sessions->ctx, &request, message);
+}
+
+void ntm_session_message(struct ntm_peer *peer, const struct ntm_flow *from, const uint8_t *body, size_t len)
+{
+	struct ntm_sessions *sessions = peer->sessions;
+	struct ntm_message message;
+	int err = ntm_msg_header_parse(&message, body, len);
+
+	if (err) {
+		ntm_drop_count(err);
+		return;
+	}
+	if (!ntm_msg_name(message.type)) {
+		ntm_drop_count(NTM_DROP_MESSAGE_UNKNOWN);
+		return;
+	}
+	if (message.type >= NTM_MSG_BULK_ACK) {
+		if (sessions->ops->notice)
+			sessions->ops->notice(sessions->ctx, peer, &message);
+	} else if (message.type & 1) {
+		request_handle(peer, from, &message);
+	} else {
+		response_handle(peer, from, &message);
+	}
+}

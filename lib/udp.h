@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * udp.h - UDP sockets of both families with the local address of every packet (IP_PKTINFO), batched.
+ * One struct ntm_udp is one socket. A node opens one an address family on the same port, a server one a
+ * listen address.
+ */
+#ifndef NTM_LIB_UDP_H
+#define NTM_LIB_UDP_H
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include <ntm/types.h>
+
+struct ntm_udp;
+
+/* Where a packet came from, or goes to. */
+struct ntm_flow {
+	struct ntm_udp *udp; /* the socket */
+	struct ntm_endpoint remote;
+	struct ntm_addr local; /* source address of what we send; none: the kernel chooses */
+};
+
+/*
+ * Called for every datagram; buf may be changed in place and is good until the return. Runs in the loop. It
+ * may send and close other sockets, but not close its own.
+ */
+typedef void (*ntm_udp_receive)(void *ctx, const struct ntm_flow *from, uint8_t *buf, size_t len);
+
+struct ntm_udp {
+	int fd; /* -1: closed */
+	bool is4;
+	struct ntm_endpoint bound;
+	struct event *readable;
+	ntm_udp_receive receive;
+	void *ctx;
+	uint64_t overruns; /* datagrams lost in the full receive buffer: SO_RXQ_OVFL beyond its 32 bits */
+	struct ntm_udp_batch *batch; /* receive buffers */
+};
+
+/*
+ * Opens and binds a non-blocking socket: DF set (IP_MTU_DISCOVER probe mode: the outer packet is never
+ * fragmented), IP_PKTINFO, IP_RECVERR, SO_RXQ_OVFL, large buffers (SO_*BUFFORCE, else SO_*BUF), IPV6_V6ONLY.
+ * bind_to: address none means any, port 0 any. base and receive may be NULL for a socket that is only sent
+ * on. ret_udp must stay where it is while open. 0 or -errno.
+ */
+int ntm_udp_open(struct ntm_udp *ret_udp, struct event_base *base, const struct ntm_endpoint *bind_to,
+		 bool is4, ntm_udp_receive receive, void *ctx);
+void ntm_udp_close(struct ntm_udp *udp); /* again: no harm */
+
+/*
+ * Sends one datagram made of parts. 0, or -errno: -EMSGSIZE larger than the path MTU, -ENETUNREACH and the
+ * like: no route; -EAGAIN: the buffer is full. Errors that only report an earlier ICMP are tried again once.
+ */
+int ntm_udp_sendv(const struct ntm_flow *to, const struct iovec *part, int parts);
+int ntm_udp_send(const struct ntm_flow *to, const void *buf, size_t len);
+
+/*
+ * The source address the kernel would use to reach remote now: 0 and ret_local, or -ENETUNREACH etc. if there
+ * is no route. Sends nothing.
+ */
+int ntm_udp_source(const struct ntm_endpoint *remote, struct ntm_addr *ret_local);
+
+#endif

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
+# Building and starting the tests; selftests/run.sh runs and counts them.
+#
+# selftests/unit/test_NAME.c becomes $(O)/unit/test_NAME, linked with libntm, cmocka and the folder's
+# other .c files. Objects of the programs are named in selftests/unit/objects.mk, a line a test:
+#	test_path_select: dc/path_select dc/registration
+# selftests/prog/ works the same way. selftests/fuzz/fuzz_NAME.c becomes $(O)/fuzz/fuzz_NAME: built by
+# clang together with lib/ (and what selftests/fuzz/objects.mk names), all with the fuzzer's instrumentation.
+#: make demo            the papers' network in namespaces: names, tunnel, handover, a table of times
+#: make check           install what is missing, build, run all tests that finish within 20 minutes
+#: make check-unit      codecs, crypto and other pure logic (no root); check-prog: BPF programs
+#: make check-netns     whole systems in network namespaces (root); check-vm: on other kernels by QEMU
+#: make check-asan      unit and netns with AddressSanitizer and UndefinedBehaviorSanitizer
+#: make check-long      check-asan, long fuzzing, and tests that take long
+#: make fuzz            fuzz every parser for FUZZ_SECONDS (10) each, keep what was learnt in the corpus
+#: make bench           one table and bench.json; bench-handover: only the handover
+
+# The words that FILE has for NAME:
+extra_objects = $(addprefix $1/,$(addsuffix .o,$(shell sed -n 's/^$3:[[:space:]]*//p' $2 2>/dev/null)))
+
+TESTS :=
+# $(call c_tests,TIER)
+define c_test_template
+TESTS += $(O)/$1/$2
+$(O)/$1/$2: $(O)/obj/selftests/$1/$2.o $(call objects,$(filter-out selftests/$1/test_%,$(wildcard selftests/$1/*.c))) \
+		$(call extra_objects,$(O)/obj,selftests/$1/objects.mk,$2) $(LIB)
+endef
+c_tests = $(foreach t,$(patsubst selftests/$1/%.c,%,$(wildcard selftests/$1/test_*.c)),$(eval $(call c_test_template,$1,$t)))
+
+FUZZERS :=
+FUZZ_FLAGS := -std=gnu11 -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=undefined $(WARNINGS)
+define fuzzer_template
+FUZZERS += $(O)/fuzz/$1
+$(O)/fuzz/$1: $(O)/fuzz/obj/selftests/fuzz/$1.o $(call extra_objects,$(O)/fuzz/obj,selftests/fuzz/objects.mk,$1) \
+		$(O)/fuzz/libntm.a
+endef
+
+# What the scripts in selftests/netns run: one file each.
+NETNS_TOOLS := $(O)/linkdelay $(O)/flow
+
+ifdef BUILDING
+$(call c_tests,unit)
+$(call c_tests,prog)
+$(foreach f,$(patsubst selftests/fuzz/%.c,%,$(wildcard selftests/fuzz/fuzz_*.c)),$(eval $(call fuzzer_template,$f)))
+TESTS += $(NETNS_TOOLS)
+CMOCKA_LIBS := $(shell pkg-config --libs cmocka 2>/dev/null)
+endif
+
+.PHONY: tests fuzzers
+tests: $(TESTS)
+	@:
+fuzzers: $(FUZZERS)
+	@:
+
+$(filter-out $(NETNS_TOOLS),$(TESTS)):
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(CMOCKA_LIBS) $(DEPS_LIBS) $(LDLIBS)
+
+$(NETNS_TOOLS): $(O)/%: $(O)/obj/selftests/netns/%.o
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $^
+
+$(FUZZERS):
+	$(call say,LINK,$@)
+	$(Q)clang $(FUZZ_FLAGS) -fsanitize=fuzzer,address,undefined -o $@ $(filter %.o,$^) $(filter %.a,$^) $(DEPS_LIBS)
+
+$(O)/fuzz/libntm.a: $(patsubst %.c,$(O)/fuzz/obj/%.o,$(wildcard lib/*.c))
+	$(call say,AR,$@)
+	$(Q)rm -f $@
+	$(Q)$(AR) rcs $@ $^
+
+$(O)/fuzz/obj/%.o: %.c $(O)/flags
+	$(call say,FUZZ,$<)
+	@mkdir -p $(@D)
+	$(Q)clang $(CPPFLAGS_ALL) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link,address,undefined -MMD -MP -c -o $@ $<
+
+# ---- starting them. Each step is a make of its own: what `deps` installs decides what `all` finds.
+JOBS = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc 2>/dev/null || echo 1))
+build_step = $(Q)$(MAKE) deps && $(MAKE) $(JOBS) $1
+RUN := selftests/run.sh
+FUZZ_SECONDS ?= 10
+NTM_BIN := $(abspath $O)
+export FUZZ_SECONDS NTM_BIN
+
+.PHONY: demo check check-unit check-prog check-netns check-vm check-asan check-long fuzz bench bench-handover
+demo:
+	$(call build_step,all tests)
+	$(Q)bash selftests/netns/demo.sh
+
+check:
+	$(Q)start=$$(date +%s); $(MAKE) deps && $(MAKE) $(JOBS) all tests fuzzers && \
+		echo "== install and build: $$(($$(date +%s) - start)) s"
+	$(Q)$(RUN)
+
+check-unit: # the programs are not needed for it
+	$(call build_step,tests)
+	$(Q)$(RUN) unit
+
+check-prog check-netns check-vm: check-%:
+	$(call build_step,all tests)
+	$(Q)$(RUN) $*
+
+check-asan:
+	$(call build_step,SAN=1 all tests)
+	$(Q)NTM_BIN=$(abspath .output/asan) $(RUN) unit netns
+
+check-long: check-asan
+	$(call build_step,all tests fuzzers)
+	$(Q)NTM_LONG=1 FUZZ_SECONDS=300 $(RUN)
+
+fuzz:
+	$(call build_step,fuzzers)
+	$(Q)FUZZ_KEEP=1 $(RUN) fuzz
+
+bench bench-handover:
+	$(call build_step,all tests)
+	$(Q)bash selftests/bench/$@.sh

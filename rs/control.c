@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * control.c - the control socket: what `ntmctl rs ...` asks, and the events that `monitor` follows.
+ * Asked by tools/ntmctl/rs.c; the JSON is documented in ntm-rs(8).
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "key.h"
+#include "log.h"
+#include "loop.h"
+#include "rs.h"
+#include "stats.h"
+
+#ifndef NTM_VERSION
+#define NTM_VERSION "unknown"
+#endif
+
+#define PATHS_LISTED 65536 /* more would block forwarding for long, and nobody reads them */
+
+static void put_string(struct json_object *object, const char *key, const char *value)
+{
+	json_object_object_add(object, key, value ? json_object_new_string(value) : NULL);
+}
+
+static void put_u64(struct json_object *object, const char *key, uint64_t value)
+{
+	json_object_object_add(object, key, json_object_new_uint64(value));
+}
+
+/* NULL (null) for none. */
+static void put_endpoint(struct json_object *object, const char *key, const struct ntm_endpoint *ep)
+{
+	char text[NTM_ENDPOINT_TEXT];
+
+	put_string(object, key, ntm_endpoint_is_none(ep) ? NULL : ntm_endpoint_format(ep, text));
+}
+
+static void put_path_id(struct json_object *object, uint64_t id)
+{
+	char text[17];
+
+	snprintf(text, sizeof(text), "%016" PRIx64, id);
+	put_string(object, "path_id", text);
+}
+
+/* ---- commands */
+
+static void status(void *ctx, struct ntm_control_request *request, struct json_object *args)
+{
+	struct rs *rs = ctx;
+	struct json_object *result = json_object_new_object(), *listen = json_object_new_array();
+	struct json_object *dcs = json_object_new_array();
+	char key[NTM_KEY_TEXT_LEN + 1], text[NTM_ENDPOINT_TEXT];
+	const struct rs_dc *dc;
+
+	(void)args;
+	ntm_key_format(key, rs->sessions.public_key);
+	put_string(result, "name", rs->config.name);
+	put_string(result, "public_key", key);
+	for (unsigned i = 0; i < rs->config.listens; i++)
+		json_object_array_add(
+			listen, json_object_new_string(ntm_endpoint_format(&rs->config.listen[i], text)));
+	json_object_object_add(result, "listen", listen);
+	LIST_FOREACH (dc, &rs->dcs, entry) {
+		struct json_object *one = json_object_new_object();
+
+		put_string(one, "name", dc->name);
+		json_object_object_add(one, "connected", json_object_new_boolean(ntm_peer_is_up(&dc->peer)));
+		json_object_array_add(dcs, one);
+	}
+	json_object_object_add(result, "dcs", dcs);
+	put_u64(result, "paths", rs->paths.count);
+	put_u64(result, "bound", rs->paths.bound);
+	put_u64(result, "packets_per_s", rs->load.packets_per_s);
+	put_u64(result, "bytes_per_s", rs->load.bytes_per_s);
+	put_u64(result, "cpu_permille", rs->load.cpu_permille);
+	put_string(result, "mode", "user");
+	put_u64(result, "uptime_s", (uint64_t)(ntm_loop_now_ms() - rs->started_ms) / 1000);
+	put_string(result, "version", NTM_VERSION);
+	ntm_control_reply(request, result);
+}
+
+struct listing {
+	struct json_object *array;
+	int64_t now_ms;
+};
+
+static void path_list(void *ctx, struct rs_path *path)
+{
+	struct listing *listing = ctx;
+	struct json_object *one;
+	int64_t left_ms = path->expires_ms - listing->now_ms;
+
+	if (left_ms <= 0)
+		return;
+	one = json_object_new_object();
+	put_path_id(one, path->id);
+	put_string(one, "dc", path->dc->name);
+	put_endpoint(one, "leg0", &path->leg[0].bound.remote);
+	put_endpoint(one, "leg1", &path->leg[1].bound.remote);
+	put_u64(one, "packets0", path->leg[0].packets);
+	put_u64(one, "bytes0", path->leg[0].bytes);
+	put_u64(one, "packets1", path->leg[1].packets);
+	put_u64(one, "bytes1", path->leg[1].bytes);
+	put_u64(one, "drops", path->drops);
+	put_u64(one, "age_s", (uint64_t)(listing->now_ms - path->made_ms) / 1000);
+	put_u64(one, "idle_s", (uint64_t)(listing->now_ms - path->used_ms) / 1000);
+	put_u64(one, "expires_s", (uint64_t)left_ms / 1000);
+	json_object_array_add(listing->array, one);
+}
+
+static void tunnel_list(void *ctx, struct ntm_control_request *request, struct json_object *args)
+{
+	struct rs *rs = ctx;
+	struct listing listing = {.now_ms = ntm_loop_now_ms()};
+
+	(void)args;
+	if (rs->paths.count > PATHS_LISTED) {
+		ntm_control_fail(request, "%u paths are too many to list: at most %u", rs->paths.count,
+				 PATHS_LISTED);
+		return;
+	}
+	listing.array = json_object_new_array();
+	rs_paths_each(&rs->paths, path_list, &listing);
+	ntm_control_reply(request, listing.array);
+}
+
+static void stats(void *ctx, struct ntm_control_request *request, struct json_object *args)
+{
+	struct rs *rs = ctx;
+	struct json_object *result = json_object_new_object(), *drops = json_object_new_object();
+
+	(void)args;
+	put_u64(result, "packets", rs->packets);
+	put_u64(result, "bytes", rs->bytes);
+	for (int reason = 1; reason < NTM_DROP_MAX; reason++) {
+		if (ntm_drops[reason])
+			put_u64(drops, ntm_drop_name(reason), ntm_drops[reason]);
+	}
+	json_object_object_add(result, "drops", drops);
+	ntm_control_reply(request, result);
+}
+
+/* ---- monitor */
+
+static void monitor_gone(void *arg)
+{
+	struct rs_monitor *monitor = arg;
+
+	monitor->request = NULL;
+}
+
+static void monitor(void *ctx, struct ntm_control_request *request, struct json_object *args)
+{
+	struct rs *rs = ctx;
+
+	(void)args;
+	for (unsigned i = 0; i < RS_MONITORS_MAX; i++) {
+		if (rs->monitor[i].request)
+			continue;
+		rs->monitor[i].request = request;
+		ntm_control_on_gone(request, monitor_gone, &rs->monitor[i]);
+		return;
+	}
+	ntm_control_fail(request, "%d clients are monitoring already", RS_MONITORS_MAX);
+}
+
+static bool is_monitored(const struct rs *rs)
+{
+	for (unsigned i = 0; i < RS_MONITORS_MAX; i++) {
+		if (rs->monitor[i].request)
+			return true;
+	}
+	return false;
+}
+
+static struct json_object *event_begin(const char *name)
+{
+	struct json_object *event = json_object_new_object();
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	json_object_object_add(event, "time",
+			       json_object_new_double((double)now.tv_sec + (double)now.tv_nsec / 1e9));
+	put_string(event, "event", name);
+	return event;
+}
+
+/* Takes over event. A client that reads too slowly is dropped by control.c of lib/. */
+static void event_send(struct rs *rs, struct json_object *event)
+{
+	for (unsigned i = 0; i < RS_MONITORS_MAX; i++) {
+		if (rs->monitor[i].request)
+			ntm_control_event(rs->monitor[i].request, json_object_get(event));
+	}
+	json_object_put(event);
+}
+
+void rs_control_path_event(struct rs *rs, const char *event, const struct rs_path *path)
+{
+	struct json_object *object;
+
+	ntm_debug("%s %016" PRIx64 " of %s", event, path->id, path->dc->name);
+	if (!is_monitored(rs))
+		return;
+	object = event_begin(event);
+	put_path_id(object, path->id);
+	put_string(object, "dc", path->dc->name);
+	event_send(rs, object);
+}
+
+void rs_control_leg_event(struct rs *rs, const char *event, const struct rs_path *path, unsigned side)
+{
+	const struct ntm_endpoint *remote = &path->leg[side].bound.remote;
+	char text[NTM_ENDPOINT_TEXT];
+	struct json_object *object;
+
+	ntm_debug("%s %016" PRIx64 " side %u at %s", event, path->id, side,
+		  ntm_endpoint_format(remote, text));
+	if (!is_monitored(rs))
+		return;
+	object = event_begin(event);
+	put_path_id(object, path->id);
+	put_u64(object, "side", side);
+	put_endpoint(object, "endpoint", remote);
+	event_send(rs, object);
+}
+
+void rs_control_dc_event(struct rs *rs, const char *event, const struct rs_dc *dc)
+{
+	struct json_object *object;
+
+	if (!is_monitored(rs))
+		return;
+	object = event_begin(event);
+	put_string(object, "dc", dc->name);
+	put_endpoint(object, "endpoint", &dc->peer.flow.remote);
+	event_send(rs, object);
+}
+
+/* ---- the socket */
+
+static const struct ntm_control_command commands[] = {
+	{"status", status}, {"tunnel list", tunnel_list}, {"stats", stats}, {"monitor", monitor},
+	{NULL, NULL},
+};
+
+int rs_control_open(struct rs *rs, char *ret_why, size_t why_len)
+{
+	const char *path = rs->config.control_socket, *advice = "";
+	int err = ntm_control_open(&rs->control, rs->base, path, commands, rs);
+
+	if (err == -EADDRINUSE)
+		advice = ": another ntm-rs is running with this control-socket";
+	else if (err == -EACCES || err == -EPERM || err == -EROFS)
+		advice = ": set control-socket to a path this user may write";
+	if (err)
+		snprintf(ret_why, why_len, "cannot open the control socket %s: %s%s", path, strerror(-err),
+			 advice);
+	return err;
+}
+
+void rs_control_close(struct rs *rs)
+{
+	if (rs->control)
+		ntm_control_close(rs->control);
+	rs->control = NULL;
+}

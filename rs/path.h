@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * path.h - the relayed paths: a hash table Path ID -> both legs, and every decision about a leg that needs
+ * no I/O: which source counts as it, when a bind moves it, when the entry is forgotten.
+ *
+ *	relay.c         makes and removes entries (Relay Direction) and moves legs (binds)
+ *	user_relay.c    asks rs_path_admit() for every packet
+ *
+ * Times are of the boot-time clock and given by the caller.
+ */
+#ifndef NTM_RS_PATH_H
+#define NTM_RS_PATH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <ntm/header.h>
+#include <ntm/limits.h>
+#include <ntm/types.h>
+
+#include "msg.h"
+#include "udp.h"
+
+struct rs_dc;
+
+#define RS_OLD_SOURCE_MS \
+	1000 /* after a move: packets in flight from the old source still count as the leg's */
+
+struct rs_leg {
+	uint8_t key[NTM_KEY_LEN]; /* of its binds */
+	struct ntm_flow bound; /* where packets for it are sent; remote none: not bound */
+	struct ntm_endpoint candidate; /* asked for a challenge under the leg key; none: nobody */
+	struct ntm_endpoint old; /* bound before, counts until old_until_ms */
+	int64_t old_until_ms;
+	uint64_t asked, moved,
+		alive; /* counters of the newest bind that asked, that moved, that kept alive */
+	uint64_t packets, bytes; /* that came from it and were passed on; bytes of UDP payload */
+};
+
+struct rs_path {
+	struct rs_path *next; /* in its bucket */
+	uint64_t id;
+	struct rs_dc *dc; /* that directed it */
+	struct rs_leg leg[2]; /* by side */
+	int64_t made_ms, directed_ms, expires_ms, used_ms;
+	uint64_t rate; /* bytes a second, both directions together; 0: no limit */
+	int64_t rate_ns; /* virtual time of the rate's bucket */
+	uint64_t drops;
+};
+
+struct rs_paths {
+	struct rs_path **bucket;
+	uint64_t hash_key;
+	uint32_t cursor; /* where the sweep goes on */
+	uint32_t count, max;
+	uint32_t bound; /* paths with both legs bound */
+};
+
+/* max: NTM_RELAY_PATHS_MAX, less in tests. 0 or -ENOMEM. */
+int rs_paths_init(struct rs_paths *paths, uint32_t max);
+void rs_paths_clear(struct rs_paths *paths); /* wipes the leg keys */
+
+/* NULL: unknown, or over by now_ms (the sweep will remove it). */
+struct rs_path *rs_path_find(const struct rs_paths *paths, uint64_t id, int64_t now_ms);
+
+/*
+ * Makes the entry, or renews keys, lifetime and rate of the one this DC made before; bound legs stay bound.
+ * 1: new, 0: renewed; -EEXIST: another DC's, -ENOSPC: the table is full, -ENOMEM. ret_path: may be NULL.
+ */
+int rs_path_direct(struct rs_paths *paths, const struct ntm_relay_direction *direction, struct rs_dc *dc,
+		   int64_t now_ms, struct rs_path **ret_path);
+void rs_path_remove(struct rs_paths *paths, struct rs_path *path);
+
+/*
+ * Calls each() for all entries, expired ones too; each() may remove the one it is given.
+ */
+void rs_paths_each(struct rs_paths *paths, void (*each)(void *ctx, struct rs_path *path), void *ctx);
+
+/*
+ * Calls expired() for entries that are over, then removes them: lifetime past, or no leg bound for
+ * NTM_RELAY_UNBOUND_S. Looks at a bounded part of a large table; meant to be called every second. expired may
+ * be NULL.
+ */
+void rs_paths_sweep(struct rs_paths *paths, int64_t now_ms, void (*expired)(void *ctx, struct rs_path *path),
+		    void *ctx);
+
+/* ---- legs; all binds here are authenticated by the caller */
+
+static inline bool rs_leg_is_bound(const struct rs_leg *leg)
+{
+	return leg->bound.remote.port != 0;
+}
+
+bool rs_leg_is_bound_to(const struct rs_leg *leg, const struct ntm_endpoint *source);
+
+/*
+ * A bind from source asks for a challenge: source becomes the candidate. 0, or -NTM_DROP_BIND_OLD if it is
+ * not newer than the last one that asked (the same one again from the candidate is answered again).
+ */
+int rs_leg_ask(struct rs_leg *leg, const struct ntm_endpoint *source, uint64_t counter);
+
+/* A Keep Alive from the bound source. 0, or -NTM_DROP_BIND_OLD. */
+int rs_leg_keep_alive(struct rs_leg *leg, uint64_t counter);
+
+/*
+ * A bind from `from` repeated its challenge: the leg moves there. 2: was not bound before, 1: moved, 0: was
+ * there already; -NTM_DROP_BIND_OLD: not newer than what moved it last, -NTM_DROP_SOURCE: the other leg is
+ * bound there.
+ */
+int rs_leg_move(struct rs_paths *paths, struct rs_path *path, unsigned side, const struct ntm_flow *from,
+		uint64_t counter, int64_t now_ms);
+
+/* ---- packets */
+
+/*
+ * Whether a packet to be forwarded may go on: the side it came from (0, 1), or -NTM_DROP_SIDE, _SOURCE,
+ * _LEG_UNBOUND, _RATE. Counts it for the path either way. Every type has its sender's side: path control and
+ * data in D, Tunnel Request comes from side 0, Response and probe from side 1; cookies and resets come from
+ * either. len: bytes of UDP payload.
+ */
+int rs_path_admit(struct rs_path *path, uint8_t type, const struct ntm_endpoint *source, size_t len,
+		  int64_t now_us);
+
+#endif

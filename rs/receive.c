@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * receive.c - the one switch from packet type, and from message type, to its handler.
+ * Packets come from user_relay.c, messages out of sessions (lib/session.c).
+ */
+#include "rs.h"
+#include "stats.h"
+
+/* Cookies and resets belong to a relayed path, or else to a session; they are never answered. */
+static int path_or_session(struct rs *rs, const struct ntm_flow *from, uint8_t *buf, size_t len,
+			   int64_t now_us)
+{
+	int r = rs_user_relay_forward(rs, from, buf, len, now_us);
+
+	return r == -NTM_DROP_PATH_UNKNOWN ? ntm_session_receive(&rs->sessions, from, buf, len) : r;
+}
+
+static int packet_switch(struct rs *rs, const struct ntm_flow *from, uint8_t *buf, size_t len, int64_t now_us)
+{
+	int r;
+
+	switch (buf[0] & NTM_TYPE_CLASS) {
+	case NTM_TYPE_DATA:
+	case NTM_TYPE_PATH:
+		r = rs_user_relay_forward(rs, from, buf, len, now_us);
+		goto path_done;
+	}
+	switch (buf[0]) {
+	case NTM_TYPE_SESSION_INIT:
+	case NTM_TYPE_SESSION_RESPONSE:
+	case NTM_TYPE_SESSION:
+		return ntm_session_receive(&rs->sessions, from, buf, len);
+	case NTM_TYPE_COOKIE:
+	case NTM_TYPE_RESET:
+		return path_or_session(rs, from, buf, len, now_us);
+	case NTM_TYPE_TUNNEL_REQUEST:
+	case NTM_TYPE_TUNNEL_RESPONSE:
+	case NTM_TYPE_TUNNEL_PROBE:
+		r = rs_user_relay_forward(rs, from, buf, len, now_us);
+		goto path_done;
+	case NTM_TYPE_RELAY_BIND:
+		r = rs_relay_bind_handle(rs, from, buf, len, now_us);
+		goto path_done;
+	case NTM_TYPE_ECHO:
+		return ntm_session_echo_answer(&rs->sessions, from, buf, len);
+	}
+	return -NTM_DROP_TYPE_UNKNOWN;
+
+path_done:
+	/* Who uses a path we have lost must learn it, to bind again or to ask the DC. Rate-limited. */
+	if (r == -NTM_DROP_PATH_UNKNOWN)
+		ntm_session_reset_send(&rs->sessions, from, ntm_header_id((const struct ntm_header *)buf),
+				       len);
+	return r;
+}
+
+void rs_receive_packet(struct rs *rs, const struct ntm_flow *from, uint8_t *buf, size_t len, int64_t now_us)
+{
+	int r;
+
+	if (len < NTM_HEADER_LEN)
+		r = -NTM_DROP_SHORT;
+	else if (!from->remote.port)
+		r = -NTM_DROP_SOURCE; /* nothing can be answered to port 0 */
+	else
+		r = packet_switch(rs, from, buf, len, now_us);
+	if (r < 0)
+		ntm_drop_count(r);
+}
+
+void rs_receive_request(void *ctx, const struct ntm_session_from *from, const struct ntm_message *message)
+{
+	struct rs *rs = ctx;
+
+	switch (message->type) {
+	case NTM_MSG_RELAY_DIRECTION:
+		rs_relay_direction_handle(rs, from, message);
+		return;
+	case NTM_MSG_RELAY_WITHDRAW:
+		rs_relay_withdraw_handle(rs, from, message);
+		return;
+	case NTM_MSG_KEEPALIVE_REQUEST:
+		rs_keepalive_handle(rs, from, message);
+		return;
+	}
+	ntm_session_refuse(from, NTM_ERROR_UNSUPPORTED, "a Relay Server takes no %s",
+			   ntm_msg_name(message->type) ? ntm_msg_name(message->type) : "such message");
+}

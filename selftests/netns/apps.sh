@@ -1,0 +1,131 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
+#
+# apps.sh - what tests ask the daemons of daemons.sh (by ntmctl -j and jq), and the applications that they run in hosts.
+# Included by lib.sh.
+#
+# Asking
+#	status NAME FILTER		of `ntmctl -j status`; likewise stats NAME FILTER
+#	vip4 NAME; vip6 NAME		its virtual addresses
+#	tunnel NAME PEER FILTER		of `tunnel show`; PEER is a NAME too
+#	tunnels NAME FILTER		of `tunnel list`
+#	route_is NAME PEER ROUTE	direct or relay, and the tunnel is up; for check and eventually
+#	no_drops SENTENCE NAME REASON...	checks that none of these was ever counted
+#
+# Applications
+#	reaches NAME WHERE [OPTION...]	one ping, answered within a second
+#	listening NAME PORT; accepting NAME PORT	whether somebody listens there, UDP; TCP
+#	server_start NAME PORT		TCP: gives back what it gets
+#	echoes NAME WHERE PORT		whether a line comes back from it
+#	capture_start NAME DEV FILE [FILTER...]	tcpdump into $WORK/FILE; capture_stop ends it, $CAPTURE is its process ID
+#	monitor_start NAME [OBJECT]	`ntmctl -j OBJECT monitor` into $WORK/NAME-monitor.log
+#	monitored NAME FILTER		a value for each event that the jq filter gives one for
+#	flow_start FROM TO WHERE PORT KBYTES_PER_S SECONDS [serve]	flow(.c) through the tunnel, from TO to FROM with "serve":
+#					$FLOW_FROM, $FLOW_TO are process IDs, the receiver's log is $WORK/flow-PORT.log
+#	flow_end SENTENCE PORT		ends it; checks that all bytes came, and sets $FLOW_GAP_MS, $FLOW_FROM_S, $FLOW_TO_S
+#	flow_offset PORT		bytes that its receiver has (to 100 ms)
+
+status() { ns "$1" ntmctl -j status | jq -r "$2"; }
+stats() { ns "$1" ntmctl -j stats | jq -r "$2"; }
+vip4() { status "$1" .virtual4; }
+vip6() { status "$1" .virtual6; }
+tunnel() { ns "$1" ntmctl -j tunnel show "$2.$ZONE" | jq -r "$3"; }
+tunnels() { ns "$1" ntmctl -j tunnel list | jq -r "$2"; }
+
+route_is() { # NAME PEER ROUTE
+	local is
+	is=$(tunnel "$1" "$2" '"\(.route) \(.state)"')
+	echo "$is"
+	[ "$is" = "$3 up" ]
+}
+
+no_drops() { # SENTENCE NAME REASON...
+	local sentence=$1 name=$2 reason counted=""
+	shift 2
+	for reason; do
+		counted+=$(stats "$name" ".drops.$reason // 0 | select(. != 0) | \"$reason \\(.) \"")
+	done
+	eq "$sentence" "" "$counted"
+}
+
+reaches() { # NAME WHERE [OPTION...]
+	local name=$1 where=$2
+	shift 2
+	ns "$name" ping -q -c 1 -W 1 "$@" "$where"
+}
+
+listening() { [ -n "$(ns "$1" ss -Hlun "sport = :$2")" ]; }
+accepting() { [ -n "$(ns "$1" ss -Hltn "sport = :$2")" ]; }
+
+server_start() { # NAME PORT
+	nsbg "$1" "server-$1.log" socat "TCP6-LISTEN:$2,ipv6only=0,fork,reuseaddr" EXEC:cat
+	eventually 2 accepting "$1" "$2"
+}
+
+echoes() { # NAME WHERE PORT
+	[ "$(echo "from $1" | ns "$1" nc -N -w 3 "$2" "$3")" = "from $1" ]
+}
+
+CAPTURE=
+capture_start() { # NAME DEV FILE [FILTER...]
+	local name=$1 dev=$2 file=$3
+	shift 3
+	nsbg "$name" "$file.log" tcpdump -i "$dev" --immediate-mode -U -n -s 0 -Z root -w "$WORK/$file" "$@"
+	CAPTURE=$SPAWNED
+	eventually 3 grep -q 'listening on' "$WORK/$file.log"
+}
+
+capture_stop() { # [PID]
+	sleep 0.1
+	end_pids "${1:-$CAPTURE}"
+}
+
+monitor_start() { # NAME [OBJECT]
+	# shellcheck disable=SC2086 # no OBJECT is no word
+	nsbg "$1" "$1-monitor.log" ntmctl -j ${2-} monitor
+	sleep 0.2 # it says nothing when it has begun
+}
+
+# The last line may be half written.
+monitored() { grep '}$' "$WORK/$1-monitor.log" | jq -r "$2"; }
+
+FLOW_FROM='' FLOW_TO='' FLOW_GAP_MS='' FLOW_FROM_S='' FLOW_TO_S=''
+flow_start() { # FROM TO WHERE PORT KBYTES_PER_S SECONDS [serve]
+	if [ "${7-}" = serve ]; then
+		nsbg "$2" "flow-$4-sent.log" "$NTM_BIN/flow" serve "$4" "$5" "$6"
+		FLOW_TO=$SPAWNED
+		eventually 2 accepting "$2" "$4"
+		nsbg "$1" "flow-$4.log" "$NTM_BIN/flow" fetch "$3" "$4"
+		FLOW_FROM=$SPAWNED
+	else
+		nsbg "$2" "flow-$4.log" "$NTM_BIN/flow" receive "$4"
+		FLOW_TO=$SPAWNED
+		eventually 2 accepting "$2" "$4"
+		nsbg "$1" "flow-$4-sent.log" "$NTM_BIN/flow" send "$3" "$4" "$5" "$6"
+		FLOW_FROM=$SPAWNED
+	fi
+	FLOW_PIDS[$4]="$FLOW_FROM $FLOW_TO"
+	eventually 5 grep -q '^at ' "$WORK/flow-$4.log"
+}
+declare -A FLOW_PIDS=()
+
+flow_ended() { not_alive "$@"; }
+
+flow_end() { # SENTENCE PORT
+	local pids line
+	read -r -a pids <<<"${FLOW_PIDS[$2]}"
+	kill -s USR1 "${pids[@]}" 2>/dev/null || :
+	eventually "${3:-8}" flow_ended "${pids[@]}" 2>/dev/null || :
+	line=$(grep '^received ' "$WORK/flow-$2.log") || :
+	read -r _ _ _ FLOW_GAP_MS _ FLOW_FROM_S _ FLOW_TO_S <<<"$line"
+	# shellcheck disable=SC2034 # for the test
+	FLOW_GAP_MS=${FLOW_GAP_MS:-0}
+	if [ -n "$line" ] && grep -q '^sent [1-9]' "$WORK/flow-$2-sent.log"; then
+		ok "$1"
+	else
+		fail "$1" "$(grep -h '^flow:' "$WORK/flow-$2.log" "$WORK/flow-$2-sent.log" || echo "it did not end")"
+		end_pids "${pids[@]}"
+	fi
+}
+
+flow_offset() { awk '$1 == "at" { o = $3 } END { print o + 0 }' "$WORK/flow-$1.log"; }
