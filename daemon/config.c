@@ -184,8 +184,6 @@ int ntmd_config_read(struct ntmd_config *config, const char *path, char *ret_why
 		snprintf(ret_why, why_len, "%s: out of memory", path);
 		return -1;
 	}
-	if (ntm_endpoint_is_none(&config->dns_listen))
-		ntm_endpoint_parse(&config->dns_listen, "127.0.0.54:53", 53);
 	if (!config->rekey_after_s || config->rekey_after_s > NTM_REKEY_AFTER_S) {
 		snprintf(ret_why, why_len, "%s: [node] rekey-after: expected 1 to %d seconds", path, NTM_REKEY_AFTER_S);
 		return -1;

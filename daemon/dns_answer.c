@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * dns_answer.c - builds the stub's answers. They are made anew from the parsed records and not patched, so that nothing
- * a server sends reaches an application unparsed, and ID, spelling, EDNS and length are the application's.
+ * dns_answer.c - builds the stub's answers. They are made anew from the parsed records and not patched, so
+ * that nothing a server sends reaches an application unparsed, and ID, spelling, EDNS and length are the
+ * application's.
  */
 #include "dns_internal.h"
 
@@ -22,14 +23,16 @@ static int opt_make(knot_rrset_t *ret_opt, const struct ntmd_dns_query *query, c
 	uint8_t *option;
 	int err;
 
-	err = knot_edns_init(ret_opt, NTMD_DNS_PAYLOAD, (uint8_t)(extra->rcode >> 4), KNOT_EDNS_VERSION, NULL);
+	err = knot_edns_init(ret_opt, NTMD_DNS_PAYLOAD, (uint8_t)(extra->rcode >> 4), KNOT_EDNS_VERSION,
+			     NULL);
 	if (err != KNOT_EOK)
 		return err;
 	if (query->question.flags & NTMD_DNS_DO)
 		knot_edns_set_do(ret_opt);
 	if (extra->ede < 0)
 		return KNOT_EOK;
-	err = knot_edns_reserve_option(ret_opt, KNOT_EDNS_OPTION_EDE, (uint16_t)(2 + extra->text_len), &option, NULL);
+	err = knot_edns_reserve_option(ret_opt, KNOT_EDNS_OPTION_EDE, (uint16_t)(2 + extra->text_len),
+				       &option, NULL);
 	if (err == KNOT_EOK) {
 		knot_wire_write_u16(option, (uint16_t)extra->ede);
 		memcpy(option + 2, extra->text, extra->text_len);
@@ -54,7 +57,8 @@ static knot_pkt_t *packet_begin(const struct ntmd_dns_query *query, knot_rrset_t
 		knot_wire_set_rd(packet->wire);
 	if (query->question.flags & NTMD_DNS_CD)
 		knot_wire_set_cd(packet->wire);
-	if (knot_pkt_put_question(packet, query->name, query->question.rclass, query->question.type) != KNOT_EOK ||
+	if (knot_pkt_put_question(packet, query->name, query->question.rclass, query->question.type) !=
+		    KNOT_EOK ||
 	    (opt && knot_pkt_reserve(packet, (uint16_t)knot_edns_wire_size(opt)) != KNOT_EOK)) {
 		knot_pkt_free(packet);
 		return NULL;
@@ -118,7 +122,7 @@ static void relay_header(knot_pkt_t *packet, const struct ntmd_dns_query *query,
 
 size_t ntmd_dns_answer_relay(const struct ntmd_dns_query *query, const knot_pkt_t *from)
 {
-	struct extra extra = { .rcode = knot_pkt_ext_rcode(from), .ede = -1 };
+	struct extra extra = {.rcode = knot_pkt_ext_rcode(from), .ede = -1};
 	uint8_t *ede = knot_pkt_edns_option(from, KNOT_EDNS_OPTION_EDE);
 	knot_rrset_t opt_room, *opt = NULL;
 	knot_pkt_t *packet;
@@ -168,7 +172,8 @@ static const knot_rrset_t *cname_of(const knot_pkt_t *packet, const knot_dname_t
 	return NULL;
 }
 
-const knot_dname_t *ntmd_dns_answer_canonical(const knot_pkt_t *packet, const knot_dname_t *name, uint32_t *ttl)
+const knot_dname_t *ntmd_dns_answer_canonical(const knot_pkt_t *packet, const knot_dname_t *name,
+					      uint32_t *ttl)
 {
 	for (int i = 0; i < CHAIN_MAX; i++) {
 		const knot_rrset_t *cname = cname_of(packet, name);
@@ -219,9 +224,10 @@ static int chain_put(knot_pkt_t *packet, const knot_dname_t **ret_owner, const k
 	return KNOT_EOK;
 }
 
-size_t ntmd_dns_answer_address(const struct ntmd_dns_query *query, const knot_pkt_t *chain, const uint8_t *vip)
+size_t ntmd_dns_answer_address(const struct ntmd_dns_query *query, const knot_pkt_t *chain,
+			       const uint8_t *vip)
 {
-	const struct extra extra = { .rcode = KNOT_RCODE_NOERROR, .ede = -1 };
+	const struct extra extra = {.rcode = KNOT_RCODE_NOERROR, .ede = -1};
 	const knot_dname_t *owner = query->name;
 	knot_rrset_t opt_room, *opt = NULL;
 	knot_pkt_t *packet;
@@ -254,7 +260,7 @@ out:
 
 size_t ntmd_dns_answer_error(const struct ntmd_dns_query *query, unsigned rcode, int ede, const char *text)
 {
-	struct extra extra = { .rcode = rcode, .ede = ede, .text = text ? text : "" };
+	struct extra extra = {.rcode = rcode, .ede = ede, .text = text ? text : ""};
 	knot_rrset_t opt_room, *opt = NULL;
 	knot_pkt_t *packet;
 	size_t len = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * dns_cache.c - which names are NTM nodes and which are not, so that dns_lookup.c need not ask for NTM records each
- * time. Bounded; the oldest knowledge goes first.
+ * dns_cache.c - which names are NTM nodes and which are not, so that dns_lookup.c need not ask for NTM
+ * records each time. Bounded; the oldest knowledge goes first.
  */
 #include "dns_internal.h"
 

@@ -2,10 +2,9 @@
 /*
  * dns_internal.h - what the stub's files share. A question's way:
  *
- *	application -> dns_stub.c (UDP), dns_tcp.c -> dns_lookup.c -> dns_upstream.c -> server (dns_servers.c: which)
- *	                                                    |  ^------- answer ------'
- *	                                                    |-> ops->direct, for an NTM node (dns_cache.c: known ones)
- *	application <- dns_stub.c, dns_tcp.c <- dns_answer.c <'
+ *	application -> dns_stub.c, dns_tcp.c -> dns_lookup.c --> dns_upstream.c -> server (dns_servers.c)
+ *	                                         |         '-> ops->direct, for an NTM node (dns_cache.c)
+ *	application <- dns_stub.c, dns_tcp.c <- dns_answer.c
  */
 #ifndef NTMD_DNS_INTERNAL_H
 #define NTMD_DNS_INTERNAL_H
@@ -21,7 +20,7 @@
 #include "resolv_conf.h"
 
 #define NTMD_DNS_QUERIES_MAX 1024 /* questions of applications being worked on */
-#define NTMD_DNS_ASKS_MAX 512 /* questions upstream; each has a socket, and 1024 descriptors are a usual limit */
+#define NTMD_DNS_ASKS_MAX 512 /* questions upstream; each has a socket, of usually 1024 */
 #define NTMD_DNS_SERVERS_MAX 8
 #define NTMD_DNS_CACHE_MAX 1024 /* names known to be nodes or ordinary */
 #define NTMD_DNS_CACHE_TTL_S 60 /* and for how long at most */
@@ -34,7 +33,8 @@
 #define NTMD_DNS_RETRY_MS 200 /* first; doubles up to NTMD_DNS_RETRY_MAX_MS */
 #define NTMD_DNS_RETRY_MAX_MS 1600
 #define NTMD_DNS_GRACE_MS 300 /* NTM answers may come this much later than that of the asked type */
-#define NTMD_DNS_GRACE_CACHE_S 5 /* then the name is taken to be ordinary: some servers drop unknown types */
+#define NTMD_DNS_GRACE_CACHE_S 5 /* then the name is taken to be ordinary: some servers drop unknown types \
+				  */
 #define NTMD_DNS_ANSWER_TTL_S 10 /* of virtual addresses */
 #define NTMD_DNS_PAYLOAD 1232 /* EDNS: bytes; fits every IPv6 path */
 #define NTMD_DNS_UDP_MAX 4096 /* longest answer by UDP, whatever the application can take: bytes */
@@ -130,7 +130,8 @@ struct ntmd_dns {
 };
 
 /* ---- dns_stub.c */
-/* Takes one message of an application in; answers it at once if it makes no sense. tcp: NULL for UDP, then from is set. */
+/* Takes one message of an application in; answers it at once if it makes no sense. tcp: NULL for UDP, then
+ * from is set. */
 void ntmd_dns_query_handle(struct ntmd_dns *dns, uint8_t *wire, size_t len, struct ntmd_dns_tcp *tcp,
 			   const struct sockaddr_storage *from, socklen_t from_len);
 /* Sends dns->out and forgets the query. */
@@ -150,23 +151,28 @@ void ntmd_dns_lookup_forget(struct ntmd_dns_query *query); /* the asker has gone
 void ntmd_dns_lookup_close(struct ntmd_dns *dns); /* tells abandoned() for each wait */
 
 /* ---- dns_answer.c: build into query->dns->out, return the length in bytes */
-/* What upstream said, with the query's ID, spelling and EDNS; only the question and TC if that is too long for it. */
+/* What upstream said, with the query's ID, spelling and EDNS; only the question and TC if that is too long
+ * for it. */
 size_t ntmd_dns_answer_relay(const struct ntmd_dns_query *query, const knot_pkt_t *packet);
-/* The virtual address; chain: packet whose CNAMEs lead from the question to the node's name, or NULL. vip NULL: none of the family. */
-size_t ntmd_dns_answer_address(const struct ntmd_dns_query *query, const knot_pkt_t *chain, const uint8_t *vip);
+/* The virtual address; chain: packet whose CNAMEs lead from the question to the node's name, or NULL. vip
+ * NULL: none of the family. */
+size_t ntmd_dns_answer_address(const struct ntmd_dns_query *query, const knot_pkt_t *chain,
+			       const uint8_t *vip);
 /* ede: RFC 8914 info code, with text for people (may be NULL), for those who speak EDNS; negative: none. */
 size_t ntmd_dns_answer_error(const struct ntmd_dns_query *query, unsigned rcode, int ede, const char *text);
 /* Where the question's name leads in packet: follows CNAMEs. Lowers *ttl (s) to theirs. */
-const knot_dname_t *ntmd_dns_answer_canonical(const knot_pkt_t *packet, const knot_dname_t *name, uint32_t *ttl);
+const knot_dname_t *ntmd_dns_answer_canonical(const knot_pkt_t *packet, const knot_dname_t *name,
+					      uint32_t *ttl);
 
 /* ---- dns_upstream.c */
 /*
- * Asks, or joins those who ask the same already. waiter->answered is called later, never inside. 0, -ENOENT: no server
- * known, -EBUSY: too many questions are outstanding, -ENOMEM.
+ * Asks, or joins those who ask the same already. waiter->answered is called later, never inside. 0, -ENOENT:
+ * no server known, -EBUSY: too many questions are outstanding, -ENOMEM.
  */
 int ntmd_dns_upstream_ask(struct ntmd_dns *dns, struct ntmd_dns_waiter *waiter,
 			  const struct ntmd_dns_question *question);
-void ntmd_dns_upstream_forget(struct ntmd_dns_waiter *waiter); /* answered will not be called; harmless twice */
+void ntmd_dns_upstream_forget(
+	struct ntmd_dns_waiter *waiter); /* answered will not be called; harmless twice */
 void ntmd_dns_upstream_kick(struct ntmd_dns *dns);
 void ntmd_dns_upstream_close(struct ntmd_dns *dns);
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * dns_lookup.c - decides what a question is answered with: dns_stub.c hands it in, dns_upstream.c asks, direction.c
- * (ops->direct) makes the tunnel of an NTM node.
+ * dns_lookup.c - decides what a question is answered with: dns_stub.c hands it in, dns_upstream.c asks,
+ * direction.c (ops->direct) makes the tunnel of an NTM node.
  *
- *	A, AAAA -> name --- NTMv4, NTMv6 asked ---> an NTM record:  wait --- direct() ---> ntmd_dns_result -> virtual address
- *	           |                                                   '-- NTM_DNS_WAIT_MS --> virtual address or SERVFAIL
- *	           '-- the question itself asked -> neither record, NXDOMAIN, or no news in NTMD_DNS_GRACE_MS: as it came
+ *	A, AAAA -> name -- NTMv4, NTMv6 asked -> a record: wait -- direct -> ntmd_dns_result: address
+ *	            |                                       '-- NTM_DNS_WAIT_MS: address or SERVFAIL
+ *	            '-- itself asked -> no record, NXDOMAIN, NTMD_DNS_GRACE_MS without news: as it came
  *
- * A name lives while it is undecided or its tunnel is being made. Names that are aliases of one node share a wait.
- * What the records hold is not used, only that they are there: address and key come from Route Direction.
+ * A name lives while it is undecided or its tunnel is being made. Names that are aliases of one node share a
+ * wait. What the records hold is not used, only that they are there: address and key come from Route Direction.
  */
 #include "dns_internal.h"
 
@@ -30,7 +30,8 @@ struct ntmd_dns_name {
 	struct ntmd_dns_waiter ntm[2]; /* NTMv4, NTMv6 */
 	enum news news[2];
 	uint32_t none_ttl; /* lower of those of the "none"s: s */
-	struct ntmd_dns_waiter other; /* A, for who asked AAAA, and the reverse: the application will want it next */
+	struct ntmd_dns_waiter
+		other; /* A, for who asked AAAA, and the reverse: the application will want it next */
 	struct event *grace;
 	struct ntmd_dns_queries queries;
 	struct ntmd_dns_wait *wait; /* NULL: undecided */
@@ -158,7 +159,8 @@ static void grace_over(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	if (!ntmd_dns_servers_in_zone(name->dns, name->name))
-		ntmd_dns_cache_put(name->dns->cache, name->name, NTMD_DNS_ORDINARY, NULL, 0, NTMD_DNS_GRACE_CACHE_S);
+		ntmd_dns_cache_put(name->dns->cache, name->name, NTMD_DNS_ORDINARY, NULL, 0,
+				   NTMD_DNS_GRACE_CACHE_S);
 	name_is_ordinary(name);
 }
 
@@ -171,7 +173,8 @@ static void wait_free(struct ntmd_dns_wait *wait)
 	free(wait);
 }
 
-static void reply_address(struct ntmd_dns_query *query, const struct ntmd_dns_wait *wait, const knot_pkt_t *chain)
+static void reply_address(struct ntmd_dns_query *query, const struct ntmd_dns_wait *wait,
+			  const knot_pkt_t *chain)
 {
 	const uint8_t *vip;
 
@@ -236,7 +239,8 @@ static struct ntmd_dns_wait *wait_new(struct ntmd_dns *dns, const char *fqdn)
 	return wait;
 }
 
-/* name is an NTM node's, or leads there. Name and wait may be gone after the call: the daemon may answer inside. */
+/* name is an NTM node's, or leads there. Name and wait may be gone after the call: the daemon may answer
+ * inside. */
 static void name_is_node(struct ntmd_dns_name *name, const char *fqdn)
 {
 	struct ntmd_dns *dns = name->dns;
@@ -322,13 +326,16 @@ static bool record_is_good(const knot_rrset_t *rr, uint16_t type, const knot_dna
 {
 	struct ntm_record record;
 
-	return rr->type == type && rr->rclass == KNOT_CLASS_IN && knot_dname_is_case_equal(rr->owner, owner) &&
-	       ntm_record_parse(&record, type == NTMD_DNS_TYPE_NTM4, rr->rrs.rdata->data, rr->rrs.rdata->len) == 0;
+	return rr->type == type && rr->rclass == KNOT_CLASS_IN &&
+	       knot_dname_is_case_equal(rr->owner, owner) &&
+	       ntm_record_parse(&record, type == NTMD_DNS_TYPE_NTM4, rr->rrs.rdata->data,
+				rr->rrs.rdata->len) == 0;
 }
 
-/* Whether packet holds an NTM record; then the node's name and how long that is true (s). ret_fqdn also when not. */
-static bool node_find(char ret_fqdn[NTM_FQDN_MAX + 1], uint32_t *ret_ttl, const knot_pkt_t *packet, uint16_t type,
-		      const knot_dname_t *name)
+/* Whether packet holds an NTM record; then the node's name and how long that is true (s). ret_fqdn also when
+ * not. */
+static bool node_find(char ret_fqdn[NTM_FQDN_MAX + 1], uint32_t *ret_ttl, const knot_pkt_t *packet,
+		      uint16_t type, const knot_dname_t *name)
 {
 	const knot_pktsection_t *answer = knot_pkt_section(packet, KNOT_ANSWER);
 	uint32_t ttl = UINT32_MAX;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * dns_servers.c - which servers dns_upstream.c asks: the DC's for its zone, else those given, else those of resolv.conf.
+ * dns_servers.c - which servers dns_upstream.c asks: the DC's for its zone, else those given, else those of
+ * resolv.conf.
  *
- * Two files are not taken at their word. One that resolver_file.c wrote names only the stub: the saved one beside it is
- * read. One that names systemd-resolved's own stub would lead in a circle when resolved asks us for every name
- * (resolver.h: "~."): resolved's list of uplink servers is read.
+ * Two files are not taken at their word. One that resolver_file.c wrote names only the stub: the saved one
+ * beside it is read. One that names systemd-resolved's own stub would lead in a circle when resolved asks us
+ * for every name (resolver.h: "~."): resolved's list of uplink servers is read.
  */
 #include "dns_internal.h"
 
@@ -58,13 +59,13 @@ static bool server_is_us(const struct ntmd_dns *dns, const struct ntm_endpoint *
 		       server->addr.b[12] == 127;
 	}
 	return ntm_addr_is_none(&dns->listen.addr) &&
-	       (ntm_addr_is4(&server->addr) ? server->addr.b[12] == 127 :
-					      IN6_IS_ADDR_LOOPBACK((const struct in6_addr *)server->addr.b));
+	       (ntm_addr_is4(&server->addr) ? server->addr.b[12] == 127
+					    : IN6_IS_ADDR_LOOPBACK((const struct in6_addr *)server->addr.b));
 }
 
 static bool server_is_resolved(const struct ntm_endpoint *server)
 {
-	static const uint8_t stub[2][4] = { { 127, 0, 0, 53 }, { 127, 0, 0, 54 } };
+	static const uint8_t stub[2][4] = {{127, 0, 0, 53}, {127, 0, 0, 54}};
 
 	return ntm_addr_is4(&server->addr) &&
 	       (memcmp(server->addr.b + 12, stub[0], 4) == 0 || memcmp(server->addr.b + 12, stub[1], 4) == 0);
@@ -89,7 +90,8 @@ static bool text_read(struct ntmd_dns *dns, const char *text, bool resolved_too)
 				continue;
 		}
 		server_add(&dns->file_servers, &found[i],
-			   found[i].ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6));
+			   found[i].ss_family == AF_INET ? sizeof(struct sockaddr_in)
+							 : sizeof(struct sockaddr_in6));
 	}
 	return resolved;
 }
@@ -162,7 +164,8 @@ const struct ntmd_dns_servers *ntmd_dns_servers_for(struct ntmd_dns *dns, const 
 
 void ntmd_dns_servers_files(struct ntmd_dns *dns, const char *resolv_conf, const char *uplink_conf)
 {
-	snprintf(dns->resolv_conf, sizeof(dns->resolv_conf), "%s", resolv_conf ? resolv_conf : NTMD_RESOLV_CONF);
+	snprintf(dns->resolv_conf, sizeof(dns->resolv_conf), "%s",
+		 resolv_conf ? resolv_conf : NTMD_RESOLV_CONF);
 	snprintf(dns->uplink_conf, sizeof(dns->uplink_conf), "%s", uplink_conf ? uplink_conf : UPLINK_CONF);
 	dns->file_checked_ms = 0;
 }
@@ -173,7 +176,8 @@ void ntmd_dns_upstream_set(struct ntmd_dns *dns, const struct ntm_endpoint *upst
 	ntmd_dns_cache_flush(dns->cache);
 }
 
-void ntmd_dns_zone_set(struct ntmd_dns *dns, const char *zone, const struct ntm_endpoint *server, unsigned servers)
+void ntmd_dns_zone_set(struct ntmd_dns *dns, const char *zone, const struct ntm_endpoint *server,
+		       unsigned servers)
 {
 	dns->has_zone = knot_dname_from_str(dns->zone, zone, sizeof(dns->zone)) != NULL;
 	if (dns->has_zone)

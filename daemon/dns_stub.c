@@ -30,8 +30,8 @@ void ntmd_dns_query_free(struct ntmd_dns_query *query)
 	free(query);
 }
 
-static void wire_send(struct ntmd_dns *dns, size_t len, struct ntmd_dns_tcp *tcp, const struct sockaddr_storage *to,
-		      socklen_t to_len)
+static void wire_send(struct ntmd_dns *dns, size_t len, struct ntmd_dns_tcp *tcp,
+		      const struct sockaddr_storage *to, socklen_t to_len)
 {
 	dns->stats.answers++;
 	if (tcp)
@@ -190,7 +190,8 @@ static int udp_open(struct ntmd_dns *dns, const struct sockaddr *sa, socklen_t l
 }
 
 /* Why listening failed, and what to do. */
-static void why_say(char *ret_why, size_t why_len, const struct ntm_endpoint *listen, const char *protocol, int err)
+static void why_say(char *ret_why, size_t why_len, const struct ntm_endpoint *listen, const char *protocol,
+		    int err)
 {
 	char text[NTM_ENDPOINT_TEXT];
 	const char *todo = "";
@@ -202,13 +203,13 @@ static void why_say(char *ret_why, size_t why_len, const struct ntm_endpoint *li
 		todo = "; ports below 1024 need CAP_NET_BIND_SERVICE";
 	else if (err == -EADDRNOTAVAIL)
 		todo = "; [dns] listen must be an address of this machine";
-	snprintf(ret_why, why_len, "cannot answer names at %s (%s): %s%s", ntm_endpoint_format(listen, text), protocol,
-		 strerror(-err), todo);
+	snprintf(ret_why, why_len, "cannot answer names at %s (%s): %s%s", ntm_endpoint_format(listen, text),
+		 protocol, strerror(-err), todo);
 }
 
 int ntmd_dns_open(struct ntmd_dns **ret_dns, struct event_base *base, const struct ntm_endpoint *listen,
-		  const struct ntm_endpoint *upstream, unsigned upstreams, const struct ntmd_dns_ops *ops, void *ctx,
-		  char *ret_why, size_t why_len)
+		  const struct ntm_endpoint *upstream, unsigned upstreams, const struct ntmd_dns_ops *ops,
+		  void *ctx, char *ret_why, size_t why_len)
 {
 	struct ntmd_dns *dns = calloc(1, sizeof(*dns));
 	struct sockaddr_storage sa;

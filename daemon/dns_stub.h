@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * dns_stub.h - the node's DNS stub: answers applications, asks upstream for A, AAAA, NTMv4 and NTMv6 at once, and lets
- * direction.c set up the tunnel before an NTM node's virtual address is answered (paper A, section II.C; doc/PROTOCOL.md, "Names").
- * How applications come to ask it: resolver.h.
+ * dns_stub.h - the node's DNS stub: answers applications, asks upstream for A, AAAA, NTMv4 and NTMv6 at once,
+ * and lets direction.c set up the tunnel before an NTM node's virtual address is answered (paper A, section
+ * II.C; doc/PROTOCOL.md, "Names"). How applications come to ask it: resolver.h.
  */
 #ifndef NTMD_DNS_STUB_H
 #define NTMD_DNS_STUB_H
@@ -18,28 +18,35 @@ struct ntmd_dns_wait; /* a name whose tunnel is being set up; queries for it wai
 
 struct ntmd_dns_ops {
 	/*
-	 * The name belongs to an NTM node. Must lead to ntmd_dns_result, now or later; wait stays valid until then (or until NTM_DNS_WAIT_MS
-	 * later abandoned() is called and it is gone).
+	 * The name belongs to an NTM node. Must lead to ntmd_dns_result, now or later; wait stays valid until
+	 * then (or until NTM_DNS_WAIT_MS later abandoned() is called and it is gone).
 	 */
 	void (*direct)(void *ctx, const char *fqdn, struct ntmd_dns_wait *wait);
 	void (*abandoned)(void *ctx, struct ntmd_dns_wait *wait);
 };
 
 enum ntmd_dns_result {
-	NTMD_DNS_REGISTERED, /* the DC knows the peer; the tunnel is on its way: answered at the time-out if not before (wait stays) */
+	NTMD_DNS_REGISTERED, /* the DC knows the peer; the tunnel is on its way: answered at the time-out if
+				not before (wait stays) */
 	NTMD_DNS_UP, /* the tunnel is up: answer now (wait is gone after the call) */
-	NTMD_DNS_FAILED, /* SERVFAIL with Extended DNS Error 22 (No Reachable Authority) and text (wait is gone) */
+	NTMD_DNS_FAILED, /* SERVFAIL with Extended DNS Error 22 (No Reachable Authority) and text (wait is
+			    gone) */
 };
 
-/* listen: UDP and TCP. upstream: servers for everything else; none: those of /etc/resolv.conf (other than ourselves), read again when the file changes. */
+/* listen: UDP and TCP. upstream: servers for everything else; none: those of /etc/resolv.conf
+ * (other than ourselves), read again when the file changes. 0 or -errno with a sentence in ret_why. */
 int ntmd_dns_open(struct ntmd_dns **ret_dns, struct event_base *base, const struct ntm_endpoint *listen,
-		  const struct ntm_endpoint *upstream, unsigned upstreams, const struct ntmd_dns_ops *ops, void *ctx,
-		  char *ret_why, size_t why_len);
+		  const struct ntm_endpoint *upstream, unsigned upstreams, const struct ntmd_dns_ops *ops,
+		  void *ctx, char *ret_why, size_t why_len);
 void ntmd_dns_close(struct ntmd_dns *dns);
 
 /* Names in this zone are asked at these servers (the DC's; told at registration). */
-void ntmd_dns_zone_set(struct ntmd_dns *dns, const char *zone, const struct ntm_endpoint *server, unsigned servers);
-/* What upstream is when resolver.c took over /etc/resolv.conf and knows the servers that stood there. */
+void ntmd_dns_zone_set(struct ntmd_dns *dns, const char *zone, const struct ntm_endpoint *server,
+		       unsigned servers);
+/*
+ * Asks these from now on; none: those of /etc/resolv.conf again. Not needed after resolver.c took that file
+ * over: the stub sees that it did, and reads the kept one beside it, also when that changes with the network.
+ */
 void ntmd_dns_upstream_set(struct ntmd_dns *dns, const struct ntm_endpoint *upstream, unsigned upstreams);
 /* The own address changed: outstanding upstream queries are sent again at once. */
 void ntmd_dns_kick(struct ntmd_dns *dns);

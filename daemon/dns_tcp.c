@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * dns_tcp.c - the stub's TCP side (RFC 7766): messages behind a two-byte length, several at once, answered in any order.
- * Bounded: connections, questions of one, and bytes that one does not take off us. dns_stub.c handles the messages.
+ * dns_tcp.c - the stub's TCP side (RFC 7766): messages behind a two-byte length, several at once, answered in
+ * any order. Bounded: connections, questions of one, and bytes that one does not take off us. dns_stub.c
+ * handles the messages.
  */
 #include "dns_internal.h"
 
@@ -89,7 +90,8 @@ static void tcp_go_on(struct ntmd_dns_tcp *tcp)
 	} else if (!is_full(tcp) && !(bufferevent_get_enabled(tcp->stream) & EV_READ)) {
 		bufferevent_enable(tcp->stream, EV_READ);
 		/* Messages may lie in the buffer already. Later, not here: a caller may hold a query. */
-		bufferevent_trigger(tcp->stream, EV_READ, BEV_TRIG_IGNORE_WATERMARKS | BEV_TRIG_DEFER_CALLBACKS);
+		bufferevent_trigger(tcp->stream, EV_READ,
+				    BEV_TRIG_IGNORE_WATERMARKS | BEV_TRIG_DEFER_CALLBACKS);
 	}
 }
 
@@ -154,7 +156,7 @@ static bool room_make(struct ntmd_dns *dns)
 
 static int tcp_new(struct ntmd_dns *dns, int fd)
 {
-	const struct timeval idle = { .tv_sec = NTMD_DNS_TCP_IDLE_S };
+	const struct timeval idle = {.tv_sec = NTMD_DNS_TCP_IDLE_S};
 	struct ntmd_dns_tcp *tcp = calloc(1, sizeof(*tcp));
 	int one = 1;
 

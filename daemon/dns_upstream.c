@@ -2,9 +2,10 @@
 /*
  * dns_upstream.c - asks servers: dns_lookup.c wants an answer, dns_servers.c says whom to ask.
  *
- * Each question has a connected socket of its own, so that the kernel picks a random port and drops what others send,
- * and a random ID (RFC 5452). It is sent again, to the next server if there are several, after 0.2, 0.4, 0.8, 1.6, 1.6 s;
- * all ends after NTMD_DNS_TIMEOUT_MS. A truncated answer is fetched by TCP. Those who want the same share one question.
+ * Each question has a connected socket of its own, so that the kernel picks a random port and drops what
+ * others send, and a random ID (RFC 5452). It is sent again, to the next server if there are several, after
+ * 0.2, 0.4, 0.8, 1.6, 1.6 s; all ends after NTMD_DNS_TIMEOUT_MS. A truncated answer is fetched by TCP. Those
+ * who want the same share one question.
  */
 #include "dns_internal.h"
 
@@ -162,8 +163,9 @@ static int socket_make(struct ntmd_dns_ask *ask, const struct ntmd_dns_server *s
 	if (fd < 0)
 		return fd;
 	ask->fd = fd;
-	ask->io = event_new(ask->dns->base, fd, (short)(tcp ? EV_READ | EV_WRITE | EV_PERSIST : EV_READ | EV_PERSIST),
-			    ask_ready, ask);
+	ask->io = event_new(ask->dns->base, fd,
+			    (short)(tcp ? EV_READ | EV_WRITE | EV_PERSIST : EV_READ | EV_PERSIST), ask_ready,
+			    ask);
 	if (tcp)
 		ask->in = malloc(NTMD_DNS_MESSAGE_MAX + 2);
 	if (!ask->io || (tcp && !ask->in) || event_add(ask->io, NULL) < 0) {
@@ -180,8 +182,8 @@ static bool same_server(const struct ntmd_dns_ask *ask, const struct ntmd_dns_se
 }
 
 /*
- * Sends by UDP to the first server from ask->turn on that can be sent to at all. If there is none the network is
- * probably changing: the timer or ntmd_dns_kick() tries again.
+ * Sends by UDP to the first server from ask->turn on that can be sent to at all. If there is none the network
+ * is probably changing: the timer or ntmd_dns_kick() tries again.
  */
 static void ask_send(struct ntmd_dns_ask *ask)
 {
@@ -274,7 +276,8 @@ static void message_handle(struct ntmd_dns_ask *ask, uint8_t *wire, size_t len)
 	if (len < KNOT_WIRE_HEADER_SIZE || knot_wire_get_id(wire) != ask->id || !knot_wire_get_qr(wire) ||
 	    knot_wire_get_opcode(wire) != KNOT_OPCODE_QUERY)
 		return;
-	if (edns_refused(ask, wire) && (knot_wire_get_qdcount(wire) == 0 || question_is_ours(ask, wire, len))) {
+	if (edns_refused(ask, wire) &&
+	    (knot_wire_get_qdcount(wire) == 0 || question_is_ours(ask, wire, len))) {
 		ask->no_edns = true;
 		socket_drop(ask);
 		ask_send(ask);
@@ -291,7 +294,8 @@ static void message_handle(struct ntmd_dns_ask *ask, uint8_t *wire, size_t len)
 		return;
 	if (knot_pkt_parse(packet, KNOT_PF_KEEPWIRE | KNOT_PF_NOCANON) == KNOT_EOK) {
 		rcode = knot_pkt_ext_rcode(packet);
-		if (rcode == KNOT_RCODE_SERVFAIL || rcode == KNOT_RCODE_REFUSED || rcode == KNOT_RCODE_NOTIMPL)
+		if (rcode == KNOT_RCODE_SERVFAIL || rcode == KNOT_RCODE_REFUSED ||
+		    rcode == KNOT_RCODE_NOTIMPL)
 			server_refused(ask, packet);
 		else
 			ask_deliver(ask, packet);
@@ -373,13 +377,15 @@ static struct ntmd_dns_ask *ask_find(struct ntmd_dns *dns, const struct ntmd_dns
 
 	TAILQ_FOREACH (ask, &dns->asks, link) {
 		if (ask->question.type == question->type && ask->question.rclass == question->rclass &&
-		    ask->question.flags == question->flags && knot_dname_is_equal(ask->question.name, question->name))
+		    ask->question.flags == question->flags &&
+		    knot_dname_is_equal(ask->question.name, question->name))
 			return ask;
 	}
 	return NULL;
 }
 
-static int ask_new(struct ntmd_dns_ask **ret_ask, struct ntmd_dns *dns, const struct ntmd_dns_question *question)
+static int ask_new(struct ntmd_dns_ask **ret_ask, struct ntmd_dns *dns,
+		   const struct ntmd_dns_question *question)
 {
 	struct ntmd_dns_ask *ask;
 

@@ -41,6 +41,21 @@ static void direct_unprove(struct ntmd_path *path, const struct ntmd_route *but)
 	}
 }
 
+static void reachable_note(struct ntmd_path *path, struct ntmd_route *route, void *arg)
+{
+	(void)path;
+	(void)route;
+	*(bool *)arg = true;
+}
+
+static bool is_reachable(struct ntmd_path *path)
+{
+	bool reachable = false;
+
+	ntmd_route_each_usable(path, reachable_note, &reachable);
+	return reachable;
+}
+
 /* The leg at the RS left by an address we no longer have, or the RS is reached by another family now. */
 static bool is_bind_stale(struct ntmd_path *path)
 {
@@ -68,6 +83,13 @@ void ntmd_handover_path(struct ntmd_path *path)
 		ntmd_route_probe(path); /* what failed before may work now */
 		return;
 	}
+	if (bind_stale)
+		ntmd_relay_bind_start(path); /* the request goes first: the RS then takes our packets from here */
+	direct_unprove(path, NULL);
+	if (!is_reachable(path)) {
+		ntmd_route_apply(path, -1, -1, 0); /* no network: packets are held */
+		return;
+	}
 	path->update_sent++;
 	path->update_us = ntm_loop_now_us();
 	path->keepalive_us = 0;
@@ -75,11 +97,8 @@ void ntmd_handover_path(struct ntmd_path *path)
 	path->ntmd->handovers++;
 	snprintf(sequence, sizeof(sequence), "%llu", (unsigned long long)path->update_sent);
 	ntmd_event(path->ntmd, "path_update_sent", "peer", path->cn->fqdn, "sequence", sequence, NULL);
-	direct_unprove(path, NULL);
-	if (bind_stale)
-		ntmd_relay_bind_start(path); /* the request goes first: the RS then takes our packets from here */
 	ntmd_route_probe(path); /* the Updates themselves */
-	ntmd_route_select(path); /* nothing is proven: the best guess and the relay, or packets are held */
+	ntmd_route_select(path); /* nothing is proven: the best guess and the relay */
 }
 
 void ntmd_handover_network_changed(struct ntmd *ntmd)

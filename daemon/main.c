@@ -78,27 +78,26 @@ static enum ntmd_resolver_mode resolver_mode(const char *name)
 static int dns_open(struct ntmd *ntmd)
 {
 	enum ntmd_resolver_mode mode = resolver_mode(ntmd->config.dns_mode);
-	struct ntm_endpoint upstream[4];
-	unsigned upstreams = 0;
+	bool configured = !ntm_endpoint_is_none(&ntmd->config.dns_listen);
+	/* systemd-resolved holds 127.0.0.54 itself where it runs. */
+	static const char *const standard[] = { "127.0.0.54", "127.0.0.55" };
 	char why[256];
-	int err;
+	int err = -EADDRINUSE;
 
-	err = ntmd_dns_open(&ntmd->dns, ntmd->loop.base, &ntmd->config.dns_listen, ntmd->config.dns_upstream,
-			    ntmd->config.dns_upstreams, &ntmd_dns_ops, ntmd, why, sizeof(why));
-	if (err) {
-		ntm_error("%s", why);
-		return err;
+	for (unsigned i = 0; i < 2 && err == -EADDRINUSE; i++) {
+		if (!configured)
+			ntm_endpoint_parse(&ntmd->config.dns_listen, standard[i], 53);
+		err = ntmd_dns_open(&ntmd->dns, ntmd->loop.base, &ntmd->config.dns_listen, ntmd->config.dns_upstream,
+				    ntmd->config.dns_upstreams, &ntmd_dns_ops, ntmd, why, sizeof(why));
+		if (configured)
+			break;
 	}
-	err = ntmd_resolver_open(&ntmd->resolver, ntmd->loop.base, mode, &ntmd->config.dns_listen,
-				 ntmd_engine_ifindex(ntmd->engine), ntmd->registration.zone, upstream, &upstreams, why,
-				 sizeof(why));
-	if (err) {
+	if (!err)
+		err = ntmd_resolver_open(&ntmd->resolver, ntmd->loop.base, mode, &ntmd->config.dns_listen,
+					 ntmd_engine_ifindex(ntmd->engine), ntmd->registration.zone, why, sizeof(why));
+	if (err)
 		ntm_error("%s", why);
-		return err;
-	}
-	if (upstreams && !ntmd->config.dns_upstreams)
-		ntmd_dns_upstream_set(ntmd->dns, upstream, upstreams);
-	return 0;
+	return err;
 }
 
 static int dc_add(struct ntmd *ntmd)

@@ -18,16 +18,21 @@
 #define ECHO_TRIES 4
 #define ECHO_INTERVAL_MS 250
 
-/* Only IPv4 is looked at: with IPv6 there is no mapping to compare. */
+/* IPv4 decides where there is any: it is what NATs are for. */
 static enum ntm_nat nat_conclude(const struct ntmd *ntmd)
 {
 	const struct ntm_endpoint *first = NULL;
+	bool own6 = false;
 
 	for (unsigned i = 0; i < ntmd->netcheck.count; i++) {
 		const struct ntm_endpoint *seen = &ntmd->netcheck.observed[i];
 
-		if (!ntm_endpoint_is4(&ntmd->netcheck.server[i]) || ntm_endpoint_is_none(seen))
+		if (ntm_endpoint_is_none(seen))
 			continue;
+		if (!ntm_endpoint_is4(&ntmd->netcheck.server[i])) {
+			own6 = own6 || ntmd_real_address_is_own(ntmd, &seen->addr);
+			continue;
+		}
 		if (ntmd_real_address_is_own(ntmd, &seen->addr))
 			return NTM_NAT_NONE;
 		if (first && !ntm_endpoint_equal(first, seen))
@@ -36,7 +41,7 @@ static enum ntm_nat nat_conclude(const struct ntmd *ntmd)
 			return NTM_NAT_EASY; /* two servers, one mapping */
 		first = seen;
 	}
-	return NTM_NAT_UNKNOWN;
+	return !first && own6 ? NTM_NAT_NONE : NTM_NAT_UNKNOWN;
 }
 
 static void conclude(struct ntmd *ntmd)
@@ -63,12 +68,14 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	for (unsigned i = 0; i < ntmd->netcheck.count; i++) {
 		struct ntm_flow flow = ntmd_flow_to(ntmd, &ntmd->netcheck.server[i]);
+		struct ntm_addr local;
 		struct ntm_echo echo;
 
-		if (!ntm_endpoint_is_none(&ntmd->netcheck.observed[i]))
-			continue;
+		if (!ntm_endpoint_is_none(&ntmd->netcheck.observed[i]) || !flow.udp ||
+		    ntm_udp_source(&flow.remote, &local))
+			continue; /* answered, or of a family that we do not have here */
 		missing++;
-		if (!flow.udp || ntmd->netcheck.tries >= ECHO_TRIES)
+		if (ntmd->netcheck.tries >= ECHO_TRIES)
 			continue;
 		memset(&echo, 0, sizeof(echo));
 		ntmd->netcheck.number[i] = (ntm_crypto_random_u64() & NTM_COUNTER_MASK) | 1;

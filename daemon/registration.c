@@ -67,6 +67,16 @@ static void virtual_addresses_set(struct ntmd *ntmd, const struct ntm_registrati
 	ntm_notice("virtual addresses: %s %s", ntm_addr_format(&vip4, text4), ntm_addr_format(&vip6, text6));
 }
 
+/* The DC knows the new place now: is there a shorter route from here? With jitter, where there are many paths. */
+static void better_routes_ask(struct ntmd *ntmd)
+{
+	struct ntmd_path *path;
+
+	LIST_FOREACH(path, &ntmd->path, next)
+		if (path->state == NTMD_PATH_UP)
+			ntmd_direction_again(path->cn, NTM_REASON_HANDOVER);
+}
+
 static void accepted(struct ntmd *ntmd, const struct ntm_registration_response *response)
 {
 	char text[NTM_ENDPOINT_TEXT];
@@ -92,6 +102,7 @@ static void accepted(struct ntmd *ntmd, const struct ntm_registration_response *
 	if (!ntm_endpoint_equal(&ntmd->registration.observed, &response->observed)) {
 		ntmd->registration.observed = response->observed;
 		ntmd_netcheck_start(ntmd, response);
+		better_routes_ask(ntmd);
 	}
 }
 

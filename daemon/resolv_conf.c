@@ -70,7 +70,8 @@ bool ntmd_resolv_conf_is_ours(const char *text)
 /* getaddrinfo() and not inet_pton(): it knows %eth0. */
 static bool server_parse(struct sockaddr_storage *ret_server, const char *word)
 {
-	const struct addrinfo hints = { .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV, .ai_socktype = SOCK_DGRAM };
+	const struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV,
+				       .ai_socktype = SOCK_DGRAM};
 	struct addrinfo *found;
 
 	if (getaddrinfo(word, "53", &hints, &found) != 0)
@@ -81,7 +82,8 @@ static bool server_parse(struct sockaddr_storage *ret_server, const char *word)
 	return true;
 }
 
-unsigned ntmd_resolv_conf_servers(const char *text, struct sockaddr_storage ret_servers[NTMD_RESOLV_CONF_SERVERS])
+unsigned ntmd_resolv_conf_servers(const char *text,
+				  struct sockaddr_storage ret_servers[NTMD_RESOLV_CONF_SERVERS])
 {
 	static const char keyword[] = "nameserver";
 	unsigned count = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * resolv_conf.h - reading resolv.conf(5): the stub's upstream servers (dns_servers.c), and what stood in the file that
- * resolver_file.c takes over.
+ * resolv_conf.h - reading resolv.conf(5): the stub's upstream servers (dns_servers.c), and what stood in the
+ * file that resolver_file.c takes over.
  */
 #ifndef NTMD_RESOLV_CONF_H
 #define NTMD_RESOLV_CONF_H
@@ -27,13 +27,15 @@ struct ntmd_resolv_conf_state {
 	struct timespec changed;
 };
 
-/* The file's text, closed by a zero byte, for the caller to free, and its state (may be NULL). -errno; -EFBIG. */
+/* The file's text, closed by a zero byte, for the caller to free, and its state (may be NULL). -errno;
+ * -EFBIG. */
 int ntmd_resolv_conf_read(char **ret_text, struct ntmd_resolv_conf_state *ret_state, const char *path);
 /* All zero if there is no file. */
 void ntmd_resolv_conf_stat(struct ntmd_resolv_conf_state *ret_state, const char *path);
 /* Whether ntmd wrote it. */
 bool ntmd_resolv_conf_is_ours(const char *text);
-/* "nameserver" lines, port 53, IPv6 also with %scope; at most NTMD_RESOLV_CONF_SERVERS, the count is returned. */
+/* "nameserver" lines, port 53, IPv6 also with %scope; at most NTMD_RESOLV_CONF_SERVERS, the count is
+ * returned. */
 unsigned ntmd_resolv_conf_servers(const char *text,
 				  struct sockaddr_storage ret_servers[NTMD_RESOLV_CONF_SERVERS]);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * resolver.c - chooses how applications come to ask the stub: resolver_resolved.c, resolver_file.c, or not at all.
+ * resolver.c - chooses how applications come to ask the stub: resolver_resolved.c, resolver_file.c, or not at
+ * all.
  */
 #include "resolver.h"
 
@@ -17,9 +18,9 @@ struct ntmd_resolver {
 	struct ntmd_resolver_file *file;
 };
 
-static int resolver_start(struct ntmd_resolver *resolver, struct event_base *base, enum ntmd_resolver_mode mode,
-			  const struct ntm_endpoint *stub, unsigned ifindex, const char *zone,
-			  struct ntm_endpoint ret_upstream[4], unsigned *ret_upstreams, char *ret_why, size_t why_len)
+static int resolver_start(struct ntmd_resolver *resolver, struct event_base *base,
+			  enum ntmd_resolver_mode mode, const struct ntm_endpoint *stub, unsigned ifindex,
+			  const char *zone, char *ret_why, size_t why_len)
 {
 	int err;
 
@@ -27,7 +28,8 @@ static int resolver_start(struct ntmd_resolver *resolver, struct event_base *bas
 	case NTMD_RESOLVER_OFF:
 		return 0;
 	case NTMD_RESOLVER_BPF:
-		snprintf(ret_why, why_len, "[dns] mode = bpf is not in this build: use auto, resolved, resolv.conf or off");
+		snprintf(ret_why, why_len,
+			 "[dns] mode = bpf is not in this build: use auto, resolved, resolv.conf or off");
 		return -ENOTSUP;
 	case NTMD_RESOLVER_RESOLVED:
 	case NTMD_RESOLVER_AUTO:
@@ -39,29 +41,26 @@ static int resolver_start(struct ntmd_resolver *resolver, struct event_base *bas
 	case NTMD_RESOLVER_RESOLV_CONF:
 		break;
 	}
-	return ntmd_resolver_file_open(&resolver->file, base, NTMD_RESOLV_CONF, stub, ret_upstream, ret_upstreams,
-				       ret_why, why_len);
+	return ntmd_resolver_file_open(&resolver->file, base, NTMD_RESOLV_CONF, stub, ret_why, why_len);
 }
 
-int ntmd_resolver_open(struct ntmd_resolver **ret_resolver, struct event_base *base, enum ntmd_resolver_mode mode,
-		       const struct ntm_endpoint *stub, unsigned ifindex, const char *zone,
-		       struct ntm_endpoint ret_upstream[4], unsigned *ret_upstreams, char *ret_why, size_t why_len)
+int ntmd_resolver_open(struct ntmd_resolver **ret_resolver, struct event_base *base,
+		       enum ntmd_resolver_mode mode, const struct ntm_endpoint *stub, unsigned ifindex,
+		       const char *zone, char *ret_why, size_t why_len)
 {
 	struct ntmd_resolver *resolver = calloc(1, sizeof(*resolver));
-	unsigned upstreams = 0;
 	int err;
 
 	if (!resolver) {
 		snprintf(ret_why, why_len, "out of memory");
 		return -ENOMEM;
 	}
-	err = resolver_start(resolver, base, mode, stub, ifindex, zone, ret_upstream, &upstreams, ret_why, why_len);
+	err = resolver_start(resolver, base, mode, stub, ifindex, zone, ret_why, why_len);
 	if (err) {
 		free(resolver);
 		return err;
 	}
 	*ret_resolver = resolver;
-	*ret_upstreams = upstreams;
 	return 0;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * resolver.h - how applications come to ask the stub (`[dns] mode`): systemd-resolved told by D-Bus, /etc/resolv.conf
- * taken over and restored, or nothing.
+ * resolver.h - how applications come to ask the stub (`[dns] mode`): systemd-resolved told by D-Bus,
+ * /etc/resolv.conf taken over and restored, or nothing.
  */
 #ifndef NTMD_RESOLVER_H
 #define NTMD_RESOLVER_H
@@ -11,23 +11,32 @@
 
 #include <ntm/types.h>
 
-enum ntmd_resolver_mode { NTMD_RESOLVER_AUTO, NTMD_RESOLVER_RESOLVED, NTMD_RESOLVER_BPF, NTMD_RESOLVER_RESOLV_CONF, NTMD_RESOLVER_OFF };
+enum ntmd_resolver_mode {
+	NTMD_RESOLVER_AUTO,
+	NTMD_RESOLVER_RESOLVED,
+	NTMD_RESOLVER_BPF,
+	NTMD_RESOLVER_RESOLV_CONF,
+	NTMD_RESOLVER_OFF
+};
 
 struct ntmd_resolver;
 
 /*
- * AUTO: resolved if it runs and answers on the system bus, else resolv.conf. RESOLVED: SetLinkDNS(Ex), SetLinkDomains (zone as a search-less routing domain
- * "~zone", or "~." if the zone is not known yet), SetLinkDefaultRoute false, on the TUN's ifindex; RevertLink at close. RESOLV_CONF: writes the file
- * atomically (the old one is kept beside it as resolv.conf.ntm-saved and restored at close; after a kill -9 the next start finds and uses the saved
- * one); a file that is a symlink is followed. BPF: -ENOTSUP with a sentence here. 0 or -errno with the sentence in ret_why.
- * ret_upstream gets the servers that stood in resolv.conf before (at most 4), for ntmd_dns_upstream_set.
+ * AUTO: resolved if it runs and answers on the system bus, else resolv.conf. RESOLVED: SetLinkDNS(Ex),
+ * SetLinkDomains (zone as a search-less routing domain "~zone", or "~." if the zone is not known yet),
+ * SetLinkDefaultRoute false, on the TUN's ifindex; RevertLink at close. RESOLV_CONF: writes the file atomically (the old one is kept beside it as resolv.conf.ntm-saved
+ * and restored at close; after a kill -9 the next start finds and uses the saved one); a file that is a
+ * symlink is followed. BPF: -ENOTSUP with a sentence here. 0 or -errno with the sentence in ret_why.
+ * A file that another program puts there later is
+ * taken over in its turn.
  */
-int ntmd_resolver_open(struct ntmd_resolver **ret_resolver, struct event_base *base, enum ntmd_resolver_mode mode,
-		       const struct ntm_endpoint *stub, unsigned ifindex, const char *zone, struct ntm_endpoint ret_upstream[4],
-		       unsigned *ret_upstreams, char *ret_why, size_t why_len);
+int ntmd_resolver_open(struct ntmd_resolver **ret_resolver, struct event_base *base,
+		       enum ntmd_resolver_mode mode, const struct ntm_endpoint *stub, unsigned ifindex,
+		       const char *zone, char *ret_why, size_t why_len);
 /* The zone became known or changed (registration). */
 void ntmd_resolver_zone_set(struct ntmd_resolver *resolver, const char *zone);
-const char *ntmd_resolver_name(const struct ntmd_resolver *resolver); /* the mode in use: "resolved", "resolv.conf", "off" */
+/* The mode in use: "resolved", "resolv.conf", "off". */
+const char *ntmd_resolver_name(const struct ntmd_resolver *resolver);
 void ntmd_resolver_close(struct ntmd_resolver *resolver); /* restores */
 
 #endif

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * resolver_file.c - takes /etc/resolv.conf over: the stub becomes its only server, `search` and `options` stay. The old
- * file is kept beside it (resolv_conf.h says under which name) and dns_servers.c reads its servers there. resolver.c
- * chooses this way.
+ * resolver_file.c - takes /etc/resolv.conf over: the stub becomes its only server, `search` and `options`
+ * stay. The old file is kept beside it (resolv_conf.h says under which name) and dns_servers.c reads its
+ * servers there. resolver.c chooses this way.
  *
- * Whose file it is says its first line: ours is restored at close, or used again after a kill -9. Another program
- * (a DHCP client after a move to another network) may replace it at any time: then its file becomes the kept one.
+ * Whose file it is says its first line: ours is restored at close, or used again after a kill -9. Another
+ * program (a DHCP client after a move to another network) may replace it at any time: then its file becomes
+ * the kept one.
  */
 #include "resolver_internal.h"
 
@@ -24,7 +25,8 @@
 #include "resolv_conf.h"
 
 #define CHECK_MS 2000
-#define TAKE_AGAIN_MS 10000 /* at least between two take-overs: no race with a program that insists on its own */
+#define TAKE_AGAIN_MS \
+	10000 /* at least between two take-overs: no race with a program that insists on its own */
 #define TEMPORARY ".ntm-new"
 
 struct ntmd_resolver_file {
@@ -63,7 +65,8 @@ static int write_new(const char *path, const char *text, size_t len, const struc
 	if (fd < 0)
 		return -errno;
 	err = all_write(fd, text, len);
-	/* chown before chmod: it clears bits. As a user without the right to it the file is his own already. */
+	/* chown before chmod: it clears bits. As a user without the right to it the file is his own already.
+	 */
 	if (!err && like && fchown(fd, like->st_uid, like->st_gid) < 0 && errno != EPERM)
 		err = -errno;
 	if (!err && fchmod(fd, like ? like->st_mode & 0777 : 0644) < 0)
@@ -93,8 +96,8 @@ static int write_in_place(const char *path, const char *text, size_t len)
 }
 
 /*
- * Atomically; where the file itself is a mount (containers) or its folder cannot be written, in place. Owner and mode
- * are those of like, if that exists.
+ * Atomically; where the file itself is a mount (containers) or its folder cannot be written, in place. Owner
+ * and mode are those of like, if that exists.
  */
 static int file_write(const char *path, const char *text, const char *like)
 {
@@ -139,10 +142,10 @@ static char *text_make(const struct ntmd_resolver_file *file, const char *old)
 }
 
 /*
- * Makes the file ours. ret_old: what stood there before us, to be freed. The kept copy is complete before the file is
- * touched, so that a crash in between loses nothing.
+ * Makes the file ours. ret_old: what stood there before us, to be freed. The kept copy is complete before the
+ * file is touched, so that a crash in between loses nothing.
  */
-static int take_over(struct ntmd_resolver_file *file, char **ret_old)
+static int take_over(struct ntmd_resolver_file *file)
 {
 	char *now = NULL, *old = NULL, *text;
 	bool existed = true;
@@ -178,10 +181,6 @@ static int take_over(struct ntmd_resolver_file *file, char **ret_old)
 		goto out;
 	ntmd_resolv_conf_stat(&file->state, file->path);
 	file->taken_ms = ntm_loop_now_ms();
-	if (ret_old) {
-		*ret_old = old;
-		old = NULL;
-	}
 out:
 	free(now);
 	free(old);
@@ -206,7 +205,7 @@ void ntmd_resolver_file_check(struct ntmd_resolver_file *file, int64_t now_ms)
 			return;
 		}
 	}
-	err = take_over(file, NULL);
+	err = take_over(file);
 	if (err) {
 		file->taken_ms = ntm_loop_now_ms();
 		ntm_warn("%s was replaced, and cannot be taken over again: %s", file->path, strerror(-err));
@@ -225,25 +224,6 @@ static void check_timer(evutil_socket_t fd, short what, void *arg)
 	ntm_timer_set_ms(file->timer, CHECK_MS);
 }
 
-/* Servers that an endpoint can name; those with a scope (fe80::1%eth0) the stub finds in the kept file. */
-static unsigned servers_of(const char *text, const struct ntm_endpoint *stub, struct ntm_endpoint ret_upstream[4])
-{
-	struct sockaddr_storage found[NTMD_RESOLV_CONF_SERVERS];
-	unsigned count = ntmd_resolv_conf_servers(text, found), used = 0;
-
-	for (unsigned i = 0; i < count; i++) {
-		struct ntm_endpoint server;
-
-		if (found[i].ss_family == AF_INET6 && ((struct sockaddr_in6 *)&found[i])->sin6_scope_id)
-			continue;
-		if (ntm_endpoint_from_sockaddr(&server, (struct sockaddr *)&found[i]) < 0 ||
-		    ntm_endpoint_equal(&server, stub))
-			continue;
-		ret_upstream[used++] = server;
-	}
-	return used;
-}
-
 /* Finds the file behind all symlinks: replacing a link would cut off the program that owns its target. */
 static int path_find(char ret_path[PATH_MAX], const char *path, char *ret_why, size_t why_len)
 {
@@ -260,17 +240,16 @@ static int path_find(char ret_path[PATH_MAX], const char *path, char *ret_why, s
 }
 
 int ntmd_resolver_file_open(struct ntmd_resolver_file **ret_file, struct event_base *base, const char *path,
-			    const struct ntm_endpoint *stub, struct ntm_endpoint ret_upstream[4],
-			    unsigned *ret_upstreams, char *ret_why, size_t why_len)
+			    const struct ntm_endpoint *stub, char *ret_why, size_t why_len)
 {
 	struct ntmd_resolver_file *file;
-	char *old;
 	int err;
 
 	if (stub->port != 53) {
 		snprintf(ret_why, why_len,
-			 "%s cannot name a port: [dns] listen must be on port 53, not %u, or set [dns] mode = off", path,
-			 stub->port);
+			 "%s cannot name a port: [dns] listen must be on port 53, not %u, or set [dns] mode "
+			 "= off",
+			 path, stub->port);
 		return -EINVAL;
 	}
 	file = calloc(1, sizeof(*file));
@@ -284,13 +263,11 @@ int ntmd_resolver_file_open(struct ntmd_resolver_file **ret_file, struct event_b
 	snprintf(file->saved, sizeof(file->saved), "%s%s", file->path, NTMD_RESOLV_CONF_SAVED);
 	ntm_addr_format(&stub->addr, file->server);
 	file->timer = ntm_timer_new(base, check_timer, file);
-	err = file->timer ? take_over(file, &old) : -ENOMEM;
+	err = file->timer ? take_over(file) : -ENOMEM;
 	if (err) {
 		snprintf(ret_why, why_len, "cannot take over %s: %s", file->path, strerror(-err));
 		goto failed;
 	}
-	*ret_upstreams = servers_of(old, stub, ret_upstream);
-	free(old);
 	ntm_timer_set_ms(file->timer, CHECK_MS);
 	*ret_file = file;
 	return 0;

@@ -20,10 +20,9 @@ void ntmd_resolver_resolved_close(struct ntmd_resolver_resolved *resolved);
 
 /* ---- resolver_file.c: resolv.conf. path: /etc/resolv.conf but in tests. */
 int ntmd_resolver_file_open(struct ntmd_resolver_file **ret_file, struct event_base *base, const char *path,
-			    const struct ntm_endpoint *stub, struct ntm_endpoint ret_upstream[4],
-			    unsigned *ret_upstreams, char *ret_why, size_t why_len);
-/* Looks whether another program replaced the file, and then takes over the new one, if now_ms (ntm_loop_now_ms) is long
- * enough after the last time. A timer does so by itself. */
+			    const struct ntm_endpoint *stub, char *ret_why, size_t why_len);
+/* Looks whether another program replaced the file, and then takes over the new one, if now_ms
+ * (ntm_loop_now_ms) is long enough after the last time. A timer does so by itself. */
 void ntmd_resolver_file_check(struct ntmd_resolver_file *file, int64_t now_ms);
 void ntmd_resolver_file_close(struct ntmd_resolver_file *file);
 

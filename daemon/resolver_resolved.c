@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * resolver_resolved.c - tells systemd-resolved by D-Bus (org.freedesktop.resolve1(5)) to ask the stub for the names of
- * the DC's zone: as the DNS server of the TUN device, with the zone as a routing domain. resolved keeps this over a
- * restart of its own, and forgets it with the device. resolver.c chooses this way.
+ * resolver_resolved.c - tells systemd-resolved by D-Bus (org.freedesktop.resolve1(5)) to ask the stub for the
+ * names of the DC's zone: as the DNS server of the TUN device, with the zone as a routing domain. resolved
+ * keeps this over a restart of its own, and forgets it with the device. resolver.c chooses this way.
  *
  * Calls block, for CALL_US at most: they are made at start, at the end, and when the zone changes.
  */
@@ -76,12 +76,14 @@ static int dns_set(struct ntmd_resolver_resolved *resolved, bool extended, char 
 	return call_end(resolved->bus, message, err, ret_why, why_len);
 }
 
-static int domains_set(struct ntmd_resolver_resolved *resolved, const char *zone, char *ret_why, size_t why_len)
+static int domains_set(struct ntmd_resolver_resolved *resolved, const char *zone, char *ret_why,
+		       size_t why_len)
 {
 	sd_bus_message *message = NULL;
 	int err;
 
-	err = sd_bus_message_new_method_call(resolved->bus, &message, service, path, manager, "SetLinkDomains");
+	err = sd_bus_message_new_method_call(resolved->bus, &message, service, path, manager,
+					     "SetLinkDomains");
 	if (err >= 0)
 		err = sd_bus_message_append(message, "ia(sb)", (int)resolved->ifindex, 1,
 					    zone && *zone ? zone : ".", 1 /* only for routing */);
@@ -89,8 +91,8 @@ static int domains_set(struct ntmd_resolver_resolved *resolved, const char *zone
 }
 
 /* value: for "ib" and "is". */
-static int link_set(struct ntmd_resolver_resolved *resolved, const char *method, const char *types, const char *text,
-		    char *ret_why, size_t why_len)
+static int link_set(struct ntmd_resolver_resolved *resolved, const char *method, const char *types,
+		    const char *text, char *ret_why, size_t why_len)
 {
 	sd_bus_message *message = NULL;
 	int err;
@@ -105,7 +107,8 @@ static int link_set(struct ntmd_resolver_resolved *resolved, const char *method,
 	return call_end(resolved->bus, message, err, ret_why, why_len);
 }
 
-static int link_configure(struct ntmd_resolver_resolved *resolved, const char *zone, char *ret_why, size_t why_len)
+static int link_configure(struct ntmd_resolver_resolved *resolved, const char *zone, char *ret_why,
+			  size_t why_len)
 {
 	char unused[256];
 	int err;
@@ -121,8 +124,8 @@ static int link_configure(struct ntmd_resolver_resolved *resolved, const char *z
 	if (err)
 		return err;
 	/*
-	 * The stub is on this machine and makes its answers: it speaks no TLS and signs nothing. A build of resolved
-	 * without TLS or DNSSEC refuses these; then there is nothing to switch off.
+	 * The stub is on this machine and makes its answers: it speaks no TLS and signs nothing. A build of
+	 * resolved without TLS or DNSSEC refuses these; then there is nothing to switch off.
 	 */
 	(void)link_set(resolved, "SetLinkDNSOverTLS", "is", "no", unused, sizeof(unused));
 	(void)link_set(resolved, "SetLinkDNSSEC", "is", "no", unused, sizeof(unused));

@@ -54,7 +54,7 @@ struct ntmd_route *ntmd_route_add(struct ntmd_path *path, enum ntm_route_kind ki
 	struct ntmd_route *route = ntmd_route_find(path, remote);
 
 	if (route) {
-		if (kind < route->kind || kind == NTM_ROUTE_RELAY)
+		if (kind == NTM_ROUTE_RELAY || (route->kind != NTM_ROUTE_RELAY && kind < route->kind))
 			route->kind = kind;
 		return route;
 	}
@@ -307,7 +307,9 @@ static void guess(struct ntmd_path *path)
 
 	if (!route) {
 		ntmd_route_apply(path, -1, -1, 0);
-		ntmd_direction_again(path->cn, NTM_REASON_LOST);
+		/* Without a network there is nothing to ask for: ifmon.c tells when there is one. */
+		if (best(path, NTMD_ROUTE_FAILED) || best(path, NTMD_ROUTE_IDLE))
+			ntmd_direction_again(path->cn, NTM_REASON_LOST);
 		return;
 	}
 	for (unsigned i = 0; i < NTM_ROUTES_MAX; i++)

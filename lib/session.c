@@ -158,6 +158,7 @@ void ntm_peer_remove(struct ntm_peer *peer)
 	LIST_REMOVE(peer, by_key);
 	peer->sessions->peer_count--;
 	peer->sessions = NULL; /* done() may try another request: refused */
+	ntm_session_requests_condemn(peer);
 	ntm_session_requests_fail(peer, -ECANCELED);
 	ntm_session_answers_clear(peer);
 }

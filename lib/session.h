@@ -46,8 +46,8 @@ struct ntm_peer {
 	struct ntm_rtt rtt;
 	LIST_HEAD(ntm_session_request_list, ntm_session_request) request; /* outstanding, ours */
 	unsigned requests;
-	struct ntm_session_answer *answer[NTM_ANSWERS_KEPT]; /* ring of the last answers given, for repeated requests */
-	unsigned answers;
+	/* its requests that are being served, and the last answers given, for repeated requests: newest first */
+	SLIST_HEAD(ntm_session_answer_list, ntm_session_answer) answer;
 	int64_t heard_ms; /* when an authentic packet last came (boot-time clock) */
 };
 

@@ -10,7 +10,6 @@
 #include <ntm/drop.h>
 
 #include "crypto.h"
-#include "log.h"
 #include "loop.h"
 #include "session_internal.h"
 #include "stats.h"
@@ -69,10 +68,10 @@ static void handshake_timeout(struct ntm_transaction *transaction, void *arg)
 	ntm_session_handshake_free(peer);
 	if (had_session)
 		return; /* the old one may still do; its requests time out by themselves */
-	/* First those that waited for it: what lost() asks anew has a handshake of its own. */
-	ntm_session_requests_fail(peer, -ETIMEDOUT);
-	if (peer->sessions && peer->sessions->ops->lost)
+	ntm_session_requests_condemn(peer); /* not those that lost() makes anew: they have a handshake of their own */
+	if (peer->sessions->ops->lost)
 		peer->sessions->ops->lost(peer->sessions->ctx, peer);
+	ntm_session_requests_fail(peer, -ETIMEDOUT);
 }
 
 int ntm_session_handshake_start(struct ntm_peer *peer)

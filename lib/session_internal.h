@@ -45,6 +45,7 @@ struct ntm_session_request {
 	uint32_t number; /* transaction in the message */
 	uint16_t type;
 	bool to_candidate; /* an address challenge */
+	bool condemned; /* ntm_session_requests_fail() ends it */
 	struct ntm_transaction transaction;
 	ntm_session_done done;
 	void *arg;
@@ -54,7 +55,9 @@ struct ntm_session_request {
 
 /* An answer we gave; len 0: the request is being served. */
 struct ntm_session_answer {
+	SLIST_ENTRY(ntm_session_answer) next;
 	uint32_t transaction;
+	int64_t came_ms; /* the request */
 	size_t len;
 	uint8_t body[];
 };
@@ -80,7 +83,8 @@ void ntm_session_drop(struct ntm_peer *peer);
 
 /* session_request.c */
 void ntm_session_requests_begin(struct ntm_peer *peer); /* a session is there: send what waits */
-void ntm_session_requests_fail(struct ntm_peer *peer, int err);
+void ntm_session_requests_condemn(struct ntm_peer *peer); /* all there are now */
+void ntm_session_requests_fail(struct ntm_peer *peer, int err); /* ends those, oldest first */
 void ntm_session_message(struct ntm_peer *peer, const struct ntm_flow *from, const uint8_t *body, size_t len);
 void ntm_session_challenge_send(struct ntm_peer *peer); /* to peer->candidate */
 void ntm_session_challenge_cancel(struct ntm_peer *peer);

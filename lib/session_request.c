@@ -12,7 +12,7 @@
 #include <ntm/drop.h>
 
 #include "crypto.h"
-#include "log.h"
+#include "loop.h"
 #include "session_internal.h"
 #include "stats.h"
 
@@ -135,20 +135,27 @@ void ntm_session_requests_begin(struct ntm_peer *peer)
 		ntm_transaction_kick(&request->transaction);
 }
 
-void ntm_session_requests_fail(struct ntm_peer *peer, int err)
+void ntm_session_requests_condemn(struct ntm_peer *peer)
 {
 	struct ntm_session_request *request;
 
-	/* Requests that done() makes anew stand behind a handshake of their own: only these end. */
-	unsigned count = peer->requests;
+	LIST_FOREACH(request, &peer->request, next)
+		request->condemned = true;
+}
 
-	while (count-- && (request = LIST_FIRST(&peer->request))) {
-		struct ntm_session_request *last = request;
+void ntm_session_requests_fail(struct ntm_peer *peer, int err)
+{
+	struct ntm_session_request *request, *last;
 
-		while (LIST_NEXT(last, next))
-			last = LIST_NEXT(last, next);
-		request_end(last, err, NULL, NULL); /* oldest first */
-	}
+	/* From the beginning every time: done() may make and cancel requests. */
+	do {
+		last = NULL;
+		LIST_FOREACH(request, &peer->request, next)
+			if (request->condemned)
+				last = request;
+		if (last)
+			request_end(last, err, NULL, NULL);
+	} while (last);
 }
 
 int ntm_session_notify(struct ntm_peer *peer, uint16_t type, uint8_t *body, size_t fields_len)
@@ -161,38 +168,59 @@ int ntm_session_notify(struct ntm_peer *peer, uint16_t type, uint8_t *body, size
 
 static struct ntm_session_answer *answer_find(const struct ntm_peer *peer, uint32_t transaction)
 {
-	for (unsigned i = 0; i < NTM_ANSWERS_KEPT; i++)
-		if (peer->answer[i] && peer->answer[i]->transaction == transaction)
-			return peer->answer[i];
+	struct ntm_session_answer *answer;
+
+	SLIST_FOREACH(answer, &peer->answer, next)
+		if (answer->transaction == transaction)
+			return answer;
 	return NULL;
 }
 
-/* Remembers an answer, or (len 0) that the request is being served. */
+/* Forgets all answers but the newest, and requests that were never answered. Returns how many are being served. */
+static unsigned answers_age(struct ntm_peer *peer)
+{
+	int64_t too_old_ms = ntm_loop_now_ms() - NTM_REQUEST_TIMEOUT_MS;
+	struct ntm_session_answer *answer, *next;
+	unsigned served = 0, given = 0;
+
+	for (answer = SLIST_FIRST(&peer->answer); answer; answer = next) {
+		next = SLIST_NEXT(answer, next);
+		if (answer->len ? ++given > NTM_ANSWERS_KEPT : answer->came_ms < too_old_ms) {
+			SLIST_REMOVE(&peer->answer, answer, ntm_session_answer, next);
+			free(answer);
+		} else if (!answer->len) {
+			served++;
+		}
+	}
+	return served;
+}
+
+/* Remembers an answer, or (len 0) that the request is being served. Without memory it is served again: requests are idempotent. */
 static void answer_keep(struct ntm_peer *peer, uint32_t transaction, const uint8_t *body, size_t len)
 {
-	struct ntm_session_answer *answer = malloc(sizeof(*answer) + len);
-	unsigned slot = peer->answers % NTM_ANSWERS_KEPT;
+	struct ntm_session_answer *answer = malloc(sizeof(*answer) + len), *served = answer_find(peer, transaction);
 
+	if (served) {
+		SLIST_REMOVE(&peer->answer, served, ntm_session_answer, next);
+		free(served);
+	}
 	if (!answer)
-		return; /* a repetition is served again then: requests are idempotent */
+		return;
 	answer->transaction = transaction;
+	answer->came_ms = ntm_loop_now_ms();
 	answer->len = len;
 	if (len)
 		memcpy(answer->body, body, len);
-	for (unsigned i = 0; i < NTM_ANSWERS_KEPT; i++)
-		if (peer->answer[i] && peer->answer[i]->transaction == transaction)
-			slot = i;
-	if (slot == peer->answers % NTM_ANSWERS_KEPT)
-		peer->answers++;
-	free(peer->answer[slot]);
-	peer->answer[slot] = answer;
+	SLIST_INSERT_HEAD(&peer->answer, answer, next);
 }
 
 void ntm_session_answers_clear(struct ntm_peer *peer)
 {
-	for (unsigned i = 0; i < NTM_ANSWERS_KEPT; i++) {
-		free(peer->answer[i]);
-		peer->answer[i] = NULL;
+	struct ntm_session_answer *answer;
+
+	while ((answer = SLIST_FIRST(&peer->answer))) {
+		SLIST_REMOVE_HEAD(&peer->answer, next);
+		free(answer);
 	}
 }
 
@@ -334,6 +362,10 @@ static void request_handle(struct ntm_peer *peer, const struct ntm_flow *from, c
 	if (answer) {
 		if (answer->len)
 			ntm_session_send(peer, from, answer->body, answer->len);
+		return;
+	}
+	if (answers_age(peer) >= (peer->servers ? sessions->requests_max : NTM_REQUESTS_MAX)) {
+		ntm_drop_count(NTM_DROP_LIMIT);
 		return;
 	}
 	answer_keep(peer, message->transaction, NULL, 0);

@@ -20,7 +20,7 @@
 #	NTM_BIN		where the programs are: .output (default) or .output/asan
 #	FUZZ_SECONDS	for each fuzz target (10); FUZZ_KEEP=1: put new inputs into selftests/fuzz/corpus
 #	NTM_VERBOSE=1	show what each test prints
-#	NTM_LONG=1	tests may take long (make check-long)
+#	NTM_LONG=1	tests may take long (make check-long); scripts with a line "# long" run only then, or if named
 set -u
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 2
 NTM_BIN=$(realpath -m "${NTM_BIN:-.output}")
@@ -38,7 +38,10 @@ tests_of() { # TIER: the names of its tests
 		return 0
 	fi
 	for file in selftests/"$1"/test_*.c; do [ -e "$file" ] && basename "$file" .c; done
-	grep -ls '^# test: ' selftests/"$1"/*.sh | while read -r file; do basename "$file" .sh; done
+	grep -ls '^# test: ' selftests/"$1"/*.sh | while read -r file; do
+		[ "${ALL:-${NTM_LONG:-0}}" = 1 ] || ! grep -q '^# long$' "$file" || continue
+		basename "$file" .sh
+	done
 	return 0
 }
 
@@ -46,7 +49,7 @@ list() { # [TIER...]
 	local tier name
 	[ $# -gt 0 ] || set -- "${ORDER[@]}"
 	for tier; do
-		for name in $(tests_of "$tier"); do
+		for name in $(ALL=1 tests_of "$tier"); do
 			printf '%-6s %-20s %s\n' "$tier" "$name" \
 				"$(sed -n 's/^# test: //p' "selftests/$tier/$name.sh" 2>/dev/null | head -n 1)"
 		done
@@ -178,7 +181,7 @@ report() { # from the variables of run_one
 run_tier() { # TIER [NAME...]
 	local tier=$1 names name start
 	shift
-	mapfile -t names < <(tests_of "$tier")
+	mapfile -t names < <(ALL=$([ $# = 0 ] || echo 1) tests_of "$tier")
 	if [ $# -gt 0 ]; then
 		for name; do
 			name=${name%.sh}

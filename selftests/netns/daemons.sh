@@ -153,7 +153,7 @@ rs_section() { # NAME
 
 member_add() { # FQDN PUBLIC_KEY
 	[ -z "${MEMBER[$1]-}" ] || return 0
-	ns dc ntmctl dc node add "$1" "$2"
+	ns dc ntmctl dc node add "$1" "$2" >/dev/null
 	MEMBER[$1]=1
 }
 

@@ -163,6 +163,7 @@ static void receive_all(int fd)
 	uint64_t received = 0;
 	ssize_t n;
 
+	signal(SIGUSR1, SIG_IGN); /* for the sending end */
 	while ((n = read(fd, buf, sizeof(buf))) > 0) {
 		now = now_us();
 		if (last && now - last >= GAP_US)

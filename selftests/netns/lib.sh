@@ -486,11 +486,17 @@ sanitizer_findings() {
 }
 
 finish() {
-	local status=$? name log pids
+	local status=$? name log pid pids
 	trap - EXIT ERR
 	trap '' INT TERM
 	set +eE
 	end_pids "${PIDS[@]}"
+	for pid in "${PIDS[@]}"; do
+		wait "$pid" 2>/dev/null
+		case $? in
+		132 | 134 | 135 | 136 | 139) fail "no program crashes" "process $pid did: exit status $?" ;;
+		esac
+	done
 	if log=$(sanitizer_findings); then fail "the sanitizers find nothing" "$log"; fi
 	if [ "$status" != 0 ] && [ "$FAILED" = 0 ]; then fail "the test runs to its end" "exit status $status"; fi
 	if [ "$FAILED" != 0 ]; then

@@ -23,6 +23,12 @@ goes_on() { # SENTENCE PORT SECONDS
 	echo "# after $(($(now_ms) - start)) ms"
 }
 
+registered_at_dc() { # NAME...
+	local name list
+	list=$(ns dc ntmctl -j dc node list | jq -r '.[] | select(.registered) | .fqdn')
+	for name; do grep -qx "$name.$ZONE" <<<"$list" || return 1; done
+}
+
 net_up
 dc_start rs1
 rs_start rs1
@@ -53,7 +59,9 @@ goes_on "the DC is killed: tunnels do not care" 7100 1
 goes_on "the DC is killed: neither do relayed ones" 7200 1
 daemon_run dc ntm-dc
 nodes_add newcomer=v4b
-check "after its restart the DC directs a newcomer to one who has not noticed" eventually 6 reaches newcomer "mn.$ZONE"
+check "after its restart a newcomer registers, and an old node that knows nothing of it gets there" \
+	eventually 6 reaches mn newcomer.$ZONE -W 3
+check "by then the DC knows both again" registered_at_dc mn newcomer
 goes_on "and the tunnels go on" 7100 1
 
 # ---- the relay
@@ -76,5 +84,5 @@ check "and leaves the first one's socket alone" ns newcomer ntmctl status
 daemon_stop newcomer ntmd
 check_not "TERM removes the socket" test -e "$WORK/newcomer/run/ntmd.sock"
 for name in mn cn h1 h2; do
-	no_drops "nothing was replayed at $name" "$name" replay inner_source
+	no_drops "nothing came in with a wrong source at $name" "$name" inner_source
 done

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * dns_world.h - what test_dns_stub.c plays on: upstream servers, direction.c and applications around one stub, all in
- * one event loop on loopback.
+ * dns_world.h - what test_dns_stub.c plays on: upstream servers, direction.c and applications around one
+ * stub, all in one event loop on loopback.
  */
 #ifndef SELFTESTS_DNS_WORLD_H
 #define SELFTESTS_DNS_WORLD_H
@@ -55,10 +55,10 @@ static struct event *tick;
 static struct server upstream[2];
 static struct ntmd_dns *dns;
 
-
 static unsigned type_index(uint16_t type)
 {
-	static const uint16_t types[] = { KNOT_RRTYPE_A, KNOT_RRTYPE_AAAA, NTMD_DNS_TYPE_NTM4, NTMD_DNS_TYPE_NTM6 };
+	static const uint16_t types[] = {KNOT_RRTYPE_A, KNOT_RRTYPE_AAAA, NTMD_DNS_TYPE_NTM4,
+					 NTMD_DNS_TYPE_NTM6};
 
 	for (unsigned i = 0; i < 4; i++) {
 		if (types[i] == type)
@@ -79,8 +79,8 @@ static void put(knot_pkt_t *packet, const knot_dname_t *owner, uint16_t type, co
 
 static void put_soa(knot_pkt_t *packet)
 {
-	uint8_t soa[2 + 20] = { 0 };
-	knot_dname_t root[1] = { 0 };
+	uint8_t soa[2 + 20] = {0};
+	knot_dname_t root[1] = {0};
 
 	soa[21] = SOA_MINIMUM;
 	knot_pkt_begin(packet, KNOT_AUTHORITY);
@@ -89,7 +89,7 @@ static void put_soa(knot_pkt_t *packet)
 
 static void put_rdata(knot_pkt_t *packet, const knot_dname_t *owner, const struct record *r)
 {
-	struct ntm_record record = { .is4 = r->type == NTMD_DNS_TYPE_NTM4 };
+	struct ntm_record record = {.is4 = r->type == NTMD_DNS_TYPE_NTM4};
 	uint8_t data[256];
 
 	switch (r->type) {
@@ -104,8 +104,9 @@ static void put_rdata(knot_pkt_t *packet, const knot_dname_t *owner, const struc
 	case NTMD_DNS_TYPE_NTM4:
 	case NTMD_DNS_TYPE_NTM6:
 		assert_int_equal(ntm_addr_parse(&record.vip, r->rdata), 0);
-		assert_int_equal(ntm_addr_parse(&record.dc.addr, record.is4 ? "192.0.2.1" : "2001:db8::1"), 0);
-		ntm_addr_from4(&record.real, (const uint8_t[4]){ 0 });
+		assert_int_equal(ntm_addr_parse(&record.dc.addr, record.is4 ? "192.0.2.1" : "2001:db8::1"),
+				 0);
+		ntm_addr_from4(&record.real, (const uint8_t[4]){0});
 		record.nat = record.real;
 		put(packet, owner, r->type, data, ntm_record_build(data, &record));
 		break;
@@ -266,7 +267,7 @@ static void server_tcp(evutil_socket_t listener, short what, void *arg)
 
 static void server_open(struct server *server, const struct record *records, unsigned count)
 {
-	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
 	socklen_t len = sizeof(sa);
 
 	memset(server, 0, sizeof(*server));
@@ -295,8 +296,8 @@ static void server_close(struct server *server)
 
 /* ---- direction.c */
 
-static const uint8_t vip4[4] = { 198, 18, 0, 7 };
-static const uint8_t vip6[16] = { 0xfd, 0x4e, 0x54, 0x4d, 0, 1, [15] = 7 };
+static const uint8_t vip4[4] = {198, 18, 0, 7};
+static const uint8_t vip6[16] = {0xfd, 0x4e, 0x54, 0x4d, 0, 1, [15] = 7};
 static struct ntmd_dns_wait *waiting;
 static char directed[NTM_FQDN_MAX + 1];
 static unsigned directions, abandoned;
@@ -325,9 +326,9 @@ static void on_abandoned(void *ctx, struct ntmd_dns_wait *wait)
 
 static struct ntm_endpoint loopback(uint16_t port)
 {
-	struct ntm_endpoint ep = { .port = port };
+	struct ntm_endpoint ep = {.port = port};
 
-	ntm_addr_from4(&ep.addr, (const uint8_t[4]){ 127, 0, 0, 1 });
+	ntm_addr_from4(&ep.addr, (const uint8_t[4]){127, 0, 0, 1});
 	return ep;
 }
 
@@ -487,27 +488,35 @@ static void assert_failed(int ede, const char *text)
 /* ---- the stage */
 
 static const struct record world[] = {
-	{ .name = "www.example.com.", .type = KNOT_RRTYPE_A, .rdata = "192.0.2.80" },
-	{ .name = "www.example.com.", .type = KNOT_RRTYPE_AAAA, .rdata = "2001:db8::80" },
-	{ .name = "www.example.com.", .type = KNOT_RRTYPE_TXT, .rdata = "hello" },
-	{ .name = "big.example.com.", .type = KNOT_RRTYPE_TXT, .behaviour = ANSWERS_BIG },
-	{ .name = "old.example.com.", .type = KNOT_RRTYPE_A, .behaviour = KNOWS_NO_EDNS, .rdata = "192.0.2.81" },
-	{ .name = "dropper.example.com.", .type = KNOT_RRTYPE_A, .rdata = "192.0.2.82" },
-	{ .name = "dropper.example.com.", .type = NTMD_DNS_TYPE_NTM4, .behaviour = SAYS_NOTHING },
-	{ .name = "dropper.example.com.", .type = NTMD_DNS_TYPE_NTM6, .behaviour = SAYS_NOTHING },
-	{ .name = "six.example.com.", .type = KNOT_RRTYPE_A, .behaviour = SAYS_NOTHING },
-	{ .name = "six.example.com.", .type = KNOT_RRTYPE_AAAA, .rdata = "2001:db8::6" },
-	{ .name = "cn.ntm.example.", .type = KNOT_RRTYPE_A, .rdata = "203.0.113.66" }, /* not what must come out */
-	{ .name = "cn.ntm.example.", .type = NTMD_DNS_TYPE_NTM4, .rdata = "198.18.0.66" },
-	{ .name = "cn.ntm.example.", .type = NTMD_DNS_TYPE_NTM6, .rdata = "fd4e:544d:1::66" },
-	{ .name = "six.ntm.example.", .type = NTMD_DNS_TYPE_NTM6, .rdata = "fd4e:544d:1::67" },
-	{ .name = "alias.example.com.", .type = NTMD_DNS_TYPE_NTM4, .cname = "cn.ntm.example.", .rdata = "198.18.0.66" },
-	{ .name = "bad.ntm.example.", .type = NTMD_DNS_TYPE_NTM4 + 2, .rdata = "x" },
+	{.name = "www.example.com.", .type = KNOT_RRTYPE_A, .rdata = "192.0.2.80"},
+	{.name = "www.example.com.", .type = KNOT_RRTYPE_AAAA, .rdata = "2001:db8::80"},
+	{.name = "www.example.com.", .type = KNOT_RRTYPE_TXT, .rdata = "hello"},
+	{.name = "big.example.com.", .type = KNOT_RRTYPE_TXT, .behaviour = ANSWERS_BIG},
+	{.name = "old.example.com.",
+	 .type = KNOT_RRTYPE_A,
+	 .behaviour = KNOWS_NO_EDNS,
+	 .rdata = "192.0.2.81"},
+	{.name = "dropper.example.com.", .type = KNOT_RRTYPE_A, .rdata = "192.0.2.82"},
+	{.name = "dropper.example.com.", .type = NTMD_DNS_TYPE_NTM4, .behaviour = SAYS_NOTHING},
+	{.name = "dropper.example.com.", .type = NTMD_DNS_TYPE_NTM6, .behaviour = SAYS_NOTHING},
+	{.name = "six.example.com.", .type = KNOT_RRTYPE_A, .behaviour = SAYS_NOTHING},
+	{.name = "six.example.com.", .type = KNOT_RRTYPE_AAAA, .rdata = "2001:db8::6"},
+	{.name = "cn.ntm.example.",
+	 .type = KNOT_RRTYPE_A,
+	 .rdata = "203.0.113.66"}, /* not what must come out */
+	{.name = "cn.ntm.example.", .type = NTMD_DNS_TYPE_NTM4, .rdata = "198.18.0.66"},
+	{.name = "cn.ntm.example.", .type = NTMD_DNS_TYPE_NTM6, .rdata = "fd4e:544d:1::66"},
+	{.name = "six.ntm.example.", .type = NTMD_DNS_TYPE_NTM6, .rdata = "fd4e:544d:1::67"},
+	{.name = "alias.example.com.",
+	 .type = NTMD_DNS_TYPE_NTM4,
+	 .cname = "cn.ntm.example.",
+	 .rdata = "198.18.0.66"},
+	{.name = "bad.ntm.example.", .type = NTMD_DNS_TYPE_NTM4 + 2, .rdata = "x"},
 };
 
 static void stub_open(const struct ntm_endpoint *servers, unsigned count)
 {
-	const struct ntmd_dns_ops ops = { .direct = on_direct, .abandoned = on_abandoned };
+	const struct ntmd_dns_ops ops = {.direct = on_direct, .abandoned = on_abandoned};
 	struct ntm_endpoint listen;
 	char why[256];
 	int err = -EADDRINUSE;
@@ -529,7 +538,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 
 static int setup(void **state)
 {
-	const struct timeval every = { .tv_usec = 2000 };
+	const struct timeval every = {.tv_usec = 2000};
 	struct ntm_endpoint servers[2];
 
 	(void)state;

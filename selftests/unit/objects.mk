@@ -7,3 +7,7 @@ test_resolver: daemon/dns_answer daemon/dns_cache daemon/dns_lookup daemon/dns_s
 test_inner: daemon/inner
 test_user_engine: daemon/inner daemon/ntm0 daemon/user_table daemon/user_key daemon/user_held daemon/user_engine daemon/user_egress daemon/user_ingress
 test_user_lanes: daemon/inner daemon/ntm0 daemon/user_table daemon/user_key daemon/user_held daemon/user_engine daemon/user_egress daemon/user_ingress
+test_addr_pool: dc/addr_pool
+test_path_select: dc/path_select
+test_dns_zone: dc/dns_zone
+test_dc_store: dc/store

@@ -19,7 +19,7 @@
 
 #include "dc/store.h"
 
-static char folder[64], where[128], why[DC_STORE_WHY];
+static char folder[64], where[160], why[DC_STORE_WHY];
 
 static int setup(void **state)
 {

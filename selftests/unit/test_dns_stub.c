@@ -8,7 +8,7 @@
 
 static void ordinary_name_is_answered_as_upstream_has_it(void **state)
 {
-	const uint8_t expected[4] = { 192, 0, 2, 80 };
+	const uint8_t expected[4] = {192, 0, 2, 80};
 
 	(void)state;
 	ask("wWw.Example.COM.", KNOT_RRTYPE_A, 0);
@@ -28,7 +28,7 @@ static void ordinary_name_is_answered_as_upstream_has_it(void **state)
 
 static void other_family_is_not_waited_for(void **state)
 {
-	const uint8_t expected[16] = { 0x20, 1, 0x0d, 0xb8, [15] = 6 };
+	const uint8_t expected[16] = {0x20, 1, 0x0d, 0xb8, [15] = 6};
 
 	(void)state;
 	assert_true(ask("six.example.com.", KNOT_RRTYPE_AAAA, 0) < 150);
@@ -61,7 +61,8 @@ static void other_types_are_forwarded(void **state)
 	assert_last(1, "www.example.com.", KNOT_RRTYPE_TXT, "\5hello", 6);
 	assert_int_equal(upstream[0].asked, 1);
 	ask("cn.ntm.example.", NTMD_DNS_TYPE_NTM4, 0);
-	assert_int_equal(knot_pkt_rr(knot_pkt_section(answer, KNOT_ANSWER), 0)->rrs.rdata->len, NTM_RECORD4_LEN);
+	assert_int_equal(knot_pkt_rr(knot_pkt_section(answer, KNOT_ANSWER), 0)->rrs.rdata->len,
+			 NTM_RECORD4_LEN);
 	assert_int_equal(directions, 0);
 }
 
@@ -98,7 +99,7 @@ static void same_questions_share_one_upstream(void **state)
 
 static void forged_answers_are_passed_over(void **state)
 {
-	const uint8_t expected[4] = { 192, 0, 2, 80 };
+	const uint8_t expected[4] = {192, 0, 2, 80};
 
 	(void)state;
 	upstream[0].behaviour = FORGES;
@@ -206,7 +207,7 @@ static void no_server_is_said(void **state)
 
 static void server_without_edns_is_asked_without(void **state)
 {
-	const uint8_t expected[4] = { 192, 0, 2, 81 };
+	const uint8_t expected[4] = {192, 0, 2, 81};
 
 	(void)state;
 	ask("old.example.com.", KNOT_RRTYPE_A, 1232);
@@ -252,7 +253,7 @@ static void file_write(const char *dir, const char *name, const char *text)
 
 static void expect_servers(const char *first, unsigned count)
 {
-	const knot_dname_t root[1] = { 0 };
+	const knot_dname_t root[1] = {0};
 	const struct ntmd_dns_servers *servers;
 	struct ntm_endpoint ep;
 	char text[NTM_ENDPOINT_TEXT];
@@ -268,7 +269,7 @@ static void expect_servers(const char *first, unsigned count)
 
 static void servers_come_from_resolv_conf(void **state)
 {
-	static const char *const names[] = { "resolv.conf", "resolv.conf.ntm-saved", "uplink" };
+	static const char *const names[] = {"resolv.conf", "resolv.conf.ntm-saved", "uplink"};
 	char dir[32] = "/tmp/ntm-dns-XXXXXX", conf[128], uplink[128];
 
 	(void)state;
@@ -278,8 +279,9 @@ static void servers_come_from_resolv_conf(void **state)
 	ntmd_dns_upstream_set(dns, NULL, 0);
 	ntmd_dns_servers_files(dns, conf, uplink);
 	expect_servers(NULL, 0);
-	file_write(dir, "resolv.conf", "# nameserver 192.0.2.9\nsearch x\nnameserver 192.0.2.1\nnameserver nonsense\n"
-				  "nameserver\t2001:db8::53\nnameserver fe80::1%lo\nnameservers 192.0.2.2");
+	file_write(dir, "resolv.conf",
+		   "# nameserver 192.0.2.9\nsearch x\nnameserver 192.0.2.1\nnameserver nonsense\n"
+		   "nameserver\t2001:db8::53\nnameserver fe80::1%lo\nnameservers 192.0.2.2");
 	expect_servers("192.0.2.1:53", 3);
 	assert_int_equal(((struct sockaddr_in6 *)&dns->file_servers.server[2].sa)->sin6_scope_id, 1);
 	/* Read again only when it changed, and not more often than each second. */
@@ -395,7 +397,8 @@ static void alias_counts_as_the_node_it_leads_to(void **state)
 	ntmd_dns_result(waiting, NTMD_DNS_UP, vip4, vip6, NULL);
 	for (int i = 0; i < 2; i++) {
 		assert_true(receive(fd, 100));
-		assert_last(knot_pkt_qname(answer)[0] == 5 ? 2 : 1, "cn.ntm.example.", KNOT_RRTYPE_A, vip4, 4);
+		assert_last(knot_pkt_qname(answer)[0] == 5 ? 2 : 1, "cn.ntm.example.", KNOT_RRTYPE_A, vip4,
+			    4);
 	}
 	close(fd);
 }
@@ -441,7 +444,7 @@ static void direction_without_news_is_servfail_after_2_s(void **state)
 
 static void nonsense_is_refused_or_ignored(void **state)
 {
-	static const uint8_t ixfr[] = { 0, 9, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 251, 0, 1 };
+	static const uint8_t ixfr[] = {0, 9, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 251, 0, 1};
 	uint8_t wire[512];
 	int fd = application(SOCK_DGRAM);
 	size_t len = query_make(wire, "www.example.com.", KNOT_RRTYPE_A, 0, false);
@@ -478,8 +481,8 @@ static void tcp_questions_may_come_at_once_and_in_pieces(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < 40; i++) {
-		size_t one = query_make(wire + len + 2, i % 2 ? "www.example.com." : "cn.ntm.example.", KNOT_RRTYPE_A, 0,
-					false);
+		size_t one = query_make(wire + len + 2, i % 2 ? "www.example.com." : "cn.ntm.example.",
+					KNOT_RRTYPE_A, 0, false);
 
 		knot_wire_write_u16(wire + len, (uint16_t)one);
 		len += one + 2;
@@ -588,13 +591,14 @@ static void closing_forgets_everything(void **state)
 
 static void taken_port_is_explained(void **state)
 {
-	const struct ntmd_dns_ops ops = { .direct = on_direct, .abandoned = on_abandoned };
+	const struct ntmd_dns_ops ops = {.direct = on_direct, .abandoned = on_abandoned};
 	struct ntm_endpoint listen = dns->listen;
 	struct ntmd_dns *second;
 	char why[256];
 
 	(void)state;
-	assert_int_equal(ntmd_dns_open(&second, base, &listen, NULL, 0, &ops, NULL, why, sizeof(why)), -EADDRINUSE);
+	assert_int_equal(ntmd_dns_open(&second, base, &listen, NULL, 0, &ops, NULL, why, sizeof(why)),
+			 -EADDRINUSE);
 	assert_non_null(strstr(why, "another program answers there"));
 }
 

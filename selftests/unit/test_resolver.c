@@ -36,8 +36,6 @@
 static char dir[64], conf[96], saved[128];
 static struct event_base *base;
 static struct ntmd_resolver_file *file;
-static struct ntm_endpoint upstream[4];
-static unsigned upstreams;
 static char why[256];
 
 static const char original[] = "# by hand\nsearch example.com\nnameserver 192.0.2.1\nnameserver fe80::1%lo\n"
@@ -71,10 +69,10 @@ static void assert_absent(const char *path)
 
 static int take_over(const char *path, uint16_t port)
 {
-	struct ntm_endpoint stub = { .port = port };
+	struct ntm_endpoint stub = {.port = port};
 
-	ntm_addr_from4(&stub.addr, (const uint8_t[4]){ 127, 0, 0, 54 });
-	return ntmd_resolver_file_open(&file, base, path, &stub, upstream, &upstreams, why, sizeof(why));
+	ntm_addr_from4(&stub.addr, (const uint8_t[4]){127, 0, 0, 54});
+	return ntmd_resolver_file_open(&file, base, path, &stub, why, sizeof(why));
 }
 
 /* What kill -9 leaves: the process's memory is gone, the files stay. */
@@ -130,9 +128,6 @@ static void file_is_taken_over_and_restored(void **state)
 	assert_text(conf, ours);
 	assert_text(saved, original);
 	/* fe80::1%lo has a scope, which an endpoint cannot hold: the stub finds it in the saved file. */
-	assert_int_equal(upstreams, 2);
-	assert_string_equal(ntm_endpoint_format(&upstream[0], text), "192.0.2.1:53");
-	assert_string_equal(ntm_endpoint_format(&upstream[1], text), "[2001:db8::1]:53");
 	assert_int_equal(stat(conf, &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0640);
 	ntmd_resolver_file_close(file);
@@ -150,9 +145,7 @@ static void file_of_a_killed_daemon_is_recognised(void **state)
 	forget();
 	assert_text(conf, ours);
 	assert_text(saved, original);
-	upstreams = 0;
 	assert_int_equal(take_over(conf, 53), 0);
-	assert_int_equal(upstreams, 2);
 	assert_text(conf, ours);
 	assert_text(saved, original);
 	ntmd_resolver_file_close(file);
@@ -192,7 +185,6 @@ static void absent_file_is_absent_again(void **state)
 {
 	(void)state;
 	assert_int_equal(take_over(conf, 53), 0);
-	assert_int_equal(upstreams, 0);
 	assert_text(conf, NTMD_RESOLV_CONF_MARK "\nnameserver 127.0.0.54\n");
 	ntmd_resolver_file_close(file);
 	assert_absent(conf);
@@ -230,28 +222,26 @@ static void other_port_than_53_is_refused(void **state)
 
 static void modes_without_a_way_are_said(void **state)
 {
-	struct ntm_endpoint stub = { .port = 53 };
+	struct ntm_endpoint stub = {.port = 53};
 	struct ntmd_resolver *resolver;
 
 	(void)state;
-	assert_int_equal(ntmd_resolver_open(&resolver, base, NTMD_RESOLVER_BPF, &stub, 1, NULL, upstream, &upstreams,
-					    why, sizeof(why)),
+	assert_int_equal(ntmd_resolver_open(&resolver, base, NTMD_RESOLVER_BPF, &stub, 1, NULL, why, sizeof(why)),
 			 -ENOTSUP);
 	assert_non_null(strstr(why, "mode = bpf"));
 	setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent/bus", 1);
-	assert_true(ntmd_resolver_open(&resolver, base, NTMD_RESOLVER_RESOLVED, &stub, 1, NULL, upstream, &upstreams,
-				       why, sizeof(why)) < 0);
+	assert_true(ntmd_resolver_open(&resolver, base, NTMD_RESOLVER_RESOLVED, &stub, 1, NULL, why, sizeof(why)) < 0);
 	assert_non_null(strstr(why, "systemd-resolved"));
 	unsetenv("DBUS_SYSTEM_BUS_ADDRESS");
-	assert_int_equal(ntmd_resolver_open(&resolver, base, NTMD_RESOLVER_OFF, &stub, 1, NULL, upstream, &upstreams,
-					    why, sizeof(why)),
+	assert_int_equal(ntmd_resolver_open(&resolver, base, NTMD_RESOLVER_OFF, &stub, 1, NULL, why, sizeof(why)),
 			 0);
 	assert_string_equal(ntmd_resolver_name(resolver), "off");
 	ntmd_resolver_zone_set(resolver, "ntm.example");
 	ntmd_resolver_close(resolver);
 }
 
-/* As containers have it: nothing can be renamed onto it. The last test: it leaves the mounts of the others. */
+/* As containers have it: nothing can be renamed onto it. The last test: it leaves the mounts of the others.
+ */
 static void mounted_file_is_written_in_place(void **state)
 {
 	(void)state;
@@ -273,8 +263,8 @@ static void mounted_file_is_written_in_place(void **state)
 
 static void serve_direct(void *ctx, const char *fqdn, struct ntmd_dns_wait *wait)
 {
-	static const uint8_t vip4[4] = { 198, 18, 0, 7 };
-	static const uint8_t vip6[16] = { 0xfd, 0x4e, 0x54, 0x4d, 0, 1, [15] = 7 };
+	static const uint8_t vip4[4] = {198, 18, 0, 7};
+	static const uint8_t vip6[16] = {0xfd, 0x4e, 0x54, 0x4d, 0, 1, [15] = 7};
 
 	(void)ctx;
 	printf("direct %s\n", fqdn);
@@ -306,8 +296,8 @@ static void serve_zone(void *ctx)
 
 static int serve(char **args)
 {
-	const struct ntmd_dns_ops ops = { .direct = serve_direct, .abandoned = serve_abandoned };
-	struct serving serving = { .zone = args[3] };
+	const struct ntmd_dns_ops ops = {.direct = serve_direct, .abandoned = serve_abandoned};
+	struct serving serving = {.zone = args[3]};
 	struct ntm_endpoint listen, server;
 	struct ntm_loop loop;
 
@@ -318,7 +308,7 @@ static int serve(char **args)
 		return 2;
 	if (ntmd_dns_open(&serving.dns, loop.base, &listen, &server, 1, &ops, NULL, why, sizeof(why)) < 0 ||
 	    ntmd_resolver_open(&serving.resolver, loop.base, NTMD_RESOLVER_RESOLVED, &listen,
-			       (unsigned)strtoul(args[1], NULL, 10), NULL, upstream, &upstreams, why,
+			       (unsigned)strtoul(args[1], NULL, 10), NULL, why,
 			       sizeof(why)) < 0) {
 		puts(why);
 		return 1;
@@ -335,8 +325,8 @@ static int serve(char **args)
 static void answer_one(int fd)
 {
 	static uint8_t in[65535], out[65535];
-	static const uint8_t address[4] = { 192, 0, 2, 80 };
-	struct ntm_record node = { .is4 = true };
+	static const uint8_t address[4] = {192, 0, 2, 80};
+	struct ntm_record node = {.is4 = true};
 	uint8_t rdata[NTM_RECORD6_LEN];
 	struct sockaddr_storage from;
 	socklen_t from_len = sizeof(from);
@@ -400,14 +390,10 @@ static int answer_all(const char *listen)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		T(file_is_taken_over_and_restored),
-		T(file_of_a_killed_daemon_is_recognised),
-		T(file_of_another_program_is_left_alone),
-		T(file_replaced_while_running_is_taken_over_again),
-		T(absent_file_is_absent_again),
-		T(link_is_followed),
-		T(other_port_than_53_is_refused),
-		T(modes_without_a_way_are_said),
+		T(file_is_taken_over_and_restored),	  T(file_of_a_killed_daemon_is_recognised),
+		T(file_of_another_program_is_left_alone), T(file_replaced_while_running_is_taken_over_again),
+		T(absent_file_is_absent_again),		  T(link_is_followed),
+		T(other_port_than_53_is_refused),	  T(modes_without_a_way_are_said),
 		T(mounted_file_is_written_in_place),
 	};
 

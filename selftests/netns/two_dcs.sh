@@ -1,0 +1,89 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
+# test: nodes of two DCs that trust each other reach one another by name
+#
+#	dc, ntm.example (srv1), rs1 (srv3) ---- core ---- a (v4), a6 (v6): members of dc
+#	dc2, other.example (srv2) ----------------'------ x (v4b): a member of dc2
+#
+# a and a6 ask names upstream at dc2, and x at dc. Only dc has a relay: it is the requester's DC that directs one.
+# shellcheck source=selftests/netns/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+RELAY_NET[rs1]=srv3
+DC2_ADDR4=203.0.113.20 DC2_ADDR6=2001:db8:1:2::20
+OTHER=other.example
+
+peer_section() { # NAME ZONE KEY_OF ADDRESS
+	printf '%s\n' "[peer \"$1\"]" "zone = $2" "public-key = $(public_key "$3")" "endpoint = $4:6866"
+}
+dc2_start() {
+	mkdir -p "$WORK/dc2"
+	public_key dc2 >/dev/null
+	cat >"$WORK/dc2/ntm-dc.conf" <<-CONFIG
+	[dc]
+	name = dc.$OTHER
+	zone = $OTHER
+	private-key-file = $WORK/dc2.key
+	listen = $DC2_ADDR4:6866
+	listen = [$DC2_ADDR6]:6866
+	control-socket = /run/ntm/dc.sock
+	database = sqlite:/var/lib/ntm/dc.sqlite
+	virtual4 = 198.19.0.0/16
+	virtual6 = fd4e:544d:2::/64
+	[dns]
+	listen = $DC2_ADDR4:53
+	listen = [$DC2_ADDR6]:53
+	$(peer_section "$DC_FQDN" $ZONE dc $DC_ADDR4)
+	CONFIG
+	daemon_run dc2 ntm-dc
+}
+dns_section() { printf '%s\n' "[dns]" "mode = off" "listen = 127.0.0.54:53" "upstream = $1"; }
+tunnel_to() { ns "$1" ntmctl -j tunnel show "$2" | jq -r "$3"; }
+up() { [ "$(tunnel_to "$1" "$2" '"\(.route) \(.state)"')" = "$3 up" ]; }
+
+net_up
+host_add dc2 srv2
+eq "dc2 has the address that is written above" $DC2_ADDR4 "$(host_addr4 dc2)"
+DC_CONFIG=$(peer_section dc.$OTHER $OTHER dc2 $DC2_ADDR4) dc_start rs1
+rs_start rs1
+dc2_start
+host_add a v4
+node_start a a.$ZONE "$(dns_section $DC2_ADDR4)"
+host_add a6 v6
+node_start a6 a6.$ZONE "$(dns_section "[$DC2_ADDR6]")"
+host_add x v4b
+ns dc2 ntmctl dc node add x.$OTHER "$(public_key x)" >/dev/null
+MEMBER[x.$OTHER]=1
+node_start x x.$OTHER "[dc]" "public-key = $(public_key dc2)" "endpoint = $DC2_ADDR4:6866" "$(dns_section $DC_ADDR4)"
+check "all register, each with its DC" eventually 10 nodes_registered a a6 x
+eq "x is dc2's" "dc.$OTHER" "$(status x .dc.name)"
+check "its virtual address is of dc2's pool" grep -q '^198\.19\.' <<<"$(vip4 x)"
+
+check "a reaches x by name" reaches a x.$OTHER -W 4
+check "by a direct path" eventually 3 up a x.$OTHER direct
+check "x has it too" eventually 3 up x a.$ZONE direct
+check "x reaches a by name" reaches x a.$ZONE
+server_start x 7001
+check "TCP over virtual IPv4" echoes a "$(vip4 x)" 7001
+check "TCP over virtual IPv6" echoes a "$(vip6 x)" 7001
+ns a ntmctl tunnel close x.$OTHER >/dev/null
+sleep 0.3
+check "the other way round: x asks first" reaches x a.$ZONE -W 4
+refusal=$(ns x dig +time=4 +tries=1 @127.0.0.54 a6.$ZONE A)
+check "x asks for a node that has only IPv6, and dc2 has no relay: SERVFAIL" grep -q 'status: SERVFAIL' <<<"$refusal"
+check "and why: $(sed -n 's/^; EDE: //p' <<<"$refusal")" grep -q 'EDE: 22' <<<"$refusal"
+check "that node asks for x: its DC has one" reaches a6 x.$OTHER -W 4
+check "it is a relayed path" eventually 3 up x a6.$ZONE relay
+check "a name that nobody has is not found" test "$(ns a dig +time=4 "@127.0.0.54" nobody.$OTHER A | grep -c NXDOMAIN)" -ge 1
+
+# ---- without the other DC
+daemon_stop dc2 ntm-dc
+check "tunnels outlive the other DC" reaches x "$(vip4 a)"
+check "the DC's own members do not care" ns a ntmctl netcheck
+daemon_run dc2 ntm-dc
+sleep 0.3
+ns x ntmctl tunnel close a.$ZONE >/dev/null
+check "when it is back, new tunnels are made" eventually 8 reaches x a.$ZONE -W 4
+for name in a x; do
+	no_drops "nothing failed authentication at $name" $name auth inner_source
+done
