@@ -91,6 +91,8 @@ static void done(void *arg, int err, const struct ntm_message *message, const st
 	bool has_path = cn->path || cn->next_path;
 
 	cn->direction = NULL;
+	if (err == -ECANCELED)
+		return;
 	if (!err && ntm_msg_direction_response_parse(&response, message->fields, message->len))
 		err = -EBADMSG;
 	if (!err) {

@@ -168,7 +168,7 @@ int ntmd_path_reset_receive(struct ntmd *ntmd, const uint8_t *packet, size_t len
 	if (ntmd_relay_bind_reset(path, reset->token))
 		return 0;
 	if (!path->has_token || !ntm_crypto_equal(path->peer_token, reset->token, NTM_MAC_LEN))
-		return -NTM_DROP_AUTH;
+		return -NTM_DROP_UNMATCHED; /* nobody we know: perhaps an RS that never bound us */
 	ntm_info("%s has lost the tunnel, asking for a new one", path->cn->fqdn);
 	ntmd_event(ntmd, "peer_reset", "peer", path->cn->fqdn, NULL);
 	ntmd_direction_again(path->cn, NTM_REASON_LOST);

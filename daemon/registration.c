@@ -112,6 +112,8 @@ static void done(void *arg, int err, const struct ntm_message *message, const st
 	struct ntm_registration_response response;
 
 	ntmd->registration.request = NULL;
+	if (err == -ECANCELED)
+		return; /* ntmd ends */
 	if (err == -EREMOTEIO) {
 		failed(ntmd, error->text);
 	} else if (err) {

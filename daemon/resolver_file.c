@@ -142,8 +142,7 @@ static char *text_make(const struct ntmd_resolver_file *file, const char *old)
 }
 
 /*
- * Makes the file ours. ret_old: what stood there before us, to be freed. The kept copy is complete before the
- * file is touched, so that a crash in between loses nothing.
+ * Makes the file ours. The kept copy is complete before the file is touched, so that a crash in between loses nothing.
  */
 static int take_over(struct ntmd_resolver_file *file)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * addr_pool.c - which virtual addresses are free: a bitmap and a hand that goes round. The members' numbers come from the database at
- * start (dc/member.c); nothing here does I/O.
+ * addr_pool.c - which virtual addresses are free: a bitmap and a hand that goes round. The members' numbers
+ * come from the database at start (dc/member.c); nothing here does I/O.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -49,7 +49,7 @@ int dc_addr_pool_init(struct dc_addr_pool *pool, const struct dc_prefix *v4, con
 	unsigned host4 = 32 - v4->bits, host6 = 128 - v6->bits;
 	uint32_t size = 1U << (host4 < host6 ? host4 : host6);
 
-	*pool = (struct dc_addr_pool){ .v4 = *v4, .v6 = *v6, .end = size - 1, .cursor = DC_ADDR_POOL_FIRST };
+	*pool = (struct dc_addr_pool){.v4 = *v4, .v6 = *v6, .end = size - 1, .cursor = DC_ADDR_POOL_FIRST};
 	pool->bitmap = calloc((size + WORD_BITS - 1) / WORD_BITS, sizeof(*pool->bitmap));
 	return pool->bitmap ? 0 : -ENOMEM;
 }

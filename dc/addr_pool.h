@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * addr_pool.h - the virtual addresses of members. Address number i is the i-th of the IPv4 prefix and of the IPv6 prefix alike, so one
- * number is a member's pair of addresses. Pure: dc/member.c asks, dc/store.c keeps what was given.
+ * addr_pool.h - the virtual addresses of members. Address number i is the i-th of the IPv4 prefix and of the
+ * IPv6 prefix alike, so one number is a member's pair of addresses. Pure: dc/member.c asks, dc/store.c keeps
+ * what was given.
  */
 #ifndef DC_ADDR_POOL_H
 #define DC_ADDR_POOL_H
@@ -28,8 +29,8 @@ struct dc_addr_pool {
 };
 
 /*
- * "198.18.0.0/16", "fd4e:544d:1::/64": 0, or -EINVAL: no prefix, bits set behind it, or of a size no pool can have
- * (IPv4: 8..29 bits, IPv6: 8..125).
+ * "198.18.0.0/16", "fd4e:544d:1::/64": 0, or -EINVAL: no prefix, bits set behind it, or of a size no pool can
+ * have (IPv4: 8..29 bits, IPv6: 8..125).
  */
 int dc_prefix_parse(struct dc_prefix *ret_prefix, const char *text);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * config.c - dc.conf as struct dc_config. Each key checks its own value; what concerns several keys is checked at the end.
- * Before it: lib/config.c reads the lines. After it: main.c.
+ * config.c - dc.conf as struct dc_config. Each key checks its own value; what concerns several keys is
+ * checked at the end. Before it: lib/config.c reads the lines. After it: main.c.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -89,7 +89,7 @@ static const char *set_virtual6(void *config, const char *value, void *arg)
 static const char *relay_begin(void *config, const char *name)
 {
 	struct dc_config *c = config;
-	struct dc_config_relay relay = { 0 };
+	struct dc_config_relay relay = {0};
 	void *grown;
 
 	if (ntm_name_normalise(relay.name, name))
@@ -126,7 +126,7 @@ static const char *set_relay_endpoint(void *config, const char *value, void *arg
 static const char *peer_begin(void *config, const char *name)
 {
 	struct dc_config *c = config;
-	struct dc_config_peer peer = { 0 };
+	struct dc_config_peer peer = {0};
 	void *grown;
 
 	if (ntm_name_normalise(peer.name, name))
@@ -156,7 +156,8 @@ static const char *set_peer_zone(void *config, const char *value, void *arg)
 	struct dc_config *c = config;
 
 	(void)arg;
-	return ntm_name_normalise(c->peer[c->peers - 1].zone, value) ? "a domain name, as other.example" : NULL;
+	return ntm_name_normalise(c->peer[c->peers - 1].zone, value) ? "a domain name, as other.example"
+								     : NULL;
 }
 
 static const char *set_peer_endpoint(void *config, const char *value, void *arg)
@@ -171,29 +172,36 @@ static const char *set_peer_endpoint(void *config, const char *value, void *arg)
 #define AT(member) (void *)offsetof(struct dc_config, member)
 
 static const struct ntm_config_key keys[] = {
-	{ .section = "dc", .name = "name", .required = true, .set = ntm_config_set_name, .arg = AT(name) },
-	{ .section = "dc", .name = "zone", .required = true, .set = ntm_config_set_name, .arg = AT(zone) },
-	{ .section = "dc", .name = "private-key-file", .required = true, .set = ntm_config_set_string,
-	  .arg = AT(private_key_file) },
-	{ .section = "dc", .name = "listen", .required = true, .repeats = true, .set = set_listen },
-	{ .section = "dc", .name = "control-socket", .set = ntm_config_set_string, .arg = AT(control_socket) },
-	{ .section = "dc", .name = "database", .set = ntm_config_set_string, .arg = AT(database) },
-	{ .section = "dc", .name = "virtual4", .set = set_virtual4 },
-	{ .section = "dc", .name = "virtual6", .set = set_virtual6 },
-	{ .section = "dns", .name = "listen", .repeats = true, .set = set_dns_listen },
-	{ .section = "dns", .name = "locations", .set = set_locations },
-	{ .section = "relay", .name = "public-key", .required = true, .set = set_relay_key },
-	{ .section = "relay", .name = "endpoint", .required = true, .repeats = true, .set = set_relay_endpoint },
-	{ .section = "peer", .name = "zone", .required = true, .set = set_peer_zone },
-	{ .section = "peer", .name = "public-key", .required = true, .set = set_peer_key },
-	{ .section = "peer", .name = "endpoint", .required = true, .repeats = true, .set = set_peer_endpoint },
-	{ 0 },
+	{.section = "dc", .name = "name", .required = true, .set = ntm_config_set_name, .arg = AT(name)},
+	{.section = "dc", .name = "zone", .required = true, .set = ntm_config_set_name, .arg = AT(zone)},
+	{.section = "dc",
+	 .name = "private-key-file",
+	 .required = true,
+	 .set = ntm_config_set_string,
+	 .arg = AT(private_key_file)},
+	{.section = "dc", .name = "listen", .required = true, .repeats = true, .set = set_listen},
+	{.section = "dc", .name = "control-socket", .set = ntm_config_set_string, .arg = AT(control_socket)},
+	{.section = "dc", .name = "database", .set = ntm_config_set_string, .arg = AT(database)},
+	{.section = "dc", .name = "virtual4", .set = set_virtual4},
+	{.section = "dc", .name = "virtual6", .set = set_virtual6},
+	{.section = "dns", .name = "listen", .repeats = true, .set = set_dns_listen},
+	{.section = "dns", .name = "locations", .set = set_locations},
+	{.section = "relay", .name = "public-key", .required = true, .set = set_relay_key},
+	{.section = "relay",
+	 .name = "endpoint",
+	 .required = true,
+	 .repeats = true,
+	 .set = set_relay_endpoint},
+	{.section = "peer", .name = "zone", .required = true, .set = set_peer_zone},
+	{.section = "peer", .name = "public-key", .required = true, .set = set_peer_key},
+	{.section = "peer", .name = "endpoint", .required = true, .repeats = true, .set = set_peer_endpoint},
+	{0},
 };
 
 static const struct ntm_config_section sections[] = {
-	{ .section = "relay", .begin = relay_begin },
-	{ .section = "peer", .begin = peer_begin },
-	{ 0 },
+	{.section = "relay", .begin = relay_begin},
+	{.section = "peer", .begin = peer_begin},
+	{0},
 };
 
 /* Two zones of which one holds the other: a name would have two DCs. */
@@ -212,8 +220,9 @@ static int peers_check(const struct dc_config *config, const char *path, char *r
 			if (zones_meet(peer->zone, config->peer[j].zone))
 				meets = config->peer[j].name;
 		if (meets) {
-			snprintf(ret_why, why_len, "%s: [peer \"%s\"]: expected a zone apart from that of %s, not %s",
-				 path, peer->name, meets, peer->zone);
+			snprintf(ret_why, why_len,
+				 "%s: [peer \"%s\"]: expected a zone apart from that of %s, not %s", path,
+				 peer->name, meets, peer->zone);
 			return -EINVAL;
 		}
 	}
@@ -231,12 +240,14 @@ static int check(struct dc_config *config, const char *path, char *ret_why, size
 {
 	char why[256];
 
-	if (default_set(&config->control_socket, DEFAULT_SOCKET) || default_set(&config->database, DEFAULT_DATABASE)) {
+	if (default_set(&config->control_socket, DEFAULT_SOCKET) ||
+	    default_set(&config->database, DEFAULT_DATABASE)) {
 		snprintf(ret_why, why_len, "%s: out of memory", path);
 		return -EINVAL;
 	}
 	if (strncmp(config->database, "sqlite:", 7) || !config->database[7]) {
-		snprintf(ret_why, why_len, "%s: [dc] database: expected sqlite:PATH, not '%s'", path, config->database);
+		snprintf(ret_why, why_len, "%s: [dc] database: expected sqlite:PATH, not '%s'", path,
+			 config->database);
 		return -EINVAL;
 	}
 	if (ntm_key_load(config->private_key, config->private_key_file, why, sizeof(why))) {
@@ -248,11 +259,12 @@ static int check(struct dc_config *config, const char *path, char *ret_why, size
 
 int dc_config_read(struct dc_config *ret_config, const char *path, char *ret_why, size_t why_len)
 {
-	struct dc_config config = { 0 };
+	struct dc_config config = {0};
 
 	dc_prefix_parse(&config.virtual4, "198.18.0.0/16");
 	dc_prefix_parse(&config.virtual6, "fd4e:544d:1::/64");
-	if (ntm_config_read(path, &config, keys, sections, ret_why, why_len) || check(&config, path, ret_why, why_len)) {
+	if (ntm_config_read(path, &config, keys, sections, ret_why, why_len) ||
+	    check(&config, path, ret_why, why_len)) {
 		dc_config_clear(&config);
 		return -EINVAL;
 	}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * control.c - the commands of ntm-dc's control socket (lib/control.h; `ntmctl dc ...` is the other end) and the events for `monitor`.
+ * control.c - the commands of ntm-dc's control socket (lib/control.h; `ntmctl dc ...` is the other end) and
+ * the events for `monitor`.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -50,7 +51,8 @@ static struct json_object *endpoints_json(const struct ntm_endpoint *list, unsig
 
 	for (unsigned i = 0; i < count; i++)
 		if (!ntm_endpoint_is_none(&list[i]))
-			json_object_array_add(array, json_object_new_string(ntm_endpoint_format(&list[i], text)));
+			json_object_array_add(array,
+					      json_object_new_string(ntm_endpoint_format(&list[i], text)));
 	return array;
 }
 
@@ -84,7 +86,8 @@ static void status(void *ctx, struct ntm_control_request *request, struct json_o
 
 static void node_add(void *ctx, struct ntm_control_request *request, struct json_object *args)
 {
-	const char *fqdn = ntm_control_arg_string(args, "fqdn"), *text = ntm_control_arg_string(args, "public_key");
+	const char *fqdn = ntm_control_arg_string(args, "fqdn"),
+		   *text = ntm_control_arg_string(args, "public_key");
 	struct dc_member *member;
 	struct json_object *result;
 	uint8_t key[NTM_KEY_LEN];
@@ -95,8 +98,11 @@ static void node_add(void *ctx, struct ntm_control_request *request, struct json
 		return;
 	}
 	if (ntm_key_parse(key, text)) {
-		ntm_control_fail(request, "'%.60s' is no public key: 44 characters of base64 are expected, as `ntmctl key pub` "
-				 "prints them", text);
+		ntm_control_fail(
+			request,
+			"'%.60s' is no public key: 44 characters of base64 are expected, as `ntmctl key pub` "
+			"prints them",
+			text);
 		return;
 	}
 	if (dc_member_add(ctx, fqdn, key, &member, why, sizeof(why))) {
@@ -153,9 +159,11 @@ static struct json_object *member_json(const struct dc_member *member)
 	put_string(object, "public_key", key);
 	put_vips(object, member);
 	json_object_object_add(object, "registered", json_object_new_boolean(location != NULL));
-	json_object_object_add(object, "real",
-			       endpoints_json(location ? location->real : NULL, location ? location->reals : 0));
-	json_object_object_add(object, "observed", endpoints_json(location ? location->observed : NULL, location ? 2 : 0));
+	json_object_object_add(
+		object, "real",
+		endpoints_json(location ? location->real : NULL, location ? location->reals : 0));
+	json_object_object_add(object, "observed",
+			       endpoints_json(location ? location->observed : NULL, location ? 2 : 0));
 	put_string(object, "nat", location ? nat_name(location) : NULL);
 	if (location)
 		put_int(object, "last_seen_s", (ntm_loop_now_ms() - location->heard_ms) / 1000);
@@ -204,7 +212,8 @@ static void relay_list(void *ctx, struct ntm_control_request *request, struct js
 		struct json_object *object = json_object_new_object();
 
 		put_string(object, "name", relay->config->name);
-		json_object_object_add(object, "endpoints", endpoints_json(relay->config->endpoint, relay->config->endpoints));
+		json_object_object_add(object, "endpoints",
+				       endpoints_json(relay->config->endpoint, relay->config->endpoints));
 		put_string(object, "state", relay->alive ? "up" : "down");
 		put_int(object, "rtt_us", relay->actor.peer.rtt.srtt_us);
 		put_int(object, "packets_per_s", relay->load.packets_per_s);
@@ -225,7 +234,7 @@ static void path_list(void *ctx, struct ntm_control_request *request, struct jso
 	char id[17];
 
 	(void)args;
-	TAILQ_FOREACH(path, &dc->path_by_age, by_age) {
+	TAILQ_FOREACH (path, &dc->path_by_age, by_age) {
 		struct json_object *object = json_object_new_object();
 
 		snprintf(id, sizeof(id), "%016llx", (unsigned long long)path->id);
@@ -322,15 +331,9 @@ void dc_control_tell(struct dc *dc, const char *event, const char *fqdn, const c
 /* ---- the socket */
 
 static const struct ntm_control_command commands[] = {
-	{ "status", status },
-	{ "node add", node_add },
-	{ "node del", node_del },
-	{ "node list", node_list },
-	{ "relay list", relay_list },
-	{ "path list", path_list },
-	{ "stats", stats },
-	{ "monitor", monitor_begin },
-	{ 0 },
+	{"status", status},	  {"node add", node_add},     {"node del", node_del},
+	{"node list", node_list}, {"relay list", relay_list}, {"path list", path_list},
+	{"stats", stats},	  {"monitor", monitor_begin}, {0},
 };
 
 int dc_control_open(struct dc *dc, char *ret_why, size_t why_len)
@@ -338,11 +341,15 @@ int dc_control_open(struct dc *dc, char *ret_why, size_t why_len)
 	int err = ntm_control_open(&dc->control, dc->loop.base, dc->config.control_socket, commands, dc);
 
 	if (err == -EADDRINUSE)
-		snprintf(ret_why, why_len, "another daemon answers at the control socket %s: stop it, or set control-socket in [dc]",
+		snprintf(ret_why, why_len,
+			 "another daemon answers at the control socket %s: stop it, or set control-socket in "
+			 "[dc]",
 			 dc->config.control_socket);
 	else if (err)
-		snprintf(ret_why, why_len, "cannot make the control socket %s: %s; set control-socket in [dc] to a path that "
-			 "this user may write", dc->config.control_socket, strerror(-err));
+		snprintf(ret_why, why_len,
+			 "cannot make the control socket %s: %s; set control-socket in [dc] to a path that "
+			 "this user may write",
+			 dc->config.control_socket, strerror(-err));
 	return err;
 }
 

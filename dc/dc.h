@@ -98,7 +98,8 @@ struct dc_actor {
 	enum dc_actor_kind kind;
 };
 
-struct dc_location { /* where a member is: soft state, forgotten NTM_LOCATION_LIFETIME_S after it was last heard */
+struct dc_location { /* where a member is: soft state, forgotten NTM_LOCATION_LIFETIME_S after it was last
+			heard */
 	TAILQ_ENTRY(dc_location) by_expiry;
 	struct dc_member *member;
 	struct ntm_endpoint real[NTM_REAL_ADDRS_MAX];
@@ -156,7 +157,8 @@ struct dc_relay {
 	unsigned misses; /* keepalives without an answer, in a row */
 	bool forgot; /* its session was lost: when it answers again, it needs its paths again */
 	struct event *timer;
-	TAILQ_HEAD(dc_relay_paths, dc_path) directed, undirected; /* paths by it: acknowledged; to be sent again */
+	TAILQ_HEAD(dc_relay_paths, dc_path)
+	directed, undirected; /* paths by it: acknowledged; to be sent again */
 	unsigned paths, redirects; /* of both lists; on their way again */
 };
 
@@ -231,18 +233,20 @@ struct dc {
 
 /* ---- member.c */
 
-int dc_member_open(struct dc *dc, char *ret_why, size_t why_len); /* the store and all its members; 0, or -errno and the sentence */
+int dc_member_open(struct dc *dc, char *ret_why,
+		   size_t why_len); /* the store and all its members; 0, or -errno and the sentence */
 void dc_member_close(struct dc *dc);
 struct dc_member *dc_member_find(struct dc *dc, const char *fqdn); /* normalised */
 struct dc_member *dc_member_find_vip(struct dc *dc, const struct ntm_addr *vip);
 /* Whether other names lie below this one, which itself is none (RFC 8020): NODATA, not NXDOMAIN. */
 bool dc_member_name_is_empty(struct dc *dc, const char *fqdn);
 /*
- * Adds a member (again: the same name and key change nothing). 0, or -errno and the sentence: -EINVAL name outside the zone or otherwise
- * impossible, -EEXIST name or key taken, -ENOSPC the pool is full, -EIO database.
+ * Adds a member (again: the same name and key change nothing). 0, or -errno and the sentence: -EINVAL name
+ * outside the zone or otherwise impossible, -EEXIST name or key taken, -ENOSPC the pool is full, -EIO
+ * database.
  */
-int dc_member_add(struct dc *dc, const char *fqdn, const uint8_t public_key[NTM_KEY_LEN], struct dc_member **ret_member,
-		  char *ret_why, size_t why_len);
+int dc_member_add(struct dc *dc, const char *fqdn, const uint8_t public_key[NTM_KEY_LEN],
+		  struct dc_member **ret_member, char *ret_why, size_t why_len);
 /* Removes it, withdraws its paths, gives its addresses back. -ENOENT, -EIO as above. */
 int dc_member_del(struct dc *dc, const char *fqdn, char *ret_why, size_t why_len);
 void dc_member_vips(const struct dc_member *member, uint8_t ret_vip4[4], uint8_t ret_vip6[16]);
@@ -268,7 +272,8 @@ void dc_registration_handle(struct dc *dc, struct dc_member *member, const struc
 			    const struct ntm_message *message);
 /* The member's session is, proven, at peer.flow now. */
 void dc_registration_moved(struct dc *dc, struct dc_member *member);
-void dc_keepalive_handle(struct dc *dc, const struct ntm_session_from *from, const struct ntm_message *message);
+void dc_keepalive_handle(struct dc *dc, const struct ntm_session_from *from,
+			 const struct ntm_message *message);
 /* The location lives on for its full lifetime. */
 void dc_keepalive_refresh(struct dc *dc, struct dc_location *location);
 void dc_keepalive_expire(struct dc *dc, int64_t now_ms); /* forgets the locations whose time is over */
@@ -276,14 +281,16 @@ void dc_keepalive_expire(struct dc *dc, int64_t now_ms); /* forgets the location
 /* ---- location.c: members of other DCs */
 
 struct dc_location_query;
-/* err 0: location (of a name in that DC's zone, checked); else code and why tell what to refuse the requester with. */
+/* err 0: location (of a name in that DC's zone, checked); else code and why tell what to refuse the requester
+ * with. */
 typedef void (*dc_location_done)(void *arg, struct dc_other *other, const struct ntm_location *location,
 				 enum ntm_error code, const char *why);
 int dc_location_open(struct dc *dc, char *ret_why, size_t why_len); /* the other DCs; 0 or -errno */
 void dc_location_close(struct dc *dc);
-/* Asks the DC of the zone, or for a virtual address one after the other. done comes later, or -ENOENT: there is nobody to ask. */
-int dc_location_find(struct dc *dc, const char *fqdn, const struct ntm_addr *vip, dc_location_done done, void *arg,
-		     struct dc_location_query **ret_query);
+/* Asks the DC of the zone, or for a virtual address one after the other. done comes later, or -ENOENT: there
+ * is nobody to ask. */
+int dc_location_find(struct dc *dc, const char *fqdn, const struct ntm_addr *vip, dc_location_done done,
+		     void *arg, struct dc_location_query **ret_query);
 void dc_location_cancel(struct dc_location_query *query);
 void dc_location_handle(struct dc *dc, struct dc_other *other, const struct ntm_session_from *from,
 			const struct ntm_message *message);
@@ -295,7 +302,8 @@ void dc_direction_handle(struct dc *dc, struct dc_member *mn, const struct ntm_s
 			 const struct ntm_message *message);
 /* Directs an established path anew, with a new CK. */
 void dc_direction_renew(struct dc_path *path);
-void dc_direction_moved(struct dc_member *member); /* its address is proven: directions that waited for it go on */
+void dc_direction_moved(
+	struct dc_member *member); /* its address is proven: directions that waited for it go on */
 void dc_direction_forget_member(struct dc_member *member); /* ends the directions of and to it */
 void dc_direction_cancel(struct dc_direction *direction, enum ntm_error code, const char *why);
 void dc_direction_path_gone(struct dc_direction *direction); /* the path it works on is being freed */
@@ -303,11 +311,12 @@ void dc_direction_close(struct dc *dc);
 
 /* ---- route_direction.c */
 
-/* The Route Direction as a message body: what does not fit is left out, verdicts first. Bytes of fields, or -EMSGSIZE. */
+/* The Route Direction as a message body: what does not fit is left out, verdicts first. Bytes of fields, or
+ * -EMSGSIZE. */
 int dc_route_direction_build(uint8_t body[DC_BODY_MAX], const struct ntm_route_direction *route);
 /* Sends it to an end of a path, by its DC if it is not ours. As ntm_session_request. */
-int dc_route_direction_send(struct dc_path_end *end, struct ntm_route_direction *route, ntm_session_done done, void *arg,
-			    struct ntm_session_request **ret_request);
+int dc_route_direction_send(struct dc_path_end *end, struct ntm_route_direction *route, ntm_session_done done,
+			    void *arg, struct ntm_session_request **ret_request);
 /* From another DC, for one of our members. */
 void dc_route_direction_handle(struct dc *dc, struct dc_other *other, const struct ntm_session_from *from,
 			       const struct ntm_message *message);
@@ -322,13 +331,14 @@ uint64_t dc_path_id_draw(struct dc *dc);
 /* A path without ends, or NULL: no memory. */
 struct dc_path *dc_path_new(struct dc *dc, uint64_t id, const uint8_t ck[NTM_KEY_LEN]);
 /* Sets an end: a member of ours, or the name and key of a member of other. 0 or -ENOMEM. */
-int dc_path_end_set(struct dc_path *path, int side, struct dc_member *member, struct dc_other *other, const char *name,
-		    const uint8_t public_key[NTM_KEY_LEN]);
+int dc_path_end_set(struct dc_path *path, int side, struct dc_member *member, struct dc_other *other,
+		    const char *name, const uint8_t public_key[NTM_KEY_LEN]);
 const char *dc_path_end_name(const struct dc_path_end *end);
 void dc_path_id_set(struct dc_path *path, uint64_t id);
 void dc_path_ck_set(struct dc_path *path, const uint8_t ck[NTM_KEY_LEN]);
 uint32_t dc_path_ck_left_s(const struct dc_path *path); /* seconds CK is still good, at least 1 */
-void dc_path_relay_set(struct dc_path *path, struct dc_relay *relay); /* the one before is withdrawn after the drain time */
+void dc_path_relay_set(struct dc_path *path,
+		       struct dc_relay *relay); /* the one before is withdrawn after the drain time */
 /* Forgets the path, and withdraws it at the relays. */
 void dc_path_free(struct dc_path *path);
 void dc_path_drain(struct dc_path *path); /* frees it after the drain time */
@@ -336,7 +346,8 @@ void dc_path_drain(struct dc_path *path); /* frees it after the drain time */
 void dc_path_supersede(struct dc_path *path);
 /* Tells an end (by its DC if it is not ours) that the path is over. */
 void dc_path_withdraw(struct dc_path *path, int side, enum ntm_reason reason);
-void dc_path_withdraw_handle(struct dc *dc, const struct ntm_session_from *from, const struct ntm_message *message);
+void dc_path_withdraw_handle(struct dc *dc, const struct ntm_session_from *from,
+			     const struct ntm_message *message);
 void dc_path_tick(struct dc *dc, int64_t now_ms); /* renews and forgets by age */
 
 /* ---- relay.c */
@@ -347,10 +358,11 @@ void dc_relay_close(struct dc *dc);
 void dc_relay_info(const struct dc_relay *relay, struct ntm_relay_info *ret_info);
 struct dc_relay *dc_relay_find(struct dc *dc, const char *name);
 /*
- * Sends the Relay Direction of the path to path->relay with keys by ck. done is called once, later; path->relay_done may be set to NULL to
- * be left alone. 0 or -errno, then not.
+ * Sends the Relay Direction of the path to path->relay with keys by ck. done is called once, later;
+ * path->relay_done may be set to NULL to be left alone. 0 or -errno, then not.
  */
-int dc_relay_direct(struct dc_path *path, const uint8_t ck[NTM_KEY_LEN], uint32_t lifetime_s, dc_relay_done done, void *arg);
+int dc_relay_direct(struct dc_path *path, const uint8_t ck[NTM_KEY_LEN], uint32_t lifetime_s,
+		    dc_relay_done done, void *arg);
 void dc_relay_direct_cancel(struct dc_path *path);
 void dc_relay_withdraw(struct dc_relay *relay, uint64_t path_id);
 void dc_relay_report_handle(struct dc *dc, struct dc_relay *relay, const struct ntm_message *message);
@@ -369,11 +381,13 @@ void dc_control_close(struct dc *dc);
 bool dc_control_is_watched(const struct dc *dc); /* whether events are worth making */
 void dc_control_event(struct dc *dc, struct json_object *event); /* to every monitor; takes over event */
 /* An event of two names (either may be NULL) and a text. */
-void dc_control_tell(struct dc *dc, const char *event, const char *fqdn, const char *peer, const char *detail);
+void dc_control_tell(struct dc *dc, const char *event, const char *fqdn, const char *peer,
+		     const char *detail);
 
 /* ---- main.c */
 
 /* Why the socket for ep could not be opened, with what to do about it. protocol: "UDP", "TCP". */
-void dc_listen_explain(char *ret_why, size_t why_len, const char *protocol, const struct ntm_endpoint *ep, int err);
+void dc_listen_explain(char *ret_why, size_t why_len, const char *protocol, const struct ntm_endpoint *ep,
+		       int err);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * dns.c - the DC's authoritative DNS server: UDP and TCP sockets (RFC 7766) around dns_zone.c, which knows the answers from member.c.
+ * dns.c - the DC's authoritative DNS server: UDP and TCP sockets (RFC 7766) around dns_zone.c, which knows
+ * the answers from member.c.
  */
 #include <errno.h>
 #include <event2/buffer.h>
@@ -157,9 +158,10 @@ static void client_event(struct bufferevent *stream, short what, void *arg)
 		client_free(client);
 }
 
-static void client_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *addr, int len, void *arg)
+static void client_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *addr, int len,
+			  void *arg)
 {
-	static const struct timeval idle = { .tv_sec = TCP_IDLE_S };
+	static const struct timeval idle = {.tv_sec = TCP_IDLE_S};
 	struct dc_dns *dns = arg;
 	struct client *client = NULL;
 
@@ -200,7 +202,8 @@ static int tcp_listen(struct dc_dns *dns, const struct ntm_endpoint *ep)
 		close(fd);
 		return err;
 	}
-	dns->listener[dns->listeners] = evconnlistener_new(dns->dc->loop.base, client_accept, dns, LEV_OPT_CLOSE_ON_FREE, 0, fd);
+	dns->listener[dns->listeners] =
+		evconnlistener_new(dns->dc->loop.base, client_accept, dns, LEV_OPT_CLOSE_ON_FREE, 0, fd);
 	if (!dns->listener[dns->listeners]) {
 		close(fd);
 		return -ENOMEM;
@@ -247,7 +250,8 @@ int dc_dns_open(struct dc *dc, char *ret_why, size_t why_len)
 	for (unsigned i = 0; i < dc->config.dnss; i++) {
 		const struct ntm_endpoint *ep = &dc->config.dns[i];
 
-		err = ntm_udp_open(&dns->udp[dns->udps], dc->loop.base, ep, ntm_endpoint_is4(ep), udp_query, dns);
+		err = ntm_udp_open(&dns->udp[dns->udps], dc->loop.base, ep, ntm_endpoint_is4(ep), udp_query,
+				   dns);
 		if (err) {
 			dc_listen_explain(ret_why, why_len, "UDP", ep, err);
 			return err;

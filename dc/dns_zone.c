@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * dns_zone.c - what the zone of a DC answers. A and AAAA of a member are its virtual addresses, registered or not; NTMv4 and NTMv6
- * (lib/record.h) tell a node's stub that it is one of ours. Before it: dns.c; the reader: daemon/dns_stub.c.
+ * dns_zone.c - what the zone of a DC answers. A and AAAA of a member are its virtual addresses, registered or
+ * not; NTMv4 and NTMv6 (lib/record.h) tell a node's stub that it is one of ours. Before it: dns.c; the
+ * reader: daemon/dns_stub.c.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -40,13 +41,14 @@ struct dc_zone {
 /* A name of the configuration as wire; returns its length. */
 static int name_wire(knot_dname_storage_t out, const char *name)
 {
-	return knot_dname_from_str(out, name, sizeof(knot_dname_storage_t)) ? (int)knot_dname_size(out) : -EINVAL;
+	return knot_dname_from_str(out, name, sizeof(knot_dname_storage_t)) ? (int)knot_dname_size(out)
+									    : -EINVAL;
 }
 
 static int soa_make(struct dc_zone *zone)
 {
 	char rname[NTM_FQDN_MAX + 16] = "hostmaster.";
-	static const uint32_t number[] = { 0, SOA_REFRESH_S, SOA_RETRY_S, SOA_EXPIRE_S, DC_ZONE_NTM_TTL_S };
+	static const uint32_t number[] = {0, SOA_REFRESH_S, SOA_RETRY_S, SOA_EXPIRE_S, DC_ZONE_NTM_TTL_S};
 	knot_dname_storage_t name;
 	size_t at = knot_dname_size(zone->dc_name);
 	int n;
@@ -83,12 +85,14 @@ int dc_zone_new(struct dc_zone **ret_zone, const struct dc_zone_config *config)
 		if (ntm_addr_is_usable(&config->dns[i].addr))
 			zone->dns[zone->dnss++] = config->dns[i];
 	zone->dc_inside = ntm_name_in_zone(zone->dc_text, zone->apex_text);
-	if (name_wire(zone->apex, zone->apex_text) < 0 || name_wire(zone->dc_name, zone->dc_text) < 0 || soa_make(zone))
+	if (name_wire(zone->apex, zone->apex_text) < 0 || name_wire(zone->dc_name, zone->dc_text) < 0 ||
+	    soa_make(zone))
 		goto free;
 	err = -ENOMEM;
 	zone->query = knot_pkt_new(NULL, DC_ZONE_QUERY_MAX, NULL);
 	zone->answer = knot_pkt_new(NULL, DC_ZONE_ANSWER_MAX, NULL);
-	if (!zone->query || !zone->answer || knot_edns_init(&zone->opt, DC_ZONE_UDP_MAX, 0, KNOT_EDNS_VERSION, NULL))
+	if (!zone->query || !zone->answer ||
+	    knot_edns_init(&zone->opt, DC_ZONE_UDP_MAX, 0, KNOT_EDNS_VERSION, NULL))
 		goto free;
 	*ret_zone = zone;
 	return 0;
@@ -109,9 +113,10 @@ void dc_zone_free(struct dc_zone *zone)
 
 /* ---- records */
 
-/* Puts one record; owner NULL: the name that was asked for. What does not fit sets TC, unless it was optional. */
-static int put(struct dc_zone *zone, const knot_dname_t *owner, uint16_t type, uint32_t ttl, const void *rdata, size_t len,
-	       bool optional)
+/* Puts one record; owner NULL: the name that was asked for. What does not fit sets TC, unless it was
+ * optional. */
+static int put(struct dc_zone *zone, const knot_dname_t *owner, uint16_t type, uint32_t ttl,
+	       const void *rdata, size_t len, bool optional)
 {
 	union {
 		knot_rdata_t rdata;
@@ -121,7 +126,8 @@ static int put(struct dc_zone *zone, const knot_dname_t *owner, uint16_t type, u
 
 	one.rdata.len = (uint16_t)len;
 	memcpy(one.rdata.data, rdata, len);
-	knot_rrset_init(&rrset, (knot_dname_t *)(owner ? owner : knot_pkt_qname(zone->answer)), type, KNOT_CLASS_IN, ttl);
+	knot_rrset_init(&rrset, (knot_dname_t *)(owner ? owner : knot_pkt_qname(zone->answer)), type,
+			KNOT_CLASS_IN, ttl);
 	rrset.rrs.count = 1;
 	rrset.rrs.size = (uint32_t)knot_rdata_size((uint16_t)len);
 	rrset.rrs.rdata = &one.rdata;
@@ -134,7 +140,8 @@ static void soa_put(struct dc_zone *zone, knot_section_t section, uint32_t ttl)
 	/* the serial is the first number */
 	knot_wire_write_u32(zone->soa + zone->soa_len - SOA_NUMBERS, zone->config.serial(zone->config.ctx));
 	knot_pkt_begin(zone->answer, section);
-	put(zone, section == KNOT_ANSWER ? NULL : zone->apex, KNOT_RRTYPE_SOA, ttl, zone->soa, zone->soa_len, false);
+	put(zone, section == KNOT_ANSWER ? NULL : zone->apex, KNOT_RRTYPE_SOA, ttl, zone->soa, zone->soa_len,
+	    false);
 }
 
 static void negative(struct dc_zone *zone, int rcode)
@@ -144,7 +151,8 @@ static void negative(struct dc_zone *zone, int rcode)
 }
 
 /* The DNS servers' own addresses, of one family or of both; returns how many. */
-static unsigned server_put(struct dc_zone *zone, const knot_dname_t *owner, bool want4, bool want6, bool optional)
+static unsigned server_put(struct dc_zone *zone, const knot_dname_t *owner, bool want4, bool want6,
+			   bool optional)
 {
 	unsigned count = 0;
 
@@ -157,8 +165,8 @@ static unsigned server_put(struct dc_zone *zone, const knot_dname_t *owner, bool
 		if (known || !(is4 ? want4 : want6))
 			continue;
 		count++;
-		if (put(zone, owner, is4 ? KNOT_RRTYPE_A : KNOT_RRTYPE_AAAA, DC_ZONE_TTL_S, is4 ? addr->b + 12 : addr->b,
-			is4 ? 4 : 16, optional))
+		if (put(zone, owner, is4 ? KNOT_RRTYPE_A : KNOT_RRTYPE_AAAA, DC_ZONE_TTL_S,
+			is4 ? addr->b + 12 : addr->b, is4 ? 4 : 16, optional))
 			break;
 	}
 	return count;
@@ -195,11 +203,13 @@ static void apex_answer(struct dc_zone *zone, uint16_t type)
 	if (type == KNOT_RRTYPE_SOA || any) {
 		soa_put(zone, KNOT_ANSWER, DC_ZONE_TTL_S);
 	} else if (type == KNOT_RRTYPE_NS) {
-		put(zone, NULL, KNOT_RRTYPE_NS, DC_ZONE_TTL_S, zone->dc_name, knot_dname_size(zone->dc_name), false);
+		put(zone, NULL, KNOT_RRTYPE_NS, DC_ZONE_TTL_S, zone->dc_name, knot_dname_size(zone->dc_name),
+		    false);
 		knot_pkt_begin(zone->answer, KNOT_ADDITIONAL);
 		if (zone->dc_inside)
 			server_put(zone, zone->dc_name, true, true, true);
-	} else if (!is_dc || !server_put(zone, NULL, type == KNOT_RRTYPE_A, type == KNOT_RRTYPE_AAAA, false)) {
+	} else if (!is_dc ||
+		   !server_put(zone, NULL, type == KNOT_RRTYPE_A, type == KNOT_RRTYPE_AAAA, false)) {
 		negative(zone, KNOT_RCODE_NOERROR);
 	}
 }
@@ -257,7 +267,7 @@ static bool name_text(const knot_dname_t *name, char ret_text[NTM_FQDN_MAX + 1])
 static void name_answer(struct dc_zone *zone, uint16_t type)
 {
 	char name[NTM_FQDN_MAX + 2];
-	struct dc_zone_node node = { 0 };
+	struct dc_zone_node node = {0};
 
 	knot_wire_set_aa(zone->answer->wire);
 	if (!name_text(knot_pkt_qname(zone->query), name)) {
@@ -280,8 +290,9 @@ static void name_answer(struct dc_zone *zone, uint16_t type)
 		negative(zone, KNOT_RCODE_NOERROR);
 		break;
 	case DC_ZONE_NONE:
-		negative(zone, zone->dc_inside && ntm_name_in_zone(zone->dc_text, name) ? KNOT_RCODE_NOERROR :
-											  KNOT_RCODE_NXDOMAIN);
+		negative(zone, zone->dc_inside && ntm_name_in_zone(zone->dc_text, name)
+				       ? KNOT_RCODE_NOERROR
+				       : KNOT_RCODE_NXDOMAIN);
 	}
 }
 
@@ -371,7 +382,8 @@ size_t dc_zone_answer(struct dc_zone *zone, const uint8_t *query, size_t len, bo
 	memcpy(zone->query->wire, query, len);
 	zone->query->size = len;
 	zone->query->max_size = DC_ZONE_QUERY_MAX;
-	if (knot_wire_get_qdcount(query) != 1 || knot_wire_get_ancount(query) || knot_pkt_parse(zone->query, 0))
+	if (knot_wire_get_qdcount(query) != 1 || knot_wire_get_ancount(query) ||
+	    knot_pkt_parse(zone->query, 0))
 		return format_error(query, ret_answer);
 	zone->answer->max_size = answer_limit(zone->query, tcp);
 	if (knot_pkt_init_response(zone->answer, zone->query))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * dns_zone.h - the authoritative answers of a DC's zone: query packet in, answer packet out (RFC 1034, 1035, 2308, 6891, 8020, 8482). No I/O;
- * dc/dns.c brings the packets. libknot knows the wire format.
+ * dns_zone.h - the authoritative answers of a DC's zone: query packet in, answer packet out (RFC 1034, 1035,
+ * 2308, 6891, 8020, 8482). No I/O; dc/dns.c brings the packets. libknot knows the wire format.
  */
 #ifndef DC_DNS_ZONE_H
 #define DC_DNS_ZONE_H
@@ -50,8 +50,9 @@ int dc_zone_new(struct dc_zone **ret_zone, const struct dc_zone_config *config);
 void dc_zone_free(struct dc_zone *zone);
 
 /*
- * Answers a query. ret_answer has room for DC_ZONE_ANSWER_MAX bytes; returns the answer's length, 0: what came is no query, stay silent. Over UDP the
- * answer fits what the query says (512 without EDNS), else it is truncated.
+ * Answers a query. ret_answer has room for DC_ZONE_ANSWER_MAX bytes; returns the answer's length, 0: what
+ * came is no query, stay silent. Over UDP the answer fits what the query says (512 without EDNS), else it is
+ * truncated.
  */
 size_t dc_zone_answer(struct dc_zone *zone, const uint8_t *query, size_t len, bool tcp, uint8_t *ret_answer);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * keepalive.c - Keep Alive at the DC: it holds a node's NAT mapping and its location, and tells the node how it is seen. The node's part:
- * daemon/keepalive.c; towards relays the DC itself asks: relay.c.
+ * keepalive.c - Keep Alive at the DC: it holds a node's NAT mapping and its location, and tells the node how
+ * it is seen. The node's part: daemon/keepalive.c; towards relays the DC itself asks: relay.c.
  */
 #include "dc/dc.h"
 #include "log.h"
@@ -15,7 +15,8 @@ void dc_keepalive_refresh(struct dc *dc, struct dc_location *location)
 	TAILQ_INSERT_TAIL(&dc->location, location, by_expiry);
 }
 
-void dc_keepalive_handle(struct dc *dc, const struct ntm_session_from *from, const struct ntm_message *message)
+void dc_keepalive_handle(struct dc *dc, const struct ntm_session_from *from,
+			 const struct ntm_message *message)
 {
 	struct dc_actor *actor = dc_container(from->peer, struct dc_actor, peer);
 	struct ntm_keepalive keepalive;
@@ -30,13 +31,13 @@ void dc_keepalive_handle(struct dc *dc, const struct ntm_session_from *from, con
 		struct dc_member *member = (struct dc_member *)actor;
 
 		if (!member->location) { /* it makes the node register again */
-			ntm_session_refuse(from, NTM_ERROR_NOT_REGISTERED, "this DC has no location of %.80s: register",
-					   member->fqdn);
+			ntm_session_refuse(from, NTM_ERROR_NOT_REGISTERED,
+					   "this DC has no location of %.80s: register", member->fqdn);
 			return;
 		}
 		dc_keepalive_refresh(dc, member->location);
 	}
-	keepalive = (struct ntm_keepalive){ .observed = from->flow.remote };
+	keepalive = (struct ntm_keepalive){.observed = from->flow.remote};
 	n = ntm_msg_keepalive_build(DC_FIELDS(body), DC_FIELDS_MAX, &keepalive);
 	if (n >= 0)
 		ntm_session_answer(from, NTM_MSG_KEEPALIVE_RESPONSE, body, (size_t)n);
@@ -49,7 +50,8 @@ void dc_keepalive_expire(struct dc *dc, int64_t now_ms)
 	while ((location = TAILQ_FIRST(&dc->location)) && location->expires_ms <= now_ms) {
 		struct dc_member *member = location->member;
 
-		ntm_info("%s was not heard for %d s: not registered any more", member->fqdn, NTM_LOCATION_LIFETIME_S);
+		ntm_info("%s was not heard for %d s: not registered any more", member->fqdn,
+			 NTM_LOCATION_LIFETIME_S);
 		dc_member_location_end(member);
 		dc_control_tell(dc, "expired", member->fqdn, NULL, NULL);
 	}

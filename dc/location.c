@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * location.c - Location Request and Response between DCs: where a member of the other's zone is. A DC believes another one only about
- * names of that one's zone. Before it: direction.c. Codec: lib/msg_direction.c.
+ * location.c - Location Request and Response between DCs: where a member of the other's zone is. A DC
+ * believes another one only about names of that one's zone. Before it: direction.c. Codec:
+ * lib/msg_direction.c.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -41,8 +42,10 @@ int dc_location_open(struct dc *dc, char *ret_why, size_t why_len)
 		other->actor.peer.servers = config->endpoints;
 		err = ntm_peer_add(&dc->sessions, &other->actor.peer);
 		if (err) {
-			snprintf(ret_why, why_len, "[peer \"%s\"]: its public key is somebody else's in this configuration "
-				 "too: each DC and relay has its own", config->name);
+			snprintf(ret_why, why_len,
+				 "[peer \"%s\"]: its public key is somebody else's in this configuration "
+				 "too: each DC and relay has its own",
+				 config->name);
 			return err;
 		}
 		dc->others++;
@@ -68,8 +71,8 @@ void dc_location_cancel(struct dc_location_query *query)
 	free(query);
 }
 
-static void query_end(struct dc_location_query *query, struct dc_other *other, const struct ntm_location *location,
-		      enum ntm_error code, const char *why)
+static void query_end(struct dc_location_query *query, struct dc_other *other,
+		      const struct ntm_location *location, enum ntm_error code, const char *why)
 {
 	dc_location_done done = query->done;
 	void *arg = query->arg;
@@ -88,17 +91,19 @@ static const char *location_check(struct dc_location_query *query, const struct 
 	ntm_addr_from6(&v6, location->vip6);
 	if (!ntm_name_in_zone(location->fqdn, other->config->zone))
 		return "it is not of that DC's zone";
-	if (query->fqdn[0] ? strcmp(location->fqdn, query->fqdn) != 0 :
-			     !ntm_addr_equal(&v4, &query->vip) && !ntm_addr_equal(&v6, &query->vip))
+	if (query->fqdn[0] ? strcmp(location->fqdn, query->fqdn) != 0
+			   : !ntm_addr_equal(&v4, &query->vip) && !ntm_addr_equal(&v6, &query->vip))
 		return "it is not the node that was asked for";
 	if (dc_addr_pool_holds(&query->dc->pool, &v4) || dc_addr_pool_holds(&query->dc->pool, &v6))
-		return "its virtual address lies in our own pool: two DCs that know each other need different pools";
+		return "its virtual address lies in our own pool: two DCs that know each other need "
+		       "different pools";
 	return NULL;
 }
 
 static bool query_send(struct dc_location_query *query);
 
-static void query_done(void *arg, int err, const struct ntm_message *message, const struct ntm_error_message *error)
+static void query_done(void *arg, int err, const struct ntm_message *message,
+		       const struct ntm_error_message *error)
 {
 	struct dc_location_query *query = arg;
 	struct dc_other *other = &query->dc->other[query->at];
@@ -121,8 +126,9 @@ static void query_done(void *arg, int err, const struct ntm_message *message, co
 		query_end(query, other, NULL, NTM_ERROR_TIMEOUT, text);
 		return;
 	}
-	why = ntm_msg_location_parse(&location, message->fields, message->len) ? "its answer is malformed" :
-										  location_check(query, other, &location);
+	why = ntm_msg_location_parse(&location, message->fields, message->len)
+		      ? "its answer is malformed"
+		      : location_check(query, other, &location);
 	if (why) {
 		ntm_warn("the DC %s told of %s: not believed, %s", other->config->name,
 			 query->fqdn[0] ? query->fqdn : "an address", why);
@@ -135,7 +141,7 @@ static void query_done(void *arg, int err, const struct ntm_message *message, co
 /* Asks the DC at query->at, or the next that can be asked. */
 static bool query_send(struct dc_location_query *query)
 {
-	struct ntm_location_request request = { .vip = query->vip };
+	struct ntm_location_request request = {.vip = query->vip};
 	uint8_t body[DC_BODY_MAX];
 	int n;
 
@@ -155,8 +161,8 @@ static bool query_send(struct dc_location_query *query)
 	return false;
 }
 
-int dc_location_find(struct dc *dc, const char *fqdn, const struct ntm_addr *vip, dc_location_done done, void *arg,
-		     struct dc_location_query **ret_query)
+int dc_location_find(struct dc *dc, const char *fqdn, const struct ntm_addr *vip, dc_location_done done,
+		     void *arg, struct dc_location_query **ret_query)
 {
 	struct dc_location_query *query = calloc(1, sizeof(*query));
 
@@ -183,7 +189,7 @@ void dc_location_describe(const struct dc_member *member, struct ntm_location *r
 {
 	const struct dc_location *location = member->location;
 
-	*ret_location = (struct ntm_location){ .registered = location != NULL };
+	*ret_location = (struct ntm_location){.registered = location != NULL};
 	strcpy(ret_location->fqdn, member->fqdn);
 	memcpy(ret_location->public_key, member->actor.peer.key, NTM_KEY_LEN);
 	dc_member_vips(member, ret_location->vip4, ret_location->vip6);
@@ -224,7 +230,8 @@ void dc_location_handle(struct dc *dc, struct dc_other *other, const struct ntm_
 		return;
 	}
 	dc_location_describe(member, &location);
-	while ((n = ntm_msg_location_build(DC_FIELDS(body), DC_FIELDS_MAX, &location)) == -EMSGSIZE && location.rtts)
+	while ((n = ntm_msg_location_build(DC_FIELDS(body), DC_FIELDS_MAX, &location)) == -EMSGSIZE &&
+	       location.rtts)
 		location.rtts--;
 	if (n < 0) {
 		ntm_error("the location of %s has no wire form: %s", member->fqdn, strerror(-n));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * main.c - ntm-dc: starts, runs and ends the Direction Coordinator. What it does then is in receive.c (nodes, relays, other DCs), dns.c
- * (resolvers) and control.c (ntmctl).
+ * main.c - ntm-dc: starts, runs and ends the Direction Coordinator. What it does then is in receive.c (nodes,
+ * relays, other DCs), dns.c (resolvers) and control.c (ntmctl).
  */
 #include <errno.h>
 #include <stdio.h>
@@ -16,7 +16,8 @@
 #define DEFAULT_CONFIG "/etc/ntm/dc.conf"
 #define TICK_MS 1000
 
-void dc_listen_explain(char *ret_why, size_t why_len, const char *protocol, const struct ntm_endpoint *ep, int err)
+void dc_listen_explain(char *ret_why, size_t why_len, const char *protocol, const struct ntm_endpoint *ep,
+		       int err)
 {
 	char text[NTM_ENDPOINT_TEXT];
 	const char *what = "";
@@ -31,11 +32,15 @@ void dc_listen_explain(char *ret_why, size_t why_len, const char *protocol, cons
 	why_len -= (size_t)n;
 	switch (err) {
 	case -EADDRINUSE:
-		snprintf(ret_why, why_len, "the port is taken; `ss -%clpn sport = :%u` shows by which program: stop that one, or "
-			 "change listen in the configuration", flag, ep->port);
+		snprintf(ret_why, why_len,
+			 "the port is taken; `ss -%clpn sport = :%u` shows by which program: stop that one, "
+			 "or "
+			 "change listen in the configuration",
+			 flag, ep->port);
 		return;
 	case -EADDRNOTAVAIL:
-		what = "; no interface of this machine has the address: add it, or change listen in the configuration";
+		what = "; no interface of this machine has the address: add it, or change listen in the "
+		       "configuration";
 		break;
 	case -EACCES:
 	case -EPERM:
@@ -75,8 +80,9 @@ static void reload(void *ctx)
 		dc->config.locations_public = fresh.locations_public;
 		ntm_notice("[dns] locations is %s now", fresh.locations_public ? "public" : "none");
 	}
-	if (fresh.relays != dc->config.relays || fresh.peers != dc->config.peers || fresh.listens != dc->config.listens ||
-	    fresh.dnss != dc->config.dnss || memcmp(fresh.listen, dc->config.listen, sizeof(fresh.listen)) ||
+	if (fresh.relays != dc->config.relays || fresh.peers != dc->config.peers ||
+	    fresh.listens != dc->config.listens || fresh.dnss != dc->config.dnss ||
+	    memcmp(fresh.listen, dc->config.listen, sizeof(fresh.listen)) ||
 	    memcmp(fresh.dns, dc->config.dns, sizeof(fresh.dns)) || strcmp(fresh.zone, dc->config.zone) ||
 	    strcmp(fresh.name, dc->config.name) || strcmp(fresh.database, dc->config.database) ||
 	    strcmp(fresh.control_socket, dc->config.control_socket) ||
@@ -85,7 +91,8 @@ static void reload(void *ctx)
 	    memcmp(fresh.private_key, dc->config.private_key, NTM_KEY_LEN) ||
 	    (fresh.relays && memcmp(fresh.relay, dc->config.relay, fresh.relays * sizeof(*fresh.relay))) ||
 	    (fresh.peers && memcmp(fresh.peer, dc->config.peer, fresh.peers * sizeof(*fresh.peer))))
-		ntm_warn("the configuration changed in more than [dns] locations: restart ntm-dc for that (members, addresses and "
+		ntm_warn("the configuration changed in more than [dns] locations: restart ntm-dc for that "
+			 "(members, addresses and "
 			 "running tunnels stay)");
 	dc_config_clear(&fresh);
 }
@@ -94,7 +101,8 @@ static int listen_all(struct dc *dc, char *ret_why, size_t why_len)
 {
 	for (unsigned i = 0; i < dc->config.listens; i++) {
 		const struct ntm_endpoint *ep = &dc->config.listen[i];
-		int err = ntm_udp_open(&dc->udp[dc->udps], dc->loop.base, ep, ntm_endpoint_is4(ep), dc_receive, dc);
+		int err = ntm_udp_open(&dc->udp[dc->udps], dc->loop.base, ep, ntm_endpoint_is4(ep),
+				       dc_receive, dc);
 
 		if (err) {
 			dc_listen_explain(ret_why, why_len, "UDP", ep, err);
@@ -111,8 +119,8 @@ static int start(struct dc *dc, char *ret_why, size_t why_len)
 	int err = ntm_loop_init(&dc->loop, reload, dc);
 
 	if (!err)
-		err = ntm_sessions_init(&dc->sessions, dc->loop.base, dc->config.private_key, &dc_receive_ops, dc,
-					dc_receive_socket_for);
+		err = ntm_sessions_init(&dc->sessions, dc->loop.base, dc->config.private_key, &dc_receive_ops,
+					dc, dc_receive_socket_for);
 	if (!err)
 		err = dc_path_open(dc);
 	if (err) {
@@ -125,7 +133,8 @@ static int start(struct dc *dc, char *ret_why, size_t why_len)
 	err = dc_member_open(dc, ret_why, why_len);
 	if (err)
 		return err == -EINVAL ? NTM_EXIT_CONFIG : NTM_EXIT_SYSTEM;
-	if (listen_all(dc, ret_why, why_len) || dc_dns_open(dc, ret_why, why_len) || dc_control_open(dc, ret_why, why_len))
+	if (listen_all(dc, ret_why, why_len) || dc_dns_open(dc, ret_why, why_len) ||
+	    dc_control_open(dc, ret_why, why_len))
 		return NTM_EXIT_SYSTEM;
 	dc->tick = ntm_timer_new(dc->loop.base, tick, dc);
 	if (!dc->tick) {
@@ -170,7 +179,8 @@ static int run(struct dc *dc)
 		ntm_key_format(key, dc->sessions.public_key);
 		ntm_notice("%s serves %s: %zu members, public key %s", dc->config.name, dc->config.zone,
 			   dc->member_by_name.count, key);
-		snprintf(ready, sizeof(ready), "%zu members of %s", dc->member_by_name.count, dc->config.zone);
+		snprintf(ready, sizeof(ready), "%zu members of %s", dc->member_by_name.count,
+			 dc->config.zone);
 		ntm_loop_ready(ready);
 		ntm_loop_run(&dc->loop);
 	}
@@ -183,7 +193,8 @@ int main(int argc, char **argv)
 	struct ntm_loop_options options;
 	struct dc *dc;
 	char why[512];
-	int status = ntm_loop_options_parse(&options, argc, argv, "ntm-dc", "Direction Coordinator of NTMobile", DEFAULT_CONFIG);
+	int status = ntm_loop_options_parse(&options, argc, argv, "ntm-dc",
+					    "Direction Coordinator of NTMobile", DEFAULT_CONFIG);
 
 	if (status >= 0)
 		return status;

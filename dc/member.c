@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * member.c - the members of this DC: enrolled in the store, all in memory, found by name, virtual address, or key (by the sessions). Before
- * it: control.c (node add, node del); beside it: addr_pool.c and store.c.
+ * member.c - the members of this DC: enrolled in the store, all in memory, found by name, virtual address, or
+ * key (by the sessions). Before it: control.c (node add, node del); beside it: addr_pool.c and store.c.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -146,7 +146,8 @@ static void leave_fired(evutil_socket_t fd, short what, void *arg)
 	leave_end(arg);
 }
 
-/* A member that is being told that it is none any more does not stand in the way of a new one with its key. */
+/* A member that is being told that it is none any more does not stand in the way of a new one with its key.
+ */
 static void leaver_make_way(struct dc *dc, const uint8_t public_key[NTM_KEY_LEN])
 {
 	struct dc_member *member, *next;
@@ -225,24 +226,28 @@ static int member_load(void *ctx, const struct dc_store_member *row)
 
 	ntm_addr_from4(&v4, row->vip4);
 	ntm_addr_from6(&v6, row->vip6);
-	if (ntm_name_normalise(name, row->fqdn) || strcmp(name, row->fqdn) || !strcmp(name, dc->config.zone) ||
-	    !ntm_name_in_zone(name, dc->config.zone)) {
+	if (ntm_name_normalise(name, row->fqdn) || strcmp(name, row->fqdn) ||
+	    !strcmp(name, dc->config.zone) || !ntm_name_in_zone(name, dc->config.zone)) {
 		snprintf(loading->why, loading->why_len,
-			 "the database has the member %s, outside the zone %s: give this zone a database of its own",
+			 "the database has the member %s, outside the zone %s: give this zone a database of "
+			 "its own",
 			 row->fqdn, dc->config.zone);
 		return -EINVAL;
 	}
 	if (dc_addr_pool_number(&dc->pool, &v4, &number) || dc_addr_pool_number(&dc->pool, &v6, &number6) ||
 	    number != number6 || dc_addr_pool_take(&dc->pool, number)) {
 		snprintf(loading->why, loading->why_len,
-			 "the member %s has the addresses %s and %s, which do not come from the pools virtual4 and "
+			 "the member %s has the addresses %s and %s, which do not come from the pools "
+			 "virtual4 and "
 			 "virtual6: members keep theirs for ever, so set both as they were",
 			 row->fqdn, ntm_addr_format(&v4, text4), ntm_addr_format(&v6, text6));
 		return -EINVAL;
 	}
 	if (!member_new(dc, row->fqdn, row->public_key, number)) {
-		snprintf(loading->why, loading->why_len, "cannot take the member %s from the database: its key is that of a "
-			 "relay or DC in the configuration, or memory is exhausted", row->fqdn);
+		snprintf(loading->why, loading->why_len,
+			 "cannot take the member %s from the database: its key is that of a "
+			 "relay or DC in the configuration, or memory is exhausted",
+			 row->fqdn);
 		return -EINVAL;
 	}
 	return 0;
@@ -250,7 +255,7 @@ static int member_load(void *ctx, const struct dc_store_member *row)
 
 int dc_member_open(struct dc *dc, char *ret_why, size_t why_len)
 {
-	struct loading loading = { .dc = dc, .why = ret_why, .why_len = why_len };
+	struct loading loading = {.dc = dc, .why = ret_why, .why_len = why_len};
 	char why[DC_STORE_WHY];
 	int err;
 
@@ -264,7 +269,8 @@ int dc_member_open(struct dc *dc, char *ret_why, size_t why_len)
 	}
 	err = dc_store_open(&dc->store, dc->config.database, why, sizeof(why));
 	if (err) {
-		snprintf(ret_why, why_len, "cannot use the database %s: %s; it must lie where this user may write",
+		snprintf(ret_why, why_len,
+			 "cannot use the database %s: %s; it must lie where this user may write",
 			 dc->config.database, why);
 		return err;
 	}
@@ -296,14 +302,16 @@ void dc_member_close(struct dc *dc)
 	dc->store = NULL;
 }
 
-static int name_check(struct dc *dc, const char *fqdn, char ret_name[NTM_FQDN_MAX + 1], char *ret_why, size_t why_len)
+static int name_check(struct dc *dc, const char *fqdn, char ret_name[NTM_FQDN_MAX + 1], char *ret_why,
+		      size_t why_len)
 {
 	if (ntm_name_normalise(ret_name, fqdn)) {
 		snprintf(ret_why, why_len, "'%.100s' is no domain name", fqdn);
 		return -EINVAL;
 	}
 	if (!ntm_name_in_zone(ret_name, dc->config.zone) || !strcmp(ret_name, dc->config.zone)) {
-		snprintf(ret_why, why_len, "%s does not lie below this DC's zone %s", ret_name, dc->config.zone);
+		snprintf(ret_why, why_len, "%s does not lie below this DC's zone %s", ret_name,
+			 dc->config.zone);
 		return -EINVAL;
 	}
 	if (!strcmp(ret_name, dc->config.name)) {
@@ -327,17 +335,18 @@ static int key_check(struct dc *dc, const uint8_t public_key[NTM_KEY_LEN], char 
 	actor = (const struct dc_actor *)ntm_peer_find(&dc->sessions, public_key);
 	if (!actor)
 		return 0;
-	owner = actor->kind == DC_ACTOR_MEMBER	? ((const struct dc_member *)actor)->fqdn :
-		actor->kind == DC_ACTOR_RELAY	? ((const struct dc_relay *)actor)->config->name :
-						  ((const struct dc_other *)actor)->config->name;
-	snprintf(ret_why, why_len, "this key is %s's already: every node needs a key of its own (ntmctl key gen)", owner);
+	owner = actor->kind == DC_ACTOR_MEMBER	? ((const struct dc_member *)actor)->fqdn
+		: actor->kind == DC_ACTOR_RELAY ? ((const struct dc_relay *)actor)->config->name
+						: ((const struct dc_other *)actor)->config->name;
+	snprintf(ret_why, why_len,
+		 "this key is %s's already: every node needs a key of its own (ntmctl key gen)", owner);
 	return -EEXIST;
 }
 
-int dc_member_add(struct dc *dc, const char *fqdn, const uint8_t public_key[NTM_KEY_LEN], struct dc_member **ret_member,
-		  char *ret_why, size_t why_len)
+int dc_member_add(struct dc *dc, const char *fqdn, const uint8_t public_key[NTM_KEY_LEN],
+		  struct dc_member **ret_member, char *ret_why, size_t why_len)
 {
-	struct dc_store_member row = { 0 };
+	struct dc_store_member row = {0};
 	struct dc_member *member;
 	char why[DC_STORE_WHY];
 	uint32_t number;
@@ -351,16 +360,20 @@ int dc_member_add(struct dc *dc, const char *fqdn, const uint8_t public_key[NTM_
 		*ret_member = member;
 		if (!memcmp(member->actor.peer.key, public_key, NTM_KEY_LEN))
 			return 0;
-		snprintf(ret_why, why_len, "%s is a member with another key: to give it this one, remove it first "
-			 "(ntmctl dc node del %s)", row.fqdn, row.fqdn);
+		snprintf(ret_why, why_len,
+			 "%s is a member with another key: to give it this one, remove it first "
+			 "(ntmctl dc node del %s)",
+			 row.fqdn, row.fqdn);
 		return -EEXIST;
 	}
 	err = key_check(dc, public_key, ret_why, why_len);
 	if (err)
 		return err;
 	if (dc_addr_pool_allocate(&dc->pool, &number)) {
-		snprintf(ret_why, why_len, "no virtual address is left for %s: all %u are given; remove members that "
-			 "are gone (ntmctl dc node del)", row.fqdn, dc->pool.used);
+		snprintf(ret_why, why_len,
+			 "no virtual address is left for %s: all %u are given; remove members that "
+			 "are gone (ntmctl dc node del)",
+			 row.fqdn, dc->pool.used);
 		return -ENOSPC;
 	}
 	memcpy(row.public_key, public_key, NTM_KEY_LEN);
@@ -368,8 +381,8 @@ int dc_member_add(struct dc *dc, const char *fqdn, const uint8_t public_key[NTM_
 	dc_addr_pool_v6(&dc->pool, number, row.vip6);
 	err = dc_store_add(dc->store, &row, why, sizeof(why));
 	if (err) {
-		snprintf(ret_why, why_len, "%s was not added, the database %s cannot be written: %s", row.fqdn,
-			 dc->config.database, why);
+		snprintf(ret_why, why_len, "%s was not added, the database %s cannot be written: %s",
+			 row.fqdn, dc->config.database, why);
 		goto release;
 	}
 	member = member_new(dc, row.fqdn, public_key, number);

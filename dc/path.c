@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * path.c - the paths that were directed: Path ID, CK, both ends, standby relay; and how they end: withdrawn by an end, by removal of a member, by
- * a newer path of the same two nodes, or with CK. Before it: direction.c makes them, route_direction.c knows those of other DCs.
+ * path.c - the paths that were directed: Path ID, CK, both ends, standby relay; and how they end: withdrawn
+ * by an end, by removal of a member, by a newer path of the same two nodes, or with CK. Before it:
+ * direction.c makes them, route_direction.c knows those of other DCs.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -87,11 +88,11 @@ static void end_clear(struct dc_path_end *end)
 		end->member->paths--;
 	}
 	free(end->name);
-	*end = (struct dc_path_end){ .path = end->path };
+	*end = (struct dc_path_end){.path = end->path};
 }
 
-int dc_path_end_set(struct dc_path *path, int side, struct dc_member *member, struct dc_other *other, const char *name,
-		    const uint8_t public_key[NTM_KEY_LEN])
+int dc_path_end_set(struct dc_path *path, int side, struct dc_member *member, struct dc_other *other,
+		    const char *name, const uint8_t public_key[NTM_KEY_LEN])
 {
 	struct dc_path_end *end = &path->end[side];
 	char *copy = NULL;
@@ -189,7 +190,8 @@ void dc_path_free(struct dc_path *path)
 		ntm_session_cancel(path->route_request);
 	if (path->relay) {
 		dc_relay_withdraw(path->relay, path->id);
-		TAILQ_REMOVE(path->relay_directed ? &path->relay->directed : &path->relay->undirected, path, by_relay);
+		TAILQ_REMOVE(path->relay_directed ? &path->relay->directed : &path->relay->undirected, path,
+			     by_relay);
 		path->relay->paths--;
 	}
 	if (path->old_relay)
@@ -219,15 +221,17 @@ void dc_path_supersede(struct dc_path *path)
 
 	if (path->end[0].member && path->end[1].member)
 		shorter = path->end[0].member->paths > path->end[1].member->paths;
-	LIST_FOREACH(end, &path->end[shorter].member->path, by_member) {
+	LIST_FOREACH (end, &path->end[shorter].member->path, by_member) {
 		struct dc_path_end *far = &end->path->end[end == &end->path->end[0]];
 
-		if (end->path != path && !memcmp(far->public_key, path->end[!shorter].public_key, NTM_KEY_LEN))
+		if (end->path != path &&
+		    !memcmp(far->public_key, path->end[!shorter].public_key, NTM_KEY_LEN))
 			dc_path_drain(end->path);
 	}
 }
 
-static void withdraw_done(void *arg, int err, const struct ntm_message *message, const struct ntm_error_message *error)
+static void withdraw_done(void *arg, int err, const struct ntm_message *message,
+			  const struct ntm_error_message *error)
 {
 	(void)arg;
 	(void)message;
@@ -238,15 +242,15 @@ static void withdraw_done(void *arg, int err, const struct ntm_message *message,
 
 static void withdraw_send(struct ntm_peer *peer, uint64_t path_id, uint8_t reason, const char *target)
 {
-	struct ntm_route_withdraw withdraw = { .path_id = path_id, .reason = reason };
+	struct ntm_route_withdraw withdraw = {.path_id = path_id, .reason = reason};
 	uint8_t body[DC_BODY_MAX];
 	int n;
 
 	strcpy(withdraw.target, target);
 	n = ntm_msg_route_withdraw_build(DC_FIELDS(body), DC_FIELDS_MAX, &withdraw);
 	if (n >= 0)
-		ntm_session_request(peer, NTM_MSG_ROUTE_WITHDRAW, body, (size_t)n, NTM_REQUEST_TIMEOUT_MS, withdraw_done,
-				    NULL, NULL);
+		ntm_session_request(peer, NTM_MSG_ROUTE_WITHDRAW, body, (size_t)n, NTM_REQUEST_TIMEOUT_MS,
+				    withdraw_done, NULL, NULL);
 }
 
 void dc_path_withdraw(struct dc_path *path, int side, enum ntm_reason reason)
@@ -265,13 +269,15 @@ static int side_of(const struct dc_path *path, const struct ntm_peer *peer)
 	for (int side = 0; side < 2; side++) {
 		const struct dc_path_end *end = &path->end[side];
 
-		if ((end->member && &end->member->actor.peer == peer) || (end->other && &end->other->actor.peer == peer))
+		if ((end->member && &end->member->actor.peer == peer) ||
+		    (end->other && &end->other->actor.peer == peer))
 			return side;
 	}
 	return -1;
 }
 
-void dc_path_withdraw_handle(struct dc *dc, const struct ntm_session_from *from, const struct ntm_message *message)
+void dc_path_withdraw_handle(struct dc *dc, const struct ntm_session_from *from,
+			     const struct ntm_message *message)
 {
 	struct ntm_route_withdraw withdraw;
 	uint8_t body[NTM_MSG_HEADER_LEN];

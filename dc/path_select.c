@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * path_select.c - the direction table of doc/PROTOCOL.md as code: direct candidates by what both ends have, relays by round trip and
- * load, and a verdict for each, which `ntmctl path explain` shows.
+ * path_select.c - the direction table of doc/PROTOCOL.md as code: direct candidates by what both ends have,
+ * relays by round trip and load, and a verdict for each, which `ntmctl path explain` shows.
  */
 #include <string.h>
 
@@ -23,7 +23,8 @@ static bool has_real(const struct dc_select_end *end, bool is4, bool must_be_glo
 {
 	for (unsigned i = 0; i < end->reals; i++)
 		if (ntm_endpoint_is4(&end->real[i]) == is4 &&
-		    (must_be_global ? ntm_addr_is_global(&end->real[i].addr) : ntm_addr_is_usable(&end->real[i].addr)))
+		    (must_be_global ? ntm_addr_is_global(&end->real[i].addr)
+				    : ntm_addr_is_usable(&end->real[i].addr)))
 			return true;
 	return false;
 }
@@ -42,38 +43,42 @@ enum ntm_nat dc_path_select_nat(const struct dc_select_end *end)
 	case SIGHT_OPEN:
 		return NTM_NAT_NONE;
 	case SIGHT_NATED:
-		return end->nat == NTM_NAT_HARD ? NTM_NAT_HARD : end->nat == NTM_NAT_EASY ? NTM_NAT_EASY : NTM_NAT_UNKNOWN;
+		return end->nat == NTM_NAT_HARD	  ? NTM_NAT_HARD
+		       : end->nat == NTM_NAT_EASY ? NTM_NAT_EASY
+						  : NTM_NAT_UNKNOWN;
 	case SIGHT_NONE:
 		break;
 	}
 	return NTM_NAT_UNKNOWN;
 }
 
-static void candidate_add(struct dc_selection *sel, int to, enum ntm_route_kind kind, const struct ntm_endpoint *endpoint)
+static void candidate_add(struct dc_selection *sel, int to, enum ntm_route_kind kind,
+			  const struct ntm_endpoint *endpoint)
 {
 	for (unsigned i = 0; i < sel->candidates[to]; i++)
 		if (ntm_endpoint_equal(&sel->candidate[to][i].endpoint, endpoint))
 			return;
 	if (sel->candidates[to] < NTM_CANDIDATES_MAX)
 		sel->candidate[to][sel->candidates[to]++] =
-			(struct ntm_candidate){ .kind = (uint8_t)kind, .endpoint = *endpoint };
+			(struct ntm_candidate){.kind = (uint8_t)kind, .endpoint = *endpoint};
 }
 
-static void verdict_add(struct dc_selection *sel, enum ntm_route_kind kind, enum ntm_why why, const char *name)
+static void verdict_add(struct dc_selection *sel, enum ntm_route_kind kind, enum ntm_why why,
+			const char *name)
 {
 	struct ntm_verdict *verdict = &sel->verdict[sel->verdicts];
 
 	if (sel->verdicts == NTM_VERDICTS_MAX)
 		return;
 	sel->verdicts++;
-	*verdict = (struct ntm_verdict){ .kind = (uint8_t)kind, .why = (uint8_t)why };
+	*verdict = (struct ntm_verdict){.kind = (uint8_t)kind, .why = (uint8_t)why};
 	if (name)
 		memcpy(verdict->name, name, strnlen(name, NTM_FQDN_MAX));
 }
 
 /* Tells `to` the other end's own addresses: global ones, or with private those of its site. */
-static void reals_add(struct dc_selection *sel, int to, enum ntm_route_kind kind, const struct dc_select_end *other,
-		      bool is4, bool private)
+static void reals_add(struct dc_selection *sel, int to, enum ntm_route_kind kind,
+		      const struct dc_select_end *other, bool is4, bool private)
 {
 	for (unsigned i = 0; i < other->reals; i++) {
 		const struct ntm_endpoint *real = &other->real[i];
@@ -84,8 +89,10 @@ static void reals_add(struct dc_selection *sel, int to, enum ntm_route_kind kind
 	}
 }
 
-/* An open end's IPv4: first the address it was seen with, at the port it registered, then its other global ones. */
-static void open4_add(struct dc_selection *sel, int to, enum ntm_route_kind kind, const struct dc_select_end *other)
+/* An open end's IPv4: first the address it was seen with, at the port it registered, then its other global
+ * ones. */
+static void open4_add(struct dc_selection *sel, int to, enum ntm_route_kind kind,
+		      const struct dc_select_end *other)
 {
 	for (unsigned i = 0; i < other->reals; i++)
 		if (!ntm_endpoint_is_none(&other->observed4) &&
@@ -106,7 +113,8 @@ static void direct6(struct dc_selection *sel, const struct dc_select_end *mn, co
 	verdict_add(sel, NTM_ROUTE_DIRECT6, NTM_WHY_CANDIDATE, NULL);
 }
 
-static enum ntm_why direct4(struct dc_selection *sel, const struct dc_select_end *mn, const struct dc_select_end *cn)
+static enum ntm_why direct4(struct dc_selection *sel, const struct dc_select_end *mn,
+			    const struct dc_select_end *cn)
 {
 	enum sight m = sight4(mn), c = sight4(cn);
 
@@ -121,7 +129,8 @@ static enum ntm_why direct4(struct dc_selection *sel, const struct dc_select_end
 	return NTM_WHY_CANDIDATE;
 }
 
-static enum ntm_why private4(struct dc_selection *sel, const struct dc_select_end *mn, const struct dc_select_end *cn)
+static enum ntm_why private4(struct dc_selection *sel, const struct dc_select_end *mn,
+			     const struct dc_select_end *cn)
 {
 	enum sight m = sight4(mn), c = sight4(cn);
 
@@ -139,7 +148,8 @@ static enum ntm_why private4(struct dc_selection *sel, const struct dc_select_en
 }
 
 /* The end behind the NAT opens it towards the other; a full-cone NAT lets the other one in besides. */
-static enum ntm_why nat4(struct dc_selection *sel, const struct dc_select_end *mn, const struct dc_select_end *cn)
+static enum ntm_why nat4(struct dc_selection *sel, const struct dc_select_end *mn,
+			 const struct dc_select_end *cn)
 {
 	enum sight m = sight4(mn), c = sight4(cn);
 
@@ -159,7 +169,8 @@ static enum ntm_why nat4(struct dc_selection *sel, const struct dc_select_end *m
 	return NTM_WHY_CANDIDATE;
 }
 
-static enum ntm_why punch4(struct dc_selection *sel, const struct dc_select_end *mn, const struct dc_select_end *cn)
+static enum ntm_why punch4(struct dc_selection *sel, const struct dc_select_end *mn,
+			   const struct dc_select_end *cn)
 {
 	enum sight m = sight4(mn), c = sight4(cn);
 
@@ -185,23 +196,24 @@ static bool end_reaches(const struct dc_select_end *end, const struct dc_select_
 }
 
 /*
- * Round trip of both legs times load: a relay on half of its core counts half as much again, and one near its limit is hardly
- * ever the best. At least 1 ms a leg, so that load decides among near ones. Less is better.
+ * Round trip of both legs times load: a relay on half of its core counts half as much again, and one near its
+ * limit is hardly ever the best. At least 1 ms a leg, so that load decides among near ones. Less is better.
  */
 static uint64_t relay_cost(const struct dc_select_relay *relay, uint32_t mn_us, uint32_t cn_us, bool held)
 {
 	uint64_t cpu = relay->cpu_permille < 2000 ? relay->cpu_permille : 2000;
 	uint64_t load = 1000 + cpu + (cpu > 800 ? (cpu - 800) * 10 : 0);
 	uint64_t legs = 0;
-	const uint32_t leg[2] = { mn_us, cn_us };
+	const uint32_t leg[2] = {mn_us, cn_us};
 
 	for (int i = 0; i < 2; i++)
 		legs += !leg[i] ? DC_RTT_UNKNOWN_US : leg[i] < 1000 ? 1000 : leg[i];
 	return legs * load * (held ? 3 : 4);
 }
 
-static void relays_order(struct dc_selection *sel, const struct dc_select_end *mn, const struct dc_select_end *cn,
-			 const struct dc_select_relay *relay, unsigned relays, int held)
+static void relays_order(struct dc_selection *sel, const struct dc_select_end *mn,
+			 const struct dc_select_end *cn, const struct dc_select_relay *relay, unsigned relays,
+			 int held)
 {
 	uint64_t cost[DC_RELAYS_MAX];
 
@@ -227,16 +239,18 @@ static void relays_explain(struct dc_selection *sel, const struct dc_select_rela
 			    relay[sel->relay[i]].name);
 	for (unsigned i = 0; i < relays && i < DC_RELAYS_MAX; i++)
 		if (!memchr(sel->relay, (int)i, sel->relays))
-			verdict_add(sel, NTM_ROUTE_RELAY, relay[i].alive ? NTM_WHY_RELAY_FAMILY : NTM_WHY_RELAY_DOWN,
+			verdict_add(sel, NTM_ROUTE_RELAY,
+				    relay[i].alive ? NTM_WHY_RELAY_FAMILY : NTM_WHY_RELAY_DOWN,
 				    relay[i].name);
 }
 
-void dc_path_select(struct dc_selection *ret_selection, const struct dc_select_end *mn, const struct dc_select_end *cn,
-		    const struct dc_select_relay *relay, unsigned relays, int held)
+void dc_path_select(struct dc_selection *ret_selection, const struct dc_select_end *mn,
+		    const struct dc_select_end *cn, const struct dc_select_relay *relay, unsigned relays,
+		    int held)
 {
 	struct dc_selection *sel = ret_selection;
 
-	*sel = (struct dc_selection){ 0 };
+	*sel = (struct dc_selection){0};
 	direct6(sel, mn, cn);
 	verdict_add(sel, NTM_ROUTE_DIRECT4, direct4(sel, mn, cn), NULL);
 	verdict_add(sel, NTM_ROUTE_PRIVATE4, private4(sel, mn, cn), NULL);

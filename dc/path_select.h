@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * path_select.h - which routes two nodes may try, which relay stands by, and why each other one was not taken: doc/PROTOCOL.md's
- * direction table. Pure; dc/direction.c asks.
+ * path_select.h - which routes two nodes may try, which relay stands by, and why each other one was not
+ * taken: doc/PROTOCOL.md's direction table. Pure; dc/direction.c asks.
  */
 #ifndef DC_PATH_SELECT_H
 #define DC_PATH_SELECT_H
@@ -33,7 +33,8 @@ struct dc_select_relay {
 };
 
 struct dc_selection {
-	/* [0] for the requester: where the correspondent may be reached; [1] the other way round. Best first. */
+	/* [0] for the requester: where the correspondent may be reached; [1] the other way round. Best first.
+	 */
 	struct ntm_candidate candidate[2][NTM_CANDIDATES_MAX];
 	uint16_t candidates[2];
 	uint8_t relay[DC_RELAYS_MAX]; /* numbers of those that would do, best first */
@@ -42,11 +43,13 @@ struct dc_selection {
 	uint16_t verdicts;
 };
 
-/* The NAT in front of an end's IPv4: none if the address seen from outside is its own, else as the node says. */
+/* The NAT in front of an end's IPv4: none if the address seen from outside is its own, else as the node says.
+ */
 enum ntm_nat dc_path_select_nat(const struct dc_select_end *end);
 
 /* held: number of the relay the pair uses now, which must be clearly beaten; -1: none. */
-void dc_path_select(struct dc_selection *ret_selection, const struct dc_select_end *mn, const struct dc_select_end *cn,
-		    const struct dc_select_relay *relay, unsigned relays, int held);
+void dc_path_select(struct dc_selection *ret_selection, const struct dc_select_end *mn,
+		    const struct dc_select_end *cn, const struct dc_select_relay *relay, unsigned relays,
+		    int held);
 
 #endif

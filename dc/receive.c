@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * receive.c - what comes to a DC: the one switch from packet type, and from message type, to its handler. Before it: lib/udp.c and
- * lib/session.c. A message is taken only from those it may come from: members, relays and other DCs are told apart by key.
+ * receive.c - what comes to a DC: the one switch from packet type, and from message type, to its handler.
+ * Before it: lib/udp.c and lib/session.c. A message is taken only from those it may come from: members,
+ * relays and other DCs are told apart by key.
  */
 #include <ntm/drop.h>
 #include <ntm/header.h>
@@ -38,9 +39,10 @@ void dc_receive(void *ctx, const struct ntm_flow *from, uint8_t *packet, size_t 
 		drop = -NTM_DROP_TYPE_UNEXPECTED;
 		break;
 	default:
-		drop = (packet[0] & NTM_TYPE_CLASS) == NTM_TYPE_PATH || (packet[0] & NTM_TYPE_CLASS) == NTM_TYPE_DATA ?
-			       -NTM_DROP_TYPE_UNEXPECTED :
-			       -NTM_DROP_TYPE_UNKNOWN;
+		drop = (packet[0] & NTM_TYPE_CLASS) == NTM_TYPE_PATH ||
+				       (packet[0] & NTM_TYPE_CLASS) == NTM_TYPE_DATA
+			       ? -NTM_DROP_TYPE_UNEXPECTED
+			       : -NTM_DROP_TYPE_UNKNOWN;
 	}
 	if (drop < 0)
 		ntm_drop_count(drop);
@@ -184,7 +186,7 @@ struct ntm_udp *dc_receive_socket_for(void *ctx, const struct ntm_endpoint *remo
 	struct dc *dc = ctx;
 
 	if (ntm_udp_source(remote, &source))
-		source = (struct ntm_addr){ 0 };
+		source = (struct ntm_addr){0};
 	for (unsigned i = 0; i < dc->udps; i++) {
 		if (dc->udp[i].is4 != is4)
 			continue;

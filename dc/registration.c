@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * registration.c - Registration Request and Response: a member tells its real addresses, the DC adds what it sees from outside, and
- * tells virtual addresses, servers and relays. Codec: lib/msg_registration.c; the node's part: daemon/registration.c.
+ * registration.c - Registration Request and Response: a member tells its real addresses, the DC adds what it
+ * sees from outside, and tells virtual addresses, servers and relays. Codec: lib/msg_registration.c; the
+ * node's part: daemon/registration.c.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -11,7 +12,8 @@
 #include "endpoint.h"
 #include "log.h"
 
-/* Addresses that nobody else could reach are left out rather than refused: the node cannot do anything about them. */
+/* Addresses that nobody else could reach are left out rather than refused: the node cannot do anything about
+ * them. */
 static void reals_take(struct dc_location *location, const struct ntm_registration_request *request)
 {
 	location->reals = 0;
@@ -26,7 +28,8 @@ static void reals_take(struct dc_location *location, const struct ntm_registrati
 	}
 }
 
-static void rtts_take(struct dc *dc, struct dc_location *location, const struct ntm_registration_request *request)
+static void rtts_take(struct dc *dc, struct dc_location *location,
+		      const struct ntm_registration_request *request)
 {
 	location->rtts = 0;
 	for (unsigned i = 0; i < request->rtts; i++) {
@@ -47,7 +50,8 @@ static bool has_family(const struct dc_location *location, bool is4)
 	return false;
 }
 
-/* What was seen of a family the node has no address of any more is over; so is what was seen elsewhere before it moved. */
+/* What was seen of a family the node has no address of any more is over; so is what was seen elsewhere before
+ * it moved. */
 static void observed_take(struct dc_location *location, const struct ntm_session_from *from)
 {
 	const struct ntm_endpoint *remote = &from->flow.remote;
@@ -110,13 +114,14 @@ static void response_fill(struct dc *dc, const struct dc_member *member, const s
 
 static void response_send(struct dc *dc, const struct dc_member *member, const struct ntm_session_from *from)
 {
-	struct ntm_registration_response response = { 0 };
+	struct ntm_registration_response response = {0};
 	uint8_t body[DC_BODY_MAX];
 	int n;
 
 	response_fill(dc, member, from, &response);
 	/* four relays with eight endpoints each would not fit: fewer endpoints, then fewer relays */
-	while ((n = ntm_msg_registration_response_build(DC_FIELDS(body), DC_FIELDS_MAX, &response)) == -EMSGSIZE) {
+	while ((n = ntm_msg_registration_response_build(DC_FIELDS(body), DC_FIELDS_MAX, &response)) ==
+	       -EMSGSIZE) {
 		struct ntm_relay_info *most = NULL;
 
 		for (unsigned i = 0; i < response.relays; i++)
@@ -131,7 +136,8 @@ static void response_send(struct dc *dc, const struct dc_member *member, const s
 	}
 	if (n < 0) {
 		ntm_error("the Registration Response to %s has no wire form: %s", member->fqdn, strerror(-n));
-		ntm_session_refuse(from, NTM_ERROR_LIMIT, "the DC's names and endpoints do not fit into a message");
+		ntm_session_refuse(from, NTM_ERROR_LIMIT,
+				   "the DC's names and endpoints do not fit into a message");
 		return;
 	}
 	ntm_session_answer(from, NTM_MSG_REGISTRATION_RESPONSE, body, (size_t)n);
@@ -152,9 +158,10 @@ void dc_registration_handle(struct dc *dc, struct dc_member *member, const struc
 	}
 	if (strcmp(request.fqdn, member->fqdn)) {
 		dc->refused++;
-		ntm_warn("a node with the key of %s asked to be %s from %s: refused", member->fqdn, request.fqdn,
-			 ntm_endpoint_format(&from->flow.remote, text));
-		ntm_session_refuse(from, NTM_ERROR_WRONG_NAME, "the key of this node is enrolled as %.80s", member->fqdn);
+		ntm_warn("a node with the key of %s asked to be %s from %s: refused", member->fqdn,
+			 request.fqdn, ntm_endpoint_format(&from->flow.remote, text));
+		ntm_session_refuse(from, NTM_ERROR_WRONG_NAME, "the key of this node is enrolled as %.80s",
+				   member->fqdn);
 		return;
 	}
 	location = location_of(dc, member);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * relay.c - the relays this DC directs: which of them live, how loaded they are, and the Relay Directions and withdrawals to them. An RS keeps
- * nothing over a restart, so one that forgot gets all its paths again. Codec: lib/msg_relay.c; the other end: rs/relay.c.
+ * relay.c - the relays this DC directs: which of them live, how loaded they are, and the Relay Directions and
+ * withdrawals to them. An RS keeps nothing over a restart, so one that forgot gets all its paths again.
+ * Codec: lib/msg_relay.c; the other end: rs/relay.c.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -49,8 +50,10 @@ int dc_relay_open(struct dc *dc, char *ret_why, size_t why_len)
 			*(ntm_endpoint_is4(&config->endpoint[j]) ? &relay->has4 : &relay->has6) = true;
 		err = ntm_peer_add(&dc->sessions, &relay->actor.peer);
 		if (err) {
-			snprintf(ret_why, why_len, "[relay \"%s\"]: its public key is somebody else's in this configuration "
-				 "too: each DC and relay has its own", config->name);
+			snprintf(ret_why, why_len,
+				 "[relay \"%s\"]: its public key is somebody else's in this configuration "
+				 "too: each DC and relay has its own",
+				 config->name);
 			return err;
 		}
 		dc->relays++;
@@ -132,11 +135,12 @@ static void all_again(struct dc_relay *relay)
 	struct dc_path *path;
 
 	relay->forgot = false;
-	TAILQ_FOREACH(path, &relay->directed, by_relay)
+	TAILQ_FOREACH (path, &relay->directed, by_relay)
 		path->relay_directed = false;
 	TAILQ_CONCAT(&relay->undirected, &relay->directed, by_relay);
 	if (!TAILQ_EMPTY(&relay->undirected))
-		ntm_notice("the relay %s has started anew: directing its %u paths again", relay->config->name, relay->paths);
+		ntm_notice("the relay %s has started anew: directing its %u paths again", relay->config->name,
+			   relay->paths);
 }
 
 static void boot_learn(struct dc_relay *relay, uint64_t boot_id)
@@ -147,7 +151,8 @@ static void boot_learn(struct dc_relay *relay, uint64_t boot_id)
 	redirect_some(relay);
 }
 
-static void keepalive_done(void *arg, int err, const struct ntm_message *message, const struct ntm_error_message *error)
+static void keepalive_done(void *arg, int err, const struct ntm_message *message,
+			   const struct ntm_error_message *error)
 {
 	struct dc_relay *relay = arg;
 
@@ -169,14 +174,14 @@ static void keepalive_done(void *arg, int err, const struct ntm_message *message
 
 static void keepalive_send(struct dc_relay *relay)
 {
-	struct ntm_keepalive keepalive = { 0 };
+	struct ntm_keepalive keepalive = {0};
 	uint8_t body[DC_BODY_MAX];
 	int err, n = ntm_msg_keepalive_build(DC_FIELDS(body), DC_FIELDS_MAX, &keepalive);
 
 	if (n < 0 || !relay->timer)
 		return;
-	err = ntm_session_request(&relay->actor.peer, NTM_MSG_KEEPALIVE_REQUEST, body, (size_t)n, DC_RELAY_KEEPALIVE_MS,
-				  keepalive_done, relay, NULL);
+	err = ntm_session_request(&relay->actor.peer, NTM_MSG_KEEPALIVE_REQUEST, body, (size_t)n,
+				  DC_RELAY_KEEPALIVE_MS, keepalive_done, relay, NULL);
 	if (err)
 		keepalive_done(relay, err, NULL, NULL);
 }
@@ -198,7 +203,8 @@ void dc_relay_report_handle(struct dc *dc, struct dc_relay *relay, const struct 
 
 /* ---- Relay Direction */
 
-static void direct_done(void *arg, int err, const struct ntm_message *message, const struct ntm_error_message *error)
+static void direct_done(void *arg, int err, const struct ntm_message *message,
+			const struct ntm_error_message *error)
 {
 	struct dc_path *path = arg;
 	struct dc_relay *relay = path->relay;
@@ -219,7 +225,8 @@ static void direct_done(void *arg, int err, const struct ntm_message *message, c
 	if (again) {
 		relay->redirects--;
 		if (err) { /* once more when it answers again */
-			TAILQ_REMOVE(path->relay_directed ? &relay->directed : &relay->undirected, path, by_relay);
+			TAILQ_REMOVE(path->relay_directed ? &relay->directed : &relay->undirected, path,
+				     by_relay);
 			path->relay_directed = false;
 			TAILQ_INSERT_TAIL(&relay->undirected, path, by_relay);
 		}
@@ -231,9 +238,10 @@ static void direct_done(void *arg, int err, const struct ntm_message *message, c
 		boot_learn(relay, response.boot_id);
 }
 
-int dc_relay_direct(struct dc_path *path, const uint8_t ck[NTM_KEY_LEN], uint32_t lifetime_s, dc_relay_done done, void *arg)
+int dc_relay_direct(struct dc_path *path, const uint8_t ck[NTM_KEY_LEN], uint32_t lifetime_s,
+		    dc_relay_done done, void *arg)
 {
-	struct ntm_relay_direction direction = { .path_id = path->id, .lifetime_s = lifetime_s };
+	struct ntm_relay_direction direction = {.path_id = path->id, .lifetime_s = lifetime_s};
 	uint8_t context[9], body[DC_BODY_MAX];
 	int n, err;
 
@@ -248,8 +256,8 @@ int dc_relay_direct(struct dc_path *path, const uint8_t ck[NTM_KEY_LEN], uint32_
 	if (n < 0)
 		return n;
 	dc_relay_direct_cancel(path);
-	err = ntm_session_request(&path->relay->actor.peer, NTM_MSG_RELAY_DIRECTION, body, (size_t)n, DC_RELAY_TIMEOUT_MS,
-				  direct_done, path, &path->relay_request);
+	err = ntm_session_request(&path->relay->actor.peer, NTM_MSG_RELAY_DIRECTION, body, (size_t)n,
+				  DC_RELAY_TIMEOUT_MS, direct_done, path, &path->relay_request);
 	ntm_crypto_wipe(body, sizeof(body));
 	if (err)
 		return err;
@@ -275,7 +283,8 @@ static void redirect_some(struct dc_relay *relay)
 {
 	struct dc_path *path;
 
-	while (relay->alive && relay->redirects < DC_RELAY_REDIRECTS && (path = TAILQ_FIRST(&relay->undirected))) {
+	while (relay->alive && relay->redirects < DC_RELAY_REDIRECTS &&
+	       (path = TAILQ_FIRST(&relay->undirected))) {
 		TAILQ_REMOVE(&relay->undirected, path, by_relay);
 		TAILQ_INSERT_TAIL(&relay->directed, path, by_relay);
 		path->relay_directed = true;
@@ -294,22 +303,24 @@ static void redirect_some(struct dc_relay *relay)
 
 /* ---- withdrawal */
 
-static void withdraw_done(void *arg, int err, const struct ntm_message *message, const struct ntm_error_message *error)
+static void withdraw_done(void *arg, int err, const struct ntm_message *message,
+			  const struct ntm_error_message *error)
 {
 	(void)message;
 	(void)error;
 	/* An RS that cannot be told forgets the path when nothing binds to it, or with its lifetime. */
 	if (err)
-		ntm_debug("the relay %s did not acknowledge a withdrawal", ((struct dc_relay *)arg)->config->name);
+		ntm_debug("the relay %s did not acknowledge a withdrawal",
+			  ((struct dc_relay *)arg)->config->name);
 }
 
 void dc_relay_withdraw(struct dc_relay *relay, uint64_t path_id)
 {
-	struct ntm_relay_withdraw withdraw = { .path_id = path_id };
+	struct ntm_relay_withdraw withdraw = {.path_id = path_id};
 	uint8_t body[DC_BODY_MAX];
 	int n = ntm_msg_relay_withdraw_build(DC_FIELDS(body), DC_FIELDS_MAX, &withdraw);
 
 	if (n >= 0 && relay->alive)
-		ntm_session_request(&relay->actor.peer, NTM_MSG_RELAY_WITHDRAW, body, (size_t)n, NTM_REQUEST_TIMEOUT_MS,
-				    withdraw_done, relay, NULL);
+		ntm_session_request(&relay->actor.peer, NTM_MSG_RELAY_WITHDRAW, body, (size_t)n,
+				    NTM_REQUEST_TIMEOUT_MS, withdraw_done, relay, NULL);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * route_direction.c - Route Direction: the DC tells an end of a path everything about the other end. To a member directly, to another DC's
- * member by that DC, which passes it on. Before it: direction.c. Codec: lib/msg_route_direction.c; the node's part:
- * daemon/route_direction.c.
+ * route_direction.c - Route Direction: the DC tells an end of a path everything about the other end. To a
+ * member directly, to another DC's member by that DC, which passes it on. Before it: direction.c. Codec:
+ * lib/msg_route_direction.c; the node's part: daemon/route_direction.c.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -33,8 +33,8 @@ int dc_route_direction_build(uint8_t body[DC_BODY_MAX], const struct ntm_route_d
 	return n;
 }
 
-int dc_route_direction_send(struct dc_path_end *end, struct ntm_route_direction *route, ntm_session_done done, void *arg,
-			    struct ntm_session_request **ret_request)
+int dc_route_direction_send(struct dc_path_end *end, struct ntm_route_direction *route, ntm_session_done done,
+			    void *arg, struct ntm_session_request **ret_request)
 {
 	struct ntm_peer *peer = end->member ? &end->member->actor.peer : &end->other->actor.peer;
 	uint8_t body[DC_BODY_MAX];
@@ -43,8 +43,8 @@ int dc_route_direction_send(struct dc_path_end *end, struct ntm_route_direction 
 	strcpy(route->target, end->member ? "" : end->name);
 	n = dc_route_direction_build(body, route);
 	if (n >= 0)
-		n = ntm_session_request(peer, NTM_MSG_ROUTE_DIRECTION, body, (size_t)n, DC_NODE_TIMEOUT_MS, done, arg,
-					ret_request);
+		n = ntm_session_request(peer, NTM_MSG_ROUTE_DIRECTION, body, (size_t)n, DC_NODE_TIMEOUT_MS,
+					done, arg, ret_request);
 	ntm_crypto_wipe(body, sizeof(body));
 	return n;
 }
@@ -58,7 +58,8 @@ struct passing {
 	char member[NTM_FQDN_MAX + 1];
 };
 
-static void passed(void *arg, int err, const struct ntm_message *message, const struct ntm_error_message *error)
+static void passed(void *arg, int err, const struct ntm_message *message,
+		   const struct ntm_error_message *error)
 {
 	struct passing *passing = arg;
 	struct dc_path *path = dc_path_find(passing->dc, passing->path_id);
@@ -70,7 +71,8 @@ static void passed(void *arg, int err, const struct ntm_message *message, const 
 	else if (err == -EREMOTEIO)
 		ntm_session_refuse(&passing->from, error->code, "%s", error->text);
 	else
-		ntm_session_refuse(&passing->from, NTM_ERROR_TIMEOUT, "%.100s does not answer its DC", passing->member);
+		ntm_session_refuse(&passing->from, NTM_ERROR_TIMEOUT, "%.100s does not answer its DC",
+				   passing->member);
 	if (!err && path)
 		path->established = true;
 	else if (err && path && path->foreign && !path->established)
@@ -92,7 +94,8 @@ static int foreign_path_keep(struct dc *dc, struct dc_other *other, struct dc_me
 			return -EEXIST;
 		/* directed by us before, perhaps: the one who directed last is in charge */
 		if (path->direction)
-			dc_direction_cancel(path->direction, NTM_ERROR_SUPERSEDED, "the other DC directs this path now");
+			dc_direction_cancel(path->direction, NTM_ERROR_SUPERSEDED,
+					    "the other DC directs this path now");
 		path = dc_path_find(dc, route->path_id);
 		if (!path)
 			return -EEXIST; /* it was new, and ended with its direction */
@@ -125,7 +128,8 @@ static const char *route_check(struct dc *dc, struct dc_other *other, const stru
 	if (!ntm_name_in_zone(route->fqdn, other->config->zone))
 		return "a DC may only direct routes to nodes of its own zone";
 	if (dc_addr_pool_holds(&dc->pool, &v4) || dc_addr_pool_holds(&dc->pool, &v6))
-		return "the virtual address lies in this DC's pool: two DCs that know each other need different pools";
+		return "the virtual address lies in this DC's pool: two DCs that know each other need "
+		       "different pools";
 	if (!route->path_id)
 		return "a Path ID is never 0";
 	return NULL;
@@ -152,8 +156,8 @@ static void route_pass(struct dc *dc, struct dc_other *other, const struct ntm_s
 	route->target[0] = '\0';
 	n = dc_route_direction_build(body, route);
 	if (n >= 0)
-		n = ntm_session_request(&member->actor.peer, NTM_MSG_ROUTE_DIRECTION, body, (size_t)n, DC_NODE_TIMEOUT_MS,
-					passed, passing, NULL);
+		n = ntm_session_request(&member->actor.peer, NTM_MSG_ROUTE_DIRECTION, body, (size_t)n,
+					DC_NODE_TIMEOUT_MS, passed, passing, NULL);
 	ntm_crypto_wipe(body, sizeof(body));
 	if (n < 0)
 		passed(passing, n, NULL, NULL);

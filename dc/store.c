@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * store.c - the member table in SQLite. Write-ahead log with synchronous=FULL: a change that returned 0 survives kill -9 and a loss
- * of power. Behind it: dc/member.c.
+ * store.c - the member table in SQLite. Write-ahead log with synchronous=FULL: a change that returned 0
+ * survives kill -9 and a loss of power. Behind it: dc/member.c.
  */
 #include <errno.h>
 #include <sqlite3.h>
@@ -14,24 +14,23 @@
 #include "dc/store.h"
 
 #define SCHEMA_VERSION 1
-#define BUSY_MS 2000 /* another process (a backup) holds the database */
+#define BUSY_MS 250 /* another process (a backup) holds the database: the loop waits no longer */
 
 struct dc_store {
 	sqlite3 *db;
 	sqlite3_stmt *add, *del, *list;
 };
 
-static const char schema[] =
-	"BEGIN IMMEDIATE;"
-	"CREATE TABLE IF NOT EXISTS member ("
-	" fqdn TEXT NOT NULL PRIMARY KEY,"
-	" public_key BLOB NOT NULL UNIQUE CHECK (length(public_key) = 32),"
-	" virtual4 BLOB NOT NULL UNIQUE CHECK (length(virtual4) = 4),"
-	" virtual6 BLOB NOT NULL UNIQUE CHECK (length(virtual6) = 16),"
-	" added INTEGER NOT NULL" /* seconds since 1970 */
-	") WITHOUT ROWID;"
-	"PRAGMA user_version = 1;"
-	"COMMIT;";
+static const char schema[] = "BEGIN IMMEDIATE;"
+			     "CREATE TABLE IF NOT EXISTS member ("
+			     " fqdn TEXT NOT NULL PRIMARY KEY,"
+			     " public_key BLOB NOT NULL UNIQUE CHECK (length(public_key) = 32),"
+			     " virtual4 BLOB NOT NULL UNIQUE CHECK (length(virtual4) = 4),"
+			     " virtual6 BLOB NOT NULL UNIQUE CHECK (length(virtual6) = 16),"
+			     " added INTEGER NOT NULL" /* seconds since 1970 */
+			     ") WITHOUT ROWID;"
+			     "PRAGMA user_version = 1;"
+			     "COMMIT;";
 
 static int said(const struct dc_store *store, char *ret_why, size_t why_len)
 {
@@ -77,7 +76,7 @@ static int prepare(struct dc_store *store, char *ret_why, size_t why_len)
 		"DELETE FROM member WHERE fqdn = ?",
 		"SELECT fqdn, public_key, virtual4, virtual6 FROM member ORDER BY virtual4",
 	};
-	sqlite3_stmt **const statement[] = { &store->add, &store->del, &store->list };
+	sqlite3_stmt **const statement[] = {&store->add, &store->del, &store->list};
 
 	for (size_t i = 0; i < sizeof(text) / sizeof(*text); i++)
 		if (sqlite3_prepare_v3(store->db, text[i], -1, SQLITE_PREPARE_PERSISTENT, statement[i], NULL))
@@ -115,7 +114,8 @@ int dc_store_open(struct dc_store **ret_store, const char *where, char *ret_why,
 		err = -EPROTO;
 		goto close;
 	}
-	err = sqlite3_exec(store->db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;", NULL, NULL, NULL);
+	err = sqlite3_exec(store->db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;", NULL, NULL,
+			   NULL);
 	/* writing it anew, though nothing changes, shows at start whether the database can be written */
 	if (err || sqlite3_exec(store->db, schema, NULL, NULL, NULL)) {
 		err = said(store, ret_why, why_len);
@@ -154,13 +154,13 @@ static int column_get(sqlite3_stmt *row, int column, void *ret_value, size_t len
 	return 0;
 }
 
-int dc_store_members(struct dc_store *store, int (*each)(void *ctx, const struct dc_store_member *member), void *ctx,
-		     char *ret_why, size_t why_len)
+int dc_store_members(struct dc_store *store, int (*each)(void *ctx, const struct dc_store_member *member),
+		     void *ctx, char *ret_why, size_t why_len)
 {
 	int step, err = 0;
 
 	while (!err && (step = sqlite3_step(store->list)) != SQLITE_DONE) {
-		struct dc_store_member member = { 0 };
+		struct dc_store_member member = {0};
 
 		if (step != SQLITE_ROW) {
 			err = said(store, ret_why, why_len);
@@ -168,7 +168,8 @@ int dc_store_members(struct dc_store *store, int (*each)(void *ctx, const struct
 			   column_get(store->list, 1, member.public_key, NTM_KEY_LEN) ||
 			   column_get(store->list, 2, member.vip4, sizeof(member.vip4)) ||
 			   column_get(store->list, 3, member.vip6, sizeof(member.vip6))) {
-			snprintf(ret_why, why_len, "the table of members is damaged near '%.60s'", member.fqdn);
+			snprintf(ret_why, why_len, "the table of members is damaged near '%.60s'",
+				 member.fqdn);
 			err = -EIO;
 		} else {
 			err = each(ctx, &member);

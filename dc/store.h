@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * store.h - what a DC must not forget: its members, their keys and virtual addresses, in SQLite. dc/member.c reads it once at start
- * and writes a change before it takes effect, so a killed DC comes back with what it had promised. Locations and paths are
- * soft state and never here.
+ * store.h - what a DC must not forget: its members, their keys and virtual addresses, in SQLite. dc/member.c
+ * reads it once at start and writes a change before it takes effect, so a killed DC comes back with what it
+ * had promised. Locations and paths are soft state and never here.
  */
 #ifndef DC_STORE_H
 #define DC_STORE_H
@@ -23,15 +23,16 @@ struct dc_store_member {
 #define DC_STORE_WHY 256 /* room for a sentence */
 
 /*
- * Opens (makes) the database; where is "sqlite:PATH". 0, -EINVAL: where has another form, -EIO: what SQLite or the system says stands
- * in ret_why, -EPROTO: made by a newer version.
+ * Opens (makes) the database; where is "sqlite:PATH". 0, -EINVAL: where has another form, -EIO: what SQLite
+ * or the system says stands in ret_why, -EPROTO: made by a newer version.
  */
 int dc_store_open(struct dc_store **ret_store, const char *where, char *ret_why, size_t why_len);
 void dc_store_close(struct dc_store *store);
 
-/* Calls each() for every member; stops when it returns negative, and returns that. -EIO as above, also for a damaged row. */
-int dc_store_members(struct dc_store *store, int (*each)(void *ctx, const struct dc_store_member *member), void *ctx,
-		     char *ret_why, size_t why_len);
+/* Calls each() for every member; stops when it returns negative, and returns that. -EIO as above, also for a
+ * damaged row. */
+int dc_store_members(struct dc_store *store, int (*each)(void *ctx, const struct dc_store_member *member),
+		     void *ctx, char *ret_why, size_t why_len);
 
 /* On the disk when they return 0. -EEXIST: name, key or an address is there already; -ENOENT; -EIO. */
 int dc_store_add(struct dc_store *store, const struct dc_store_member *member, char *ret_why, size_t why_len);

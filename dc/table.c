@@ -15,14 +15,14 @@ int dc_table_init(struct dc_table *table)
 
 	if (!bucket)
 		return -ENOMEM;
-	*table = (struct dc_table){ .bucket = bucket, .buckets = FIRST_BUCKETS };
+	*table = (struct dc_table){.bucket = bucket, .buckets = FIRST_BUCKETS};
 	return 0;
 }
 
 void dc_table_clear(struct dc_table *table)
 {
 	free(table->bucket);
-	*table = (struct dc_table){ 0 };
+	*table = (struct dc_table){0};
 }
 
 static struct dc_table_link **bucket_of(const struct dc_table *table, uint64_t hash)
@@ -33,7 +33,7 @@ static struct dc_table_link **bucket_of(const struct dc_table *table, uint64_t h
 /* Without memory for a larger one the table stays as it is: slower, still right. */
 static void grow(struct dc_table *table)
 {
-	struct dc_table larger = { .buckets = table->buckets * 2, .count = table->count };
+	struct dc_table larger = {.buckets = table->buckets * 2, .count = table->count};
 	struct dc_table_link *link, *next;
 
 	larger.bucket = calloc(larger.buckets, sizeof(*larger.bucket));

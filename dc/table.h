@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * table.h - hash tables whose links lie inside the things they hold (members, paths, names). They grow by themselves.
+ * table.h - hash tables whose links lie inside the things they hold (members, paths, names). They grow by
+ * themselves.
  */
 #ifndef DC_TABLE_H
 #define DC_TABLE_H
@@ -19,7 +20,7 @@ struct dc_table {
 	size_t count;
 };
 
-#define dc_container(link, type, member) ((type *)(void *)((char *)(link) - offsetof(type, member)))
+#define dc_container(link, type, member) ((type *)(void *)((char *)(link)-offsetof(type, member)))
 
 int dc_table_init(struct dc_table *table); /* 0 or -ENOMEM */
 void dc_table_clear(struct dc_table *table); /* frees the buckets, not the things */

@@ -11,7 +11,7 @@
 /* An IPv4 address stands in the last four of the 16 bytes (::ffff:a.b.c.d). */
 #define V4_OFFSET 12
 
-static const struct ntm_addr v4_prefix = { { [10] = 0xff, [11] = 0xff } };
+static const struct ntm_addr v4_prefix = {{[10] = 0xff, [11] = 0xff}};
 
 static uint8_t *addr_put(uint8_t *out, const struct ntm_addr *addr, bool is4)
 {
@@ -58,7 +58,7 @@ size_t ntm_record_build(uint8_t *out, const struct ntm_record *record)
 
 int ntm_record_parse(struct ntm_record *ret_record, bool is4, const uint8_t *rdata, size_t len)
 {
-	struct ntm_record record = { .is4 = is4 };
+	struct ntm_record record = {.is4 = is4};
 
 	if (len != (is4 ? NTM_RECORD4_LEN : NTM_RECORD6_LEN))
 		return -EINVAL;

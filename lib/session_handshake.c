@@ -194,9 +194,9 @@ int ntm_session_cookie_receive(struct ntm_sessions *sessions, const struct ntm_f
 	handshake = handshake_find(sessions, &cookie->h);
 	if (!handshake)
 		return -NTM_DROP_SESSION_UNKNOWN;
-	if (handshake->has_cookie && !memcmp(handshake->cookie, cookie->cookie, NTM_MAC_LEN))
-		return 0; /* it goes on with the backoff: the receiver is busy */
 	memcpy(handshake->cookie, cookie->cookie, NTM_MAC_LEN);
+	if (handshake->has_cookie)
+		return 0; /* it goes on with the backoff: the receiver is busy, or somebody wants us to be its echo */
 	handshake->has_cookie = true;
 	handshake->server--; /* to the same server: the cookie is its */
 	ntm_transaction_kick(&handshake->transaction);

@@ -144,10 +144,9 @@ static void send_paced(int fd, uint64_t bytes_per_s, double seconds)
 			begin += (int64_t)((double)(due - sent) * 1e6 / (double)bytes_per_s);
 			due = sent;
 		}
-		if (due > sent)
+		while (due > sent && !stopped)
 			sent = write_some(fd, sent, due);
-		else
-			nanosleep(&tick, NULL);
+		nanosleep(&tick, NULL);
 	}
 	if (shutdown(fd, SHUT_WR) || recv(fd, &arrived, sizeof(arrived), MSG_WAITALL) != sizeof(arrived))
 		die("the far end did not tell how much arrived of %llu bytes", (unsigned long long)sent);

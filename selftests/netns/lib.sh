@@ -84,6 +84,7 @@ declare -A NEXT=()      # access network -> last part of the next address
 declare -A PORT=()      # host.device -> "network port": the far end of the device
 declare -A METRIC=() ADDR4=() ADDR6=() # host.device -> metric, address or nothing
 PORTS=0
+LINKS=0
 
 # network -> number, kind of router, gateway/length or -, first host, IPv6 prefix or -
 declare -A NETS=(
@@ -234,8 +235,11 @@ offloads_off() { # NAME DEV
 	ns "$1" ethtool -K "$2" tx off rx off tso off gso off gro off >/dev/null
 }
 
+# The two ends of a cable get different numbers (index): where they happen to be the same, the kernel takes its time, up to
+# a second, to tell of a carrier that is back.
 link_make() { # NAME1 DEV1 NAME2 DEV2
-	nsip "$1" link add name "$2" type veth peer name "$4" netns "$NTM_MARK-$3"
+	LINKS=$((LINKS + 1))
+	nsip "$1" link add name "$2" index $((1000 + LINKS)) type veth peer name "$4" netns "$NTM_MARK-$3"
 	if [ "${NTM_OFFLOADS:-on}" = off ]; then
 		offloads_off "$1" "$2"
 		offloads_off "$3" "$4"

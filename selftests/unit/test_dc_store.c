@@ -43,7 +43,8 @@ static int teardown(void **state)
 
 static struct dc_store_member member(int number)
 {
-	struct dc_store_member m = { .vip4 = { 198, 18, 0, (uint8_t)number }, .vip6 = { 0xfd, [15] = (uint8_t)number } };
+	struct dc_store_member m = {.vip4 = {198, 18, 0, (uint8_t)number},
+				    .vip6 = {0xfd, [15] = (uint8_t)number}};
 
 	snprintf(m.fqdn, sizeof(m.fqdn), "n%d.ntm.example", number);
 	memset(m.public_key, number, sizeof(m.public_key));
@@ -66,7 +67,7 @@ static int collect(void *ctx, const struct dc_store_member *m)
 static void members_are_there_after_opening_again(void **state)
 {
 	struct dc_store_member a = member(2), b = member(3);
-	struct found found = { 0 };
+	struct found found = {0};
 	struct dc_store *store;
 
 	(void)state;
@@ -84,7 +85,7 @@ static void members_are_there_after_opening_again(void **state)
 
 static void members_survive_a_kill_right_after_they_were_added(void **state)
 {
-	struct found found = { 0 };
+	struct found found = {0};
 	struct dc_store *store;
 	int status;
 	pid_t pid;
@@ -94,7 +95,8 @@ static void members_survive_a_kill_right_after_they_were_added(void **state)
 	if (!pid) {
 		struct dc_store_member a = member(2);
 
-		if (dc_store_open(&store, where, why, sizeof(why)) || dc_store_add(store, &a, why, sizeof(why)))
+		if (dc_store_open(&store, where, why, sizeof(why)) ||
+		    dc_store_add(store, &a, why, sizeof(why)))
 			_exit(1);
 		raise(SIGKILL);
 	}
@@ -136,7 +138,7 @@ static void name_key_and_addresses_are_each_unique(void **state)
 static void removed_members_are_gone_for_ever(void **state)
 {
 	struct dc_store_member a = member(2);
-	struct found found = { 0 };
+	struct found found = {0};
 	struct dc_store *store;
 
 	(void)state;
@@ -153,7 +155,7 @@ static void removed_members_are_gone_for_ever(void **state)
 
 static void reading_stops_when_it_is_told_to(void **state)
 {
-	struct found found = { .stop_after = 1 };
+	struct found found = {.stop_after = 1};
 	struct dc_store_member a = member(2), b = member(3);
 	struct dc_store *store;
 
@@ -163,7 +165,7 @@ static void reading_stops_when_it_is_told_to(void **state)
 	assert_int_equal(dc_store_add(store, &b, why, sizeof(why)), 0);
 	assert_int_equal(dc_store_members(store, collect, &found, why, sizeof(why)), -ECANCELED);
 	assert_int_equal(found.count, 1);
-	found = (struct found){ 0 };
+	found = (struct found){0};
 	assert_int_equal(dc_store_members(store, collect, &found, why, sizeof(why)), 0);
 	assert_int_equal(found.count, 2);
 	dc_store_close(store);

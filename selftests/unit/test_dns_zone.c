@@ -34,8 +34,8 @@ static struct ntm_endpoint endpoint(const char *text)
 
 static enum dc_zone_found find(void *ctx, const char *name, struct dc_zone_node *ret_node)
 {
-	static const struct dc_zone_node node = { .vip4 = { 198, 18, 0, 2 }, .vip6 = { 0xfd, 0x4e, [15] = 2 },
-						  .public_key = { 1, 2, 3 } };
+	static const struct dc_zone_node node = {
+		.vip4 = {198, 18, 0, 2}, .vip6 = {0xfd, 0x4e, [15] = 2}, .public_key = {1, 2, 3}};
 
 	(void)ctx;
 	if (!strcmp(name, "branch.ntm.example"))
@@ -54,10 +54,17 @@ static uint32_t serial(void *ctx)
 
 static void zone_make(const char *apex, const char *dc_name)
 {
-	struct ntm_endpoint dc[2] = { endpoint("203.0.113.10:6866"), endpoint("[2001:db8::10]:6866") };
-	struct ntm_endpoint dns[3] = { endpoint("203.0.113.10:53"), endpoint("[2001:db8::10]:53"), endpoint("203.0.113.10:5353") };
-	struct dc_zone_config config = { .apex = apex, .dc_name = dc_name, .dc = dc, .dcs = 2, .dns = dns, .dnss = 3,
-					 .find = find, .serial = serial };
+	struct ntm_endpoint dc[2] = {endpoint("203.0.113.10:6866"), endpoint("[2001:db8::10]:6866")};
+	struct ntm_endpoint dns[3] = {endpoint("203.0.113.10:53"), endpoint("[2001:db8::10]:53"),
+				      endpoint("203.0.113.10:5353")};
+	struct dc_zone_config config = {.apex = apex,
+					.dc_name = dc_name,
+					.dc = dc,
+					.dcs = 2,
+					.dns = dns,
+					.dnss = 3,
+					.find = find,
+					.serial = serial};
 
 	dc_zone_free(zone);
 	zone = NULL;
@@ -159,7 +166,7 @@ static void assert_negative(int code)
 
 static void a_and_aaaa_are_the_virtual_addresses(void **state)
 {
-	static const uint8_t v4[4] = { 198, 18, 0, 2 }, v6[16] = { 0xfd, 0x4e, [15] = 2 };
+	static const uint8_t v4[4] = {198, 18, 0, 2}, v6[16] = {0xfd, 0x4e, [15] = 2};
 
 	(void)state;
 	ask("mn.ntm.example.", KNOT_RRTYPE_A);
@@ -187,7 +194,8 @@ static void ntm_records_hold_address_dc_and_key_and_no_location(void **state)
 		set = rr(KNOT_ANSWER, 0);
 		assert_int_equal(set->type, is4 ? 65280 : 65281);
 		assert_int_equal(set->ttl, DC_ZONE_NTM_TTL_S);
-		assert_int_equal(ntm_record_parse(&record, is4, set->rrs.rdata->data, set->rrs.rdata->len), 0);
+		assert_int_equal(ntm_record_parse(&record, is4, set->rrs.rdata->data, set->rrs.rdata->len),
+				 0);
 		assert_int_equal(record.public_key[2], 3);
 		assert_int_equal(record.dc.port, 6866);
 		assert_int_equal(ntm_addr_is4(&record.dc.addr), is4);
@@ -199,7 +207,9 @@ static void ntm_records_hold_address_dc_and_key_and_no_location(void **state)
 
 static void case_is_ignored_and_given_back(void **state)
 {
-	static const uint8_t qname[] = "\x02" "mN\x03nTm\x07" "ExAmPlE";
+	static const uint8_t qname[] = "\x02"
+				       "mN\x03nTm\x07"
+				       "ExAmPlE";
 
 	(void)state;
 	ask("mN.nTm.ExAmPlE.", KNOT_RRTYPE_A);
@@ -237,7 +247,11 @@ static void the_apex_has_soa_and_ns_with_glue(void **state)
 	assert_int_equal(knot_soa_serial(rr(KNOT_ANSWER, 0)->rrs.rdata), 20260101);
 	ask("ntm.example.", KNOT_RRTYPE_NS);
 	assert_int_equal(count(KNOT_ANSWER), 1);
-	assert_memory_equal(rr(KNOT_ANSWER, 0)->rrs.rdata->data, "\x02" "dc\x03ntm\x07" "example", 16);
+	assert_memory_equal(rr(KNOT_ANSWER, 0)->rrs.rdata->data,
+			    "\x02"
+			    "dc\x03ntm\x07"
+			    "example",
+			    16);
 	assert_int_equal(count(KNOT_ADDITIONAL), 2); /* an address with two ports counts once */
 	ask("dc.ntm.example.", KNOT_RRTYPE_A);
 	assert_int_equal(count(KNOT_ANSWER), 1);
@@ -273,9 +287,9 @@ static void what_is_not_ours_is_refused(void **state)
 		const char *name;
 		uint16_t type;
 	} row[] = {
-		{ "example.", KNOT_RRTYPE_A },	    { ".", KNOT_RRTYPE_NS },
-		{ "www.example.com.", KNOT_RRTYPE_A }, { "xntm.example.", KNOT_RRTYPE_A },
-		{ "ntm.example.", KNOT_RRTYPE_AXFR },  { "ntm.example.", KNOT_RRTYPE_IXFR },
+		{"example.", KNOT_RRTYPE_A},	     {".", KNOT_RRTYPE_NS},
+		{"www.example.com.", KNOT_RRTYPE_A}, {"xntm.example.", KNOT_RRTYPE_A},
+		{"ntm.example.", KNOT_RRTYPE_AXFR},  {"ntm.example.", KNOT_RRTYPE_IXFR},
 	};
 	uint8_t wire[1024];
 	size_t len;

@@ -29,10 +29,13 @@ static void key_fill(uint8_t key[NTM_KEY_LEN])
 
 static void an_ntmv4_record_has_these_50_bytes(void **state)
 {
-	static const uint8_t head[] = { 198, 18, 0, 2, 203, 0, 113, 10, 0x1a, 0xd2 };
-	static const uint8_t tail[] = { 192, 168, 1, 5, 203, 0, 113, 77 };
-	struct ntm_record record = { .is4 = true, .vip = addr("198.18.0.2"), .real = addr("192.168.1.5"),
-				     .nat = addr("203.0.113.77"), .dc = { addr("203.0.113.10"), 6866 } };
+	static const uint8_t head[] = {198, 18, 0, 2, 203, 0, 113, 10, 0x1a, 0xd2};
+	static const uint8_t tail[] = {192, 168, 1, 5, 203, 0, 113, 77};
+	struct ntm_record record = {.is4 = true,
+				    .vip = addr("198.18.0.2"),
+				    .real = addr("192.168.1.5"),
+				    .nat = addr("203.0.113.77"),
+				    .dc = {addr("203.0.113.10"), 6866}};
 	uint8_t out[NTM_RECORD6_LEN];
 
 	(void)state;
@@ -45,8 +48,11 @@ static void an_ntmv4_record_has_these_50_bytes(void **state)
 
 static void an_ntmv6_record_has_these_98_bytes(void **state)
 {
-	struct ntm_record record = { .is4 = false, .vip = addr("fd4e:544d:1::2"), .real = addr("2001:db8::5"),
-				     .nat = addr("2001:db8::77"), .dc = { addr("2001:db8::10"), 6866 } };
+	struct ntm_record record = {.is4 = false,
+				    .vip = addr("fd4e:544d:1::2"),
+				    .real = addr("2001:db8::5"),
+				    .nat = addr("2001:db8::77"),
+				    .dc = {addr("2001:db8::10"), 6866}};
 	uint8_t out[NTM_RECORD6_LEN], expected[NTM_RECORD6_LEN];
 
 	(void)state;
@@ -64,8 +70,14 @@ static void an_ntmv6_record_has_these_98_bytes(void **state)
 static void what_was_built_is_parsed_again(void **state)
 {
 	struct ntm_record in[2] = {
-		{ .is4 = true, .vip = addr("198.18.0.2"), .real = addr("192.0.2.5"), .dc = { addr("203.0.113.10"), 53 } },
-		{ .is4 = false, .vip = addr("fd00::2"), .nat = addr("2001:db8::1"), .dc = { addr("2001:db8::10"), 1 } },
+		{.is4 = true,
+		 .vip = addr("198.18.0.2"),
+		 .real = addr("192.0.2.5"),
+		 .dc = {addr("203.0.113.10"), 53}},
+		{.is4 = false,
+		 .vip = addr("fd00::2"),
+		 .nat = addr("2001:db8::1"),
+		 .dc = {addr("2001:db8::10"), 1}},
 	};
 	uint8_t out[NTM_RECORD6_LEN];
 
@@ -88,8 +100,10 @@ static void what_was_built_is_parsed_again(void **state)
 
 static void addresses_that_are_none_or_of_the_other_family_are_zero(void **state)
 {
-	struct ntm_record record = { .is4 = true, .vip = addr("198.18.0.2"), .real = addr("2001:db8::5"),
-				     .dc = { addr("2001:db8::10"), 6866 } };
+	struct ntm_record record = {.is4 = true,
+				    .vip = addr("198.18.0.2"),
+				    .real = addr("2001:db8::5"),
+				    .dc = {addr("2001:db8::10"), 6866}};
 	static const uint8_t zero[8];
 	uint8_t out[NTM_RECORD6_LEN];
 
@@ -101,7 +115,7 @@ static void addresses_that_are_none_or_of_the_other_family_are_zero(void **state
 	assert_true(ntm_addr_is_none(&record.real));
 	assert_true(ntm_addr_is_none(&record.nat));
 	assert_true(ntm_addr_is_none(&record.dc.addr));
-	record = (struct ntm_record){ .vip = addr("fd00::2"), .real = addr("192.0.2.1") };
+	record = (struct ntm_record){.vip = addr("fd00::2"), .real = addr("192.0.2.1")};
 	ntm_record_build(out, &record);
 	assert_memory_equal(out + 66, zero, 8);
 	assert_memory_equal(out + 74, zero, 8);
@@ -109,7 +123,7 @@ static void addresses_that_are_none_or_of_the_other_family_are_zero(void **state
 
 static void records_of_a_wrong_length_are_refused(void **state)
 {
-	uint8_t rdata[NTM_RECORD6_LEN + 1] = { 0 };
+	uint8_t rdata[NTM_RECORD6_LEN + 1] = {0};
 	struct ntm_record record;
 
 	(void)state;

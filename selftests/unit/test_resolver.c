@@ -118,7 +118,6 @@ static int teardown(void **state)
 
 static void file_is_taken_over_and_restored(void **state)
 {
-	char text[NTM_ENDPOINT_TEXT];
 	struct stat st;
 
 	(void)state;
