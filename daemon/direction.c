@@ -104,6 +104,9 @@ static void done(void *arg, int err, const struct ntm_message *message, const st
 			ntm_addr_from6(&cn->vip6, response.vip6);
 		}
 		waits_tell(cn, NTMD_DNS_REGISTERED, NULL);
+		/* Otherwise each handover would wait longer for its better route than the one before. */
+		if (cn->path && cn->path->state == NTMD_PATH_UP)
+			cn->direction_failures = 0;
 		if (!has_path)
 			cn->direction_expected = timer_set(cn, NTM_HANDSHAKE_TIMEOUT_MS);
 		return;

@@ -14,6 +14,7 @@
 #include "daemon/ntm0.h"
 #include "daemon/user_engine.h"
 #include "endpoint.h"
+#include "log.h"
 #include "loop.h"
 #include "stats.h"
 
@@ -61,7 +62,7 @@ static int events_make(struct ntmd_engine *engine)
 	engine->timer = ntm_timer_new(engine->base, timer_fired, engine);
 	engine->readable = event_new(engine->base, engine->tun_fd, EV_READ | EV_PERSIST,
 				     ntmd_user_egress_readable, engine);
-	if (!engine->timer || !engine->readable || event_add(engine->readable, NULL) < 0)
+	if (!engine->timer || !engine->readable)
 		return -ENOMEM;
 	return 0;
 }
@@ -145,6 +146,9 @@ void ntmd_engine_own_set(struct ntmd_engine *engine, const struct ntm_addr *vip4
 {
 	engine->own[0] = *vip4;
 	engine->own[1] = *vip6;
+	/* Only now: what applications sent while ntmd was away waits in the device's queue. */
+	if (event_add(engine->readable, NULL) < 0)
+		ntm_error("cannot watch the device: no packet leaves by it");
 }
 
 /* ---- finding paths */

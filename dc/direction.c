@@ -2,12 +2,12 @@
 /*
  * direction.c - one direction from Direction Request to Direction Response:
  *
- *	request -> (the requester proves a new address) -> where is CN? -> select -> direction_round.c: Relay
- *Direction to the RS and Route Direction to CN, at once -> both acknowledged -> Route Direction and Direction
- *Response to MN
+ *	request -> (the requester proves a new address) -> where is CN? -> select -> direction_round.c:
+ *	Relay Direction to the RS and Route Direction to CN, at once -> both acknowledged ->
+ *	Route Direction and Direction Response to MN
  *
- * Codec: lib/msg_direction.c; the node's part: daemon/direction.c. Beside it: location.c, path_select.c,
- *path.c.
+ * Codec: lib/msg_direction.c; the node's part: daemon/direction.c.
+ * Beside it: location.c, path_select.c, path.c.
  */
 #include <errno.h>
 #include <stdio.h>
