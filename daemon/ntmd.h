@@ -22,6 +22,8 @@
 #include "resolver.h"
 #include "session.h"
 
+#define NTMD_PATH_BUCKETS 4096 /* Path IDs are random */
+
 struct ntmd_cn;
 struct ntmd_path;
 struct ntmd_relay;
@@ -97,7 +99,7 @@ struct ntmd {
 
 	/* cn.c, path.c, relay_bind.c */
 	LIST_HEAD(ntmd_cn_list, ntmd_cn) cn;
-	LIST_HEAD(ntmd_path_list, ntmd_path) path;
+	LIST_HEAD(ntmd_path_list, ntmd_path) path, path_by_id[NTMD_PATH_BUCKETS];
 	LIST_HEAD(ntmd_relay_list, ntmd_relay) relay;
 	unsigned cns, paths;
 	uint32_t ciphers; /* of the bulk lane, bits */

@@ -20,7 +20,7 @@ struct ntmd_path *ntmd_path_find(struct ntmd *ntmd, uint64_t id)
 {
 	struct ntmd_path *path;
 
-	LIST_FOREACH(path, &ntmd->path, next)
+	LIST_FOREACH(path, &ntmd->path_by_id[id % NTMD_PATH_BUCKETS], by_id)
 		if (path->id == id)
 			return path;
 	return NULL;
@@ -52,6 +52,7 @@ struct ntmd_path *ntmd_path_new(struct ntmd_cn *cn, uint64_t id, enum ntm_side s
 	}
 	ntmd_engine_path_map(path->engine, &cn->vip4, &cn->vip6);
 	LIST_INSERT_HEAD(&ntmd->path, path, next);
+	LIST_INSERT_HEAD(&ntmd->path_by_id[id % NTMD_PATH_BUCKETS], path, by_id);
 	ntmd->paths++;
 	if (cn->waiting) {
 		ntmd_engine_path_hand_over(cn->waiting, path->engine);
@@ -132,6 +133,7 @@ void ntmd_path_free(struct ntmd_path *path, bool refuse)
 		event_free(path->probe_timer);
 	free(path->answer);
 	LIST_REMOVE(path, next);
+	LIST_REMOVE(path, by_id);
 	path->ntmd->paths--;
 	if (cn->path == path) {
 		cn->path = cn->next_path;

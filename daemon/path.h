@@ -117,7 +117,7 @@ struct ntmd_path_keys { /* path control under one key phase */
 struct ntmd_tunnel; /* a handshake that is going on: tunnel.c */
 
 struct ntmd_path {
-	LIST_ENTRY(ntmd_path) next;
+	LIST_ENTRY(ntmd_path) next, by_id;
 	struct ntmd *ntmd;
 	struct ntmd_cn *cn;
 	uint64_t id;

@@ -275,6 +275,8 @@ int ntm_session_init_receive(struct ntm_sessions *sessions, const struct ntm_flo
 		goto wipe;
 	}
 	n = ntm_msg_session_hello_parse(&hello, payload, (size_t)n);
+	if (!n && hello.version != NTM_VERSION_1)
+		n = -NTM_DROP_FIELD_VALUE;
 	if (n < 0)
 		goto wipe;
 

@@ -35,24 +35,24 @@ static const char *begin(void *config, const char *name)
 }
 
 static const struct ntm_config_key keys[] = {
-	{ "node", "fqdn", false, true, ntm_config_set_name, AT(name) },
-	{ "node", "device", false, false, ntm_config_set_string, AT(text) },
-	{ "node", "listen-port", false, false, ntm_config_set_port, AT(port) },
-	{ "node", "mtu", false, false, ntm_config_set_number, AT(number) },
-	{ "dc", "public-key", false, true, ntm_config_set_key, AT(key) },
-	{ "dc", "endpoint", true, true, ntm_config_set_endpoint, AT(endpoint) },
-	{ "pin", "public-key", false, true, ntm_config_set_key, AT(key) },
-	{ "pin", "note", true, false, ntm_config_set_string, AT(other) },
-	{ 0 },
+	{"node", "fqdn", false, true, ntm_config_set_name, AT(name)},
+	{"node", "device", false, false, ntm_config_set_string, AT(text)},
+	{"node", "listen-port", false, false, ntm_config_set_port, AT(port)},
+	{"node", "mtu", false, false, ntm_config_set_number, AT(number)},
+	{"dc", "public-key", false, true, ntm_config_set_key, AT(key)},
+	{"dc", "endpoint", true, true, ntm_config_set_endpoint, AT(endpoint)},
+	{"pin", "public-key", false, true, ntm_config_set_key, AT(key)},
+	{"pin", "note", true, false, ntm_config_set_string, AT(other)},
+	{0},
 };
 
-static const struct ntm_config_section sections[] = { { "pin", begin }, { 0 } };
+static const struct ntm_config_section sections[] = {{"pin", begin}, {0}};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-	struct config config = { 0 };
+	struct config config = {0};
 	char path[64], why[256];
 	int fd = memfd_create("config", MFD_CLOEXEC);
 

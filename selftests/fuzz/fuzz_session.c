@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * fuzz_session.c - ntm_session_receive with whatever comes: from strangers, and from peers that have the keys but behave badly.
- * Input: one byte that says how the rest arrives (enum way), then the rest.
+ * fuzz_session.c - ntm_session_receive with whatever comes: from strangers, and from peers that have the keys
+ * but behave badly. Input: one byte that says how the rest arrives (enum way), then the rest.
  */
 #include <errno.h>
 #include <stdint.h>
@@ -55,7 +55,8 @@ static void on_notice(void *ctx, struct ntm_peer *from, const struct ntm_message
 		abort();
 }
 
-static void on_done(void *arg, int err, const struct ntm_message *message, const struct ntm_error_message *error)
+static void on_done(void *arg, int err, const struct ntm_message *message,
+		    const struct ntm_error_message *error)
 {
 	(void)arg;
 	if (!err != !!message || (err == -EREMOTEIO) != !!error)
@@ -69,14 +70,15 @@ static struct ntm_udp *socket_for(void *ctx, const struct ntm_endpoint *remote)
 	return ntm_endpoint_is4(remote) ? &udp : NULL;
 }
 
-static const struct ntm_session_ops ops = { .accept = on_accept, .request = on_request, .notice = on_notice };
+static const struct ntm_session_ops ops = {.accept = on_accept, .request = on_request, .notice = on_notice};
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-	static const struct ntm_endpoint loopback = { .addr = { { [10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1 } } };
+	static const struct ntm_endpoint loopback = {
+		.addr = {{[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1}}};
 	uint8_t private_key[NTM_KEY_LEN], public_key[NTM_KEY_LEN];
 
 	(void)argc;
@@ -86,7 +88,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	ntm_crypto_keypair(peer_private, peer.key);
 	ntm_crypto_random(key, sizeof(key));
 	/* The sink takes what is sent, and nobody reads it. */
-	if (ntm_udp_open(&udp, NULL, &loopback, true, NULL, NULL) || ntm_udp_open(&sink, NULL, &loopback, true, NULL, NULL) ||
+	if (ntm_udp_open(&udp, NULL, &loopback, true, NULL, NULL) ||
+	    ntm_udp_open(&sink, NULL, &loopback, true, NULL, NULL) ||
 	    ntm_sessions_init(&sessions, event_base_new(), private_key, &ops, NULL, socket_for))
 		abort();
 	flow.udp = &udp;
@@ -158,7 +161,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	}
 	session_make();
 	if (way == ANSWER && len >= NTM_MSG_HEADER_LEN) {
-		if (!request && ntm_session_request(&peer, NTM_MSG_KEEPALIVE_REQUEST, body, 0, 1000, on_done, NULL, &request))
+		if (!request && ntm_session_request(&peer, NTM_MSG_KEEPALIVE_REQUEST, body, 0, 1000, on_done,
+						    NULL, &request))
 			abort();
 		for (int i = 0; i < 4; i++)
 			copy[4 + i] = (uint8_t)(request->number >> (24 - 8 * i));

@@ -201,8 +201,7 @@ node_section() { # NAME FQDN
 # Names outside of the zone are the DC's to refuse, unless a test has another server.
 node_dns_section() { # NAME
 	printf '%s\n' "mode = off" "listen = 127.0.0.54:53"
-	# shellcheck disable=SC2046 # two words
-	printf 'upstream = %s\n' $(zone_servers "$1" | sed 's/[^ ]*::[^ ]*/[&]/')
+	zone_servers "$1" | tr ' ' '\n' | sed 's/.*:.*/[&]/; s/^/upstream = /'
 }
 
 node_dc_section() {

@@ -108,6 +108,14 @@ moved=$(($(received_bytes cn mn) - before))
 check "the tunnel's counters have seen it ($moved bytes)" test "$moved" -gt $((bits / 8))
 no_drops "nothing of it failed authentication or was replayed" cn auth replay handshake inner_source
 
+# ---- sizes
+mtu=$(ns mn cat /sys/class/net/ntm0/mtu)
+check "the largest packet passes whole ($mtu bytes)" reaches mn "$(vip4 cn)" -M "do" -s $((mtu - 28))
+check "the largest IPv6 packet passes whole" reaches mn "$(vip6 cn)" -M "do" -s $((mtu - 48))
+check "a larger one passes in fragments" reaches mn "$(vip4 cn)" -s 8000
+check "a larger one passes in fragments in IPv6, too" reaches mn "$(vip6 cn)" -s 8000
+eq "nothing was too big on the way" 0 "$(stats mn '.drops.too_big // 0')"
+
 # ---- no name asked: a packet is enough
 check "the tunnel can be closed" ns mn ntmctl tunnel close cn.$ZONE
 eventually 3 test "$(tunnels cn length)" = 0 || :

@@ -413,8 +413,24 @@ host_attach() { # NAME NET DEV [METRIC]
 	METRIC[$key]=${4:-200}
 	link_make "r-$2" "p$PORTS" "$1" "$3"
 	nsip "r-$2" link set dev "p$PORTS" master lan
+	link_wait "$1" "$3" "$2" "p$PORTS"
 	MOVED_LINK=$EPOCHREALTIME
 	host_configure "$1" "$2" "$3"
+}
+
+# Until both ends of the cable carry: addresses come after that with DHCP, too. A neighbour solicitation or an ARP request
+# that is sent before is lost, and repeated a second later.
+link_wait() { # NAME DEV NET PORT
+	local i
+	for ((i = 0; i < 300; i++)); do
+		if [[ $(nsip "$1" -o link show dev "$2") = *" state UP "* ]] &&
+			[[ $(bridge -n "$NTM_MARK-r-$3" link show dev "$4") = *" state forwarding "* ]]; then
+			return 0
+		fi
+		sleep 0.005
+	done
+	echo "$2 of $1 gets no carrier" >&2
+	return 1
 }
 
 # Addresses and routes, as DHCP and router advertisements would leave them.
@@ -465,6 +481,7 @@ host_roam() { # NAME NET [DEV]
 	nsip "$1" -6 route flush dev "$dev" proto boot
 	PORT[$1.$dev]="$2 $port"
 	nsip "r-$2" link set dev "$port" master lan up
+	link_wait "$1" "$dev" "$2" "$port"
 	# shellcheck disable=SC2034
 	MOVED_LINK=$EPOCHREALTIME
 	host_configure "$1" "$2" "$dev"

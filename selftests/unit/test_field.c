@@ -37,27 +37,28 @@ struct all {
 };
 
 static const struct ntm_field part_fields[] = {
-	{ NTM_FIELD_ONE(KIND, U8, part, kind), .required = true, .below = 3 },
-	{ NTM_FIELD_ONE(ENDPOINT, ENDPOINT, part, endpoint) },
+	{NTM_FIELD_ONE(KIND, U8, part, kind), .required = true, .below = 3},
+	{NTM_FIELD_ONE(ENDPOINT, ENDPOINT, part, endpoint)},
 	NTM_FIELDS_END,
 };
 
 static const struct ntm_field all_fields[] = {
-	{ NTM_FIELD_ONE(FQDN, NAME, all, fqdn) },
-	{ NTM_FIELD_ONE(PATH_ID, U64, all, path_id), .required = true },
-	{ NTM_FIELD_ONE(SIDE, U8, all, side), .below = 2 },
-	{ NTM_FIELD_ONE(PUBLIC_KEY, BYTES, all, key) },
-	{ NTM_FIELD_ONE(LIFETIME, U32, all, lifetime) },
-	{ NTM_FIELD_MANY(REAL_ADDRESS, ENDPOINT, all, real, reals) },
-	{ NTM_FIELD_MANY(CANDIDATE, FIELDS, all, part, parts), .fields = part_fields },
-	{ NTM_FIELD_ONE(TEXT, TEXT, all, text) },
-	{ NTM_FIELD_ONE(MTU, U16, all, mtu) },
+	{NTM_FIELD_ONE(FQDN, NAME, all, fqdn)},
+	{NTM_FIELD_ONE(PATH_ID, U64, all, path_id), .required = true},
+	{NTM_FIELD_ONE(SIDE, U8, all, side), .below = 2},
+	{NTM_FIELD_ONE(PUBLIC_KEY, BYTES, all, key)},
+	{NTM_FIELD_ONE(LIFETIME, U32, all, lifetime)},
+	{NTM_FIELD_MANY(REAL_ADDRESS, ENDPOINT, all, real, reals)},
+	{NTM_FIELD_MANY(CANDIDATE, FIELDS, all, part, parts), .fields = part_fields},
+	{NTM_FIELD_ONE(TEXT, TEXT, all, text)},
+	{NTM_FIELD_ONE(MTU, U16, all, mtu)},
 	NTM_FIELDS_END,
 };
 
 /* The shortest message that all_fields allows: Path ID 1. */
 #define PATH_ID_1 "\x00\x02\x00\x08\x00\x00\x00\x00\x00\x00\x00\x01"
-#define ADDRESS "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff\xc0\x00\x02\x01\x1a\xd2" /* 192.0.2.1:6866 */
+#define ADDRESS \
+	"\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff\xc0\x00\x02\x01\x1a\xd2" /* 192.0.2.1:6866 */
 
 static int parse(struct all *ret_all, const void *bytes, size_t len)
 {
@@ -72,9 +73,9 @@ static int parse(struct all *ret_all, const void *bytes, size_t len)
 }
 
 /* Refused for exactly this reason. */
-#define assert_refused(bytes, reason) \
-	do { \
-		struct all got_; \
+#define assert_refused(bytes, reason)                                                \
+	do {                                                                         \
+		struct all got_;                                                     \
 		assert_int_equal(parse(&got_, bytes, sizeof(bytes) - 1), -(reason)); \
 	} while (0)
 
@@ -82,7 +83,8 @@ static int parse(struct all *ret_all, const void *bytes, size_t len)
 
 static struct ntm_endpoint endpoint(uint8_t last, uint16_t port)
 {
-	struct ntm_endpoint ep = { .addr = { { [10] = 0xff, [11] = 0xff, [12] = 192, [14] = 2, [15] = last } }, .port = port };
+	struct ntm_endpoint ep = {.addr = {{[10] = 0xff, [11] = 0xff, [12] = 192, [14] = 2, [15] = last}},
+				  .port = port};
 
 	return ep;
 }
@@ -99,8 +101,8 @@ static void filled(struct all *all)
 	all->real[1] = endpoint(2, 1);
 	all->real[2] = endpoint(3, 65535);
 	all->reals = 3;
-	all->part[0] = (struct part){ .kind = 1, .endpoint = endpoint(4, 4) };
-	all->part[1] = (struct part){ .kind = 2 };
+	all->part[0] = (struct part){.kind = 1, .endpoint = endpoint(4, 4)};
+	all->part[1] = (struct part){.kind = 2};
 	all->parts = 2;
 	strcpy(all->text, "gr\xc3\xbc\xc3\x9f dich \xe2\x82\xac \xf0\x9f\x99\x82");
 	all->mtu = 1420;
@@ -126,7 +128,7 @@ static void integers_are_big_endian(void **state)
 					  "\x00\x03\x00\x01\x01"
 					  "\x00\x06\x00\x04\xa0\xb0\xc0\xd0"
 					  "\x00\x1e\x00\x02\x05\x8c";
-	struct all all = { .path_id = 0x0102030405060708, .side = 1, .lifetime = 0xa0b0c0d0, .mtu = 1420 };
+	struct all all = {.path_id = 0x0102030405060708, .side = 1, .lifetime = 0xa0b0c0d0, .mtu = 1420};
 	uint8_t out[64];
 
 	(void)state;
@@ -137,7 +139,7 @@ static void integers_are_big_endian(void **state)
 static void a_required_field_is_sent_even_if_zero_and_an_optional_one_not(void **state)
 {
 	static const uint8_t expected[] = "\x00\x02\x00\x08\x00\x00\x00\x00\x00\x00\x00\x00";
-	struct all all = { 0 }, got;
+	struct all all = {0}, got;
 	uint8_t out[64];
 
 	(void)state;
@@ -190,9 +192,12 @@ static void a_buffer_too_small_is_never_written_beyond(void **state)
 static void fields_stand_in_ascending_order_once(void **state)
 {
 	(void)state;
-	assert_refused("\x00\x03\x00\x01\x01" PATH_ID_1, NTM_DROP_FIELD_MISSING); /* the table has gone past it */
+	assert_refused("\x00\x03\x00\x01\x01" PATH_ID_1,
+		       NTM_DROP_FIELD_MISSING); /* the table has gone past it */
 	assert_refused(PATH_ID_1 "\x00\x03\x00\x01\x01" PATH_ID_1, NTM_DROP_FIELD_ORDER);
-	assert_refused(PATH_ID_1 "\x00\x06\x00\x04\x00\x00\x00\x01" "\x00\x03\x00\x01\x01", NTM_DROP_FIELD_ORDER);
+	assert_refused(PATH_ID_1 "\x00\x06\x00\x04\x00\x00\x00\x01"
+				 "\x00\x03\x00\x01\x01",
+		       NTM_DROP_FIELD_ORDER);
 	assert_refused(PATH_ID_1 PATH_ID_1, NTM_DROP_FIELD_ORDER);
 }
 
@@ -201,13 +206,16 @@ static void a_list_may_be_as_long_as_its_table_says(void **state)
 	struct all got;
 
 	(void)state;
-	assert_taken(PATH_ID_1 "\x00\x0c\x00\x12" ADDRESS "\x00\x0c\x00\x12" ADDRESS "\x00\x0c\x00\x12" ADDRESS, &got);
+	assert_taken(PATH_ID_1 "\x00\x0c\x00\x12" ADDRESS "\x00\x0c\x00\x12" ADDRESS
+			       "\x00\x0c\x00\x12" ADDRESS,
+		     &got);
 	assert_int_equal(got.reals, 3);
-	assert_refused(PATH_ID_1 "\x00\x0c\x00\x12" ADDRESS "\x00\x0c\x00\x12" ADDRESS "\x00\x0c\x00\x12" ADDRESS
-				 "\x00\x0c\x00\x12" ADDRESS,
+	assert_refused(PATH_ID_1 "\x00\x0c\x00\x12" ADDRESS "\x00\x0c\x00\x12" ADDRESS
+				 "\x00\x0c\x00\x12" ADDRESS "\x00\x0c\x00\x12" ADDRESS,
 		       NTM_DROP_FIELD_MANY);
 	/* elements stand together */
-	assert_refused(PATH_ID_1 "\x00\x0c\x00\x12" ADDRESS "\x00\x1e\x00\x02\x05\x8c" "\x00\x0c\x00\x12" ADDRESS,
+	assert_refused(PATH_ID_1 "\x00\x0c\x00\x12" ADDRESS "\x00\x1e\x00\x02\x05\x8c"
+				 "\x00\x0c\x00\x12" ADDRESS,
 		       NTM_DROP_FIELD_ORDER);
 }
 
@@ -218,7 +226,9 @@ static void an_unknown_field_is_skipped_only_if_its_bit_says_so(void **state)
 	(void)state;
 	assert_taken(PATH_ID_1 "\x80\x05\x00\x03zzz", &got);
 	assert_int_equal(got.path_id, 1);
-	assert_taken("\x80\x01\x00\x00" PATH_ID_1 "\x80\x02\x00\x00" "\xff\xff\x00\x01z", &got);
+	assert_taken("\x80\x01\x00\x00" PATH_ID_1 "\x80\x02\x00\x00"
+		     "\xff\xff\x00\x01z",
+		     &got);
 	assert_refused(PATH_ID_1 "\x00\x05\x00\x03zzz", NTM_DROP_FIELD_UNKNOWN);
 	assert_refused(PATH_ID_1 "\x7f\xff\x00\x00", NTM_DROP_FIELD_UNKNOWN);
 	assert_refused("\x00\x00\x00\x00" PATH_ID_1, NTM_DROP_FIELD_UNKNOWN);
@@ -237,7 +247,9 @@ static void lengths_are_exact(void **state)
 	assert_refused("\x00\x02\x00\x09\x00\x00\x00\x00\x00\x00\x00\x00\x01", NTM_DROP_FIELD_LENGTH);
 	assert_refused(PATH_ID_1 "\x00\x03\x00\x00", NTM_DROP_FIELD_LENGTH);
 	assert_refused(PATH_ID_1 "\x00\x04\x00\x01\x01", NTM_DROP_FIELD_LENGTH);
-	assert_refused(PATH_ID_1 "\x00\x0c\x00\x11" "0123456789abcdefg", NTM_DROP_FIELD_LENGTH);
+	assert_refused(PATH_ID_1 "\x00\x0c\x00\x11"
+				 "0123456789abcdefg",
+		       NTM_DROP_FIELD_LENGTH);
 	assert_refused("\x00\x01\x00\x00" PATH_ID_1, NTM_DROP_FIELD_LENGTH);
 	assert_refused(PATH_ID_1 "\x00\x16\x00\x00", NTM_DROP_FIELD_LENGTH);
 	assert_refused("\x00\x02\xff\xff\x00\x00\x00\x00\x00\x00\x00\x01", NTM_DROP_FIELD_TRUNCATED);
@@ -250,15 +262,29 @@ static void values_out_of_range_are_refused(void **state)
 	(void)state;
 	assert_refused(PATH_ID_1 "\x00\x03\x00\x01\x02", NTM_DROP_FIELD_VALUE);
 	/* no address, no port */
-	assert_refused(PATH_ID_1 "\x00\x0c\x00\x12\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", NTM_DROP_FIELD_VALUE);
-	assert_refused(PATH_ID_1 "\x00\x0c\x00\x12\0\0\0\0\0\0\0\0\0\0\xff\xff\xc0\0\x02\x01\0\0", NTM_DROP_FIELD_VALUE);
-	assert_taken("\x00\x01\x00\x03" "a.b" PATH_ID_1, &got);
+	assert_refused(PATH_ID_1 "\x00\x0c\x00\x12\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
+		       NTM_DROP_FIELD_VALUE);
+	assert_refused(PATH_ID_1 "\x00\x0c\x00\x12\0\0\0\0\0\0\0\0\0\0\xff\xff\xc0\0\x02\x01\0\0",
+		       NTM_DROP_FIELD_VALUE);
+	assert_taken("\x00\x01\x00\x03"
+		     "a.b" PATH_ID_1,
+		     &got);
 	assert_string_equal(got.fqdn, "a.b");
-	assert_refused("\x00\x01\x00\x03" "A.b" PATH_ID_1, NTM_DROP_FIELD_VALUE);
-	assert_refused("\x00\x01\x00\x04" "a.b." PATH_ID_1, NTM_DROP_FIELD_VALUE);
-	assert_refused("\x00\x01\x00\x04" "a..b" PATH_ID_1, NTM_DROP_FIELD_VALUE);
-	assert_refused("\x00\x01\x00\x04" "a.b\0" PATH_ID_1, NTM_DROP_FIELD_VALUE);
-	assert_refused("\x00\x01\x00\x03" "a\0b" PATH_ID_1, NTM_DROP_FIELD_VALUE);
+	assert_refused("\x00\x01\x00\x03"
+		       "A.b" PATH_ID_1,
+		       NTM_DROP_FIELD_VALUE);
+	assert_refused("\x00\x01\x00\x04"
+		       "a.b." PATH_ID_1,
+		       NTM_DROP_FIELD_VALUE);
+	assert_refused("\x00\x01\x00\x04"
+		       "a..b" PATH_ID_1,
+		       NTM_DROP_FIELD_VALUE);
+	assert_refused("\x00\x01\x00\x04"
+		       "a.b\0" PATH_ID_1,
+		       NTM_DROP_FIELD_VALUE);
+	assert_refused("\x00\x01\x00\x03"
+		       "a\0b" PATH_ID_1,
+		       NTM_DROP_FIELD_VALUE);
 }
 
 static void names_have_253_bytes_at_most(void **state)
@@ -280,12 +306,35 @@ static void names_have_253_bytes_at_most(void **state)
 
 static void text_is_utf8_that_a_terminal_shows(void **state)
 {
-	static const char *const good[] = { "a", "~", " ", "\xc2\xa0", "\xdf\xbf", "\xe0\xa0\x80", "\xed\x9f\xbf",
-					    "\xee\x80\x80", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf" };
-	static const char *const bad[] = { "\x1b[2J", "a\n", "\x7f", "\x80", "\xc0\xaf", "\xc1\xbf", "\xc2", "\xc2\x41",
-					   "\xc2\x9b", "\xe0\x9f\xbf", "\xe2\x82", "\xed\xa0\x80", "\xf0\x8f\xbf\xbf",
-					   "\xf0\x90\x80", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xff", "a\xe2\x82" };
-	struct all all = { 0 }, got;
+	static const char *const good[] = {"a",
+					   "~",
+					   " ",
+					   "\xc2\xa0",
+					   "\xdf\xbf",
+					   "\xe0\xa0\x80",
+					   "\xed\x9f\xbf",
+					   "\xee\x80\x80",
+					   "\xf0\x90\x80\x80",
+					   "\xf4\x8f\xbf\xbf"};
+	static const char *const bad[] = {"\x1b[2J",
+					  "a\n",
+					  "\x7f",
+					  "\x80",
+					  "\xc0\xaf",
+					  "\xc1\xbf",
+					  "\xc2",
+					  "\xc2\x41",
+					  "\xc2\x9b",
+					  "\xe0\x9f\xbf",
+					  "\xe2\x82",
+					  "\xed\xa0\x80",
+					  "\xf0\x8f\xbf\xbf",
+					  "\xf0\x90\x80",
+					  "\xf4\x90\x80\x80",
+					  "\xf5\x80\x80\x80",
+					  "\xff",
+					  "a\xe2\x82"};
+	struct all all = {0}, got;
 	uint8_t wire[64], out[64];
 
 	(void)state;
@@ -299,7 +348,8 @@ static void text_is_utf8_that_a_terminal_shows(void **state)
 		assert_int_equal(parse(&got, wire, 16 + strlen(text)), ok ? 0 : -NTM_DROP_FIELD_VALUE);
 		memset(all.text, 0, sizeof(all.text));
 		strcpy(all.text, text);
-		assert_int_equal(ntm_fields_build(out, sizeof(out), all_fields, &all), ok ? (int)(16 + strlen(text)) : -EINVAL);
+		assert_int_equal(ntm_fields_build(out, sizeof(out), all_fields, &all),
+				 ok ? (int)(16 + strlen(text)) : -EINVAL);
 	}
 }
 
@@ -324,16 +374,16 @@ static void what_has_no_wire_form_is_not_built(void **state)
 	uint8_t out[1024];
 
 	(void)state;
-#define REFUSED(change) \
-	do { \
-		filled(&all); \
-		change; \
+#define REFUSED(change)                                                                          \
+	do {                                                                                     \
+		filled(&all);                                                                    \
+		change;                                                                          \
 		assert_int_equal(ntm_fields_build(out, sizeof(out), all_fields, &all), -EINVAL); \
 	} while (0)
 	REFUSED(all.side = 2);
 	REFUSED(all.reals = 4);
 	REFUSED(all.real[1].port = 0);
-	REFUSED(all.real[2] = (struct ntm_endpoint){ 0 });
+	REFUSED(all.real[2] = (struct ntm_endpoint){0});
 	REFUSED(strcpy(all.fqdn, "MN.example"));
 	REFUSED(memset(all.fqdn, 'a', sizeof(all.fqdn)));
 	REFUSED(memset(all.text, 'a', sizeof(all.text)));
@@ -346,31 +396,50 @@ static void fields_of_fields_follow_the_same_rules(void **state)
 	struct all got;
 
 	(void)state;
-	assert_taken(PATH_ID_1 "\x00\x12\x00\x05" "\x00\x29\x00\x01\x02", &got);
+	assert_taken(PATH_ID_1 "\x00\x12\x00\x05"
+			       "\x00\x29\x00\x01\x02",
+		     &got);
 	assert_int_equal(got.parts, 1);
 	assert_int_equal(got.part[0].kind, 2);
 	assert_refused(PATH_ID_1 "\x00\x12\x00\x00", NTM_DROP_FIELD_MISSING);
-	assert_refused(PATH_ID_1 "\x00\x12\x00\x05" "\x00\x29\x00\x01\x03", NTM_DROP_FIELD_VALUE);
+	assert_refused(PATH_ID_1 "\x00\x12\x00\x05"
+				 "\x00\x29\x00\x01\x03",
+		       NTM_DROP_FIELD_VALUE);
 	/* an inner length that reaches into the next outer field */
-	assert_refused(PATH_ID_1 "\x00\x12\x00\x04" "\x00\x29\x00\x01" "\x02", NTM_DROP_FIELD_TRUNCATED);
-	assert_refused(PATH_ID_1 "\x00\x12\x00\x06" "\x00\x29\x00\x01\x02\x00", NTM_DROP_FIELD_TRUNCATED);
-	assert_refused(PATH_ID_1 "\x00\x12\x00\x0a" "\x00\x29\x00\x01\x02" "\x00\x29\x00\x01\x02", NTM_DROP_FIELD_ORDER);
+	assert_refused(PATH_ID_1 "\x00\x12\x00\x04"
+				 "\x00\x29\x00\x01"
+				 "\x02",
+		       NTM_DROP_FIELD_TRUNCATED);
+	assert_refused(PATH_ID_1 "\x00\x12\x00\x06"
+				 "\x00\x29\x00\x01\x02\x00",
+		       NTM_DROP_FIELD_TRUNCATED);
+	assert_refused(PATH_ID_1 "\x00\x12\x00\x0a"
+				 "\x00\x29\x00\x01\x02"
+				 "\x00\x29\x00\x01\x02",
+		       NTM_DROP_FIELD_ORDER);
 }
 
 struct deep {
 	struct part part;
 };
-static const struct ntm_field deep3[] = { { NTM_FIELD_ONE(KIND, FIELDS, deep, part), .fields = part_fields }, NTM_FIELDS_END };
-static const struct ntm_field deep2[] = { { NTM_FIELD_ONE(KIND, FIELDS, deep, part), .fields = deep3 }, NTM_FIELDS_END };
-static const struct ntm_field deep1[] = { { NTM_FIELD_ONE(KIND, FIELDS, deep, part), .fields = deep2 }, NTM_FIELDS_END };
+static const struct ntm_field deep3[] = {{NTM_FIELD_ONE(KIND, FIELDS, deep, part), .fields = part_fields},
+					 NTM_FIELDS_END};
+static const struct ntm_field deep2[] = {{NTM_FIELD_ONE(KIND, FIELDS, deep, part), .fields = deep3},
+					 NTM_FIELDS_END};
+static const struct ntm_field deep1[] = {{NTM_FIELD_ONE(KIND, FIELDS, deep, part), .fields = deep2},
+					 NTM_FIELDS_END};
 
 static void nesting_ends(void **state)
 {
-	static const uint8_t wire[] = "\x00\x29\x00\x0d" "\x00\x29\x00\x09" "\x00\x29\x00\x05" "\x00\x29\x00\x01\x02";
+	static const uint8_t wire[] = "\x00\x29\x00\x0d"
+				      "\x00\x29\x00\x09"
+				      "\x00\x29\x00\x05"
+				      "\x00\x29\x00\x01\x02";
 	struct deep got;
 
 	(void)state;
-	assert_int_equal(ntm_fields_parse(&got, sizeof(got), deep1, wire, sizeof(wire) - 1), -NTM_DROP_FIELD_UNKNOWN);
+	assert_int_equal(ntm_fields_parse(&got, sizeof(got), deep1, wire, sizeof(wire) - 1),
+			 -NTM_DROP_FIELD_UNKNOWN);
 	/* one less is allowed */
 	assert_int_equal(ntm_fields_parse(&got, sizeof(got), deep2, wire + 4, sizeof(wire) - 5), 0);
 	assert_int_equal(got.part.kind, 2);

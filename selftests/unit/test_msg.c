@@ -14,29 +14,54 @@
 #define FILE_NAME "messages.txt"
 
 /* 192.0.2.x and 2001:db8::x */
-#define EP4(last, port_) { .addr = { { [10] = 0xff, [11] = 0xff, [12] = 192, [14] = 2, [15] = (last) } }, .port = (port_) }
-#define EP6(last, port_) { .addr = { { 0x20, 0x01, 0x0d, 0xb8, [15] = (last) } }, .port = (port_) }
-#define BYTES16(b) { b, b + 1, b + 2, b + 3, b + 4, b + 5, b + 6, b + 7, b + 8, b + 9, b + 10, b + 11, b + 12, b + 13, b + 14, b + 15 }
-#define BYTES32(b) \
-	{ b, b + 1, b + 2, b + 3, b + 4, b + 5, b + 6, b + 7, b + 8, b + 9, b + 10, b + 11, b + 12, b + 13, b + 14, b + 15, \
-	  b + 16, b + 17, b + 18, b + 19, b + 20, b + 21, b + 22, b + 23, b + 24, b + 25, b + 26, b + 27, b + 28, b + 29, b + 30, b + 31 }
-#define VIP4 { 198, 18, 0, 7 }
-#define VIP6 { 0xfd, 0x4e, 0x54, 0x4d, 0, 1, [15] = 7 }
-#define RELAY1 { .name = "rs1.ntm.example", .server = { EP4(20, 6866), EP6(0x20, 6866) }, .servers = 2 }
-#define RELAY2 { .name = "rs2.ntm.example", .server = { EP6(0x21, 443) }, .servers = 1 }
+#define EP4(last, port_)                                                                                   \
+	{                                                                                                  \
+		.addr = {{[10] = 0xff, [11] = 0xff, [12] = 192, [14] = 2, [15] = (last)}}, .port = (port_) \
+	}
+#define EP6(last, port_)                                                           \
+	{                                                                          \
+		.addr = {{0x20, 0x01, 0x0d, 0xb8, [15] = (last)}}, .port = (port_) \
+	}
+#define BYTES16(b)                                                                                        \
+	{                                                                                                 \
+		b, b + 1, b + 2, b + 3, b + 4, b + 5, b + 6, b + 7, b + 8, b + 9, b + 10, b + 11, b + 12, \
+			b + 13, b + 14, b + 15                                                            \
+	}
+#define BYTES32(b)                                                                                        \
+	{                                                                                                 \
+		b, b + 1, b + 2, b + 3, b + 4, b + 5, b + 6, b + 7, b + 8, b + 9, b + 10, b + 11, b + 12, \
+			b + 13, b + 14, b + 15, b + 16, b + 17, b + 18, b + 19, b + 20, b + 21, b + 22,   \
+			b + 23, b + 24, b + 25, b + 26, b + 27, b + 28, b + 29, b + 30, b + 31            \
+	}
+#define VIP4                  \
+	{                     \
+		198, 18, 0, 7 \
+	}
+#define VIP6                                           \
+	{                                              \
+		0xfd, 0x4e, 0x54, 0x4d, 0, 1, [15] = 7 \
+	}
+#define RELAY1                                                                                      \
+	{                                                                                           \
+		.name = "rs1.ntm.example", .server = {EP4(20, 6866), EP6(0x20, 6866)}, .servers = 2 \
+	}
+#define RELAY2                                                                      \
+	{                                                                           \
+		.name = "rs2.ntm.example", .server = {EP6(0x21, 443)}, .servers = 1 \
+	}
 
-static const struct ntm_session_hello sample_session_hello = { .version = 1, .reset_token = BYTES16(0x10) };
-static const struct ntm_session_welcome sample_session_welcome = { .session_id = 0x1112131415161718,
-								   .reset_token = BYTES16(0x20) };
-static const struct ntm_challenge sample_challenge = { .nonce = 0x2122232425262728 };
-static const struct ntm_error_message sample_error_message = { .code = NTM_ERROR_NOT_MEMBER,
-							       .text = "mn.ntm.example is not a member of this DC" };
+static const struct ntm_session_hello sample_session_hello = {.version = 1, .reset_token = BYTES16(0x10)};
+static const struct ntm_session_welcome sample_session_welcome = {.session_id = 0x1112131415161718,
+								  .reset_token = BYTES16(0x20)};
+static const struct ntm_challenge sample_challenge = {.nonce = 0x2122232425262728};
+static const struct ntm_error_message sample_error_message = {
+	.code = NTM_ERROR_NOT_MEMBER, .text = "mn.ntm.example is not a member of this DC"};
 static const struct ntm_registration_request sample_registration_request = {
 	.fqdn = "mn.ntm.example",
-	.real = { EP4(1, 40000), EP6(1, 40000) },
+	.real = {EP4(1, 40000), EP6(1, 40000)},
 	.reals = 2,
 	.nat = NTM_NAT_EASY,
-	.rtt = { { .name = "rs1.ntm.example", .rtt_us = 10500 }, { .name = "rs2.ntm.example", .rtt_us = 20500 } },
+	.rtt = {{.name = "rs1.ntm.example", .rtt_us = 10500}, {.name = "rs2.ntm.example", .rtt_us = 20500}},
 	.rtts = 2,
 	.boot_id = 0x3132333435363738,
 	.software = "ntmd 0.1.0",
@@ -48,19 +73,19 @@ static const struct ntm_registration_response sample_registration_response = {
 	.vip4_prefix = 16,
 	.vip6_prefix = 64,
 	.observed = EP4(99, 55555),
-	.server = { EP4(10, 6866), EP4(11, 6866), EP6(0x10, 6866) },
+	.server = {EP4(10, 6866), EP4(11, 6866), EP6(0x10, 6866)},
 	.servers = 3,
-	.relay = { RELAY1, RELAY2 },
+	.relay = {RELAY1, RELAY2},
 	.relays = 2,
 	.zone = "ntm.example",
 	.dc_name = "dc.ntm.example",
-	.dns = { EP4(10, 53) },
+	.dns = {EP4(10, 53)},
 	.dnss = 1,
 };
-static const struct ntm_keepalive sample_keepalive = { .observed = EP4(99, 55555) };
+static const struct ntm_keepalive sample_keepalive = {.observed = EP4(99, 55555)};
 static const struct ntm_direction_request sample_direction_request = {
 	.fqdn = "cn.ntm.example",
-	.vip = { VIP6 },
+	.vip = {VIP6},
 	.path_id = 0x4142434445464748,
 	.reason = NTM_REASON_HANDOVER,
 };
@@ -70,18 +95,19 @@ static const struct ntm_direction_response sample_direction_response = {
 	.vip4 = VIP4,
 	.vip6 = VIP6,
 };
-static const struct ntm_location_request sample_location_request = { .fqdn = "cn.other.example", .vip = { VIP6 } };
+static const struct ntm_location_request sample_location_request = {.fqdn = "cn.other.example",
+								    .vip = {VIP6}};
 static const struct ntm_location sample_location = {
 	.fqdn = "cn.other.example",
 	.public_key = BYTES32(0x50),
 	.vip4 = VIP4,
 	.vip6 = VIP6,
-	.real = { EP4(2, 40001) },
+	.real = {EP4(2, 40001)},
 	.reals = 1,
 	.nat = NTM_NAT_HARD,
-	.observed = { EP4(98, 44444), EP6(2, 40001) },
+	.observed = {EP4(98, 44444), EP6(2, 40001)},
 	.observeds = 2,
-	.rtt = { { .name = "rs1.ntm.example", .rtt_us = 7 } },
+	.rtt = {{.name = "rs1.ntm.example", .rtt_us = 7}},
 	.rtts = 1,
 	.registered = 1,
 };
@@ -95,36 +121,36 @@ static const struct ntm_route_direction sample_route_direction = {
 	.vip4 = VIP4,
 	.vip6 = VIP6,
 	.relay = RELAY1,
-	.candidate = { { NTM_ROUTE_DIRECT6, EP6(2, 40001) }, { NTM_ROUTE_PUNCH4, EP4(98, 44444) } },
+	.candidate = {{NTM_ROUTE_DIRECT6, EP6(2, 40001)}, {NTM_ROUTE_PUNCH4, EP4(98, 44444)}},
 	.candidates = 2,
-	.verdict = { { .kind = NTM_ROUTE_DIRECT6, .why = NTM_WHY_CANDIDATE },
-		     { .kind = NTM_ROUTE_RELAY, .why = NTM_WHY_RELAY_SLOWER, .name = "rs2.ntm.example" } },
+	.verdict = {{.kind = NTM_ROUTE_DIRECT6, .why = NTM_WHY_CANDIDATE},
+		    {.kind = NTM_ROUTE_RELAY, .why = NTM_WHY_RELAY_SLOWER, .name = "rs2.ntm.example"}},
 	.verdicts = 2,
 	.reason = NTM_REASON_NAME,
 	.target = "mn.ntm.example",
 };
-static const struct ntm_route_withdraw sample_route_withdraw = { .path_id = 0x4142434445464748,
-								 .reason = NTM_REASON_REMOVED,
-								 .target = "mn.ntm.example" };
+static const struct ntm_route_withdraw sample_route_withdraw = {
+	.path_id = 0x4142434445464748, .reason = NTM_REASON_REMOVED, .target = "mn.ntm.example"};
 static const struct ntm_relay_direction sample_relay_direction = {
 	.path_id = 0x4142434445464748,
 	.lifetime_s = NTM_CK_LIFETIME_S,
-	.leg_key = { BYTES32(0xa0), BYTES32(0xc0) },
+	.leg_key = {BYTES32(0xa0), BYTES32(0xc0)},
 	.rate = 12500000,
 };
-static const struct ntm_relay_response sample_relay_response = { .boot_id = 0x6162636465666768 };
-static const struct ntm_relay_withdraw sample_relay_withdraw = { .path_id = 0x4142434445464748 };
+static const struct ntm_relay_response sample_relay_response = {.boot_id = 0x6162636465666768};
+static const struct ntm_relay_withdraw sample_relay_withdraw = {.path_id = 0x4142434445464748};
 static const struct ntm_relay_report sample_relay_report = {
 	.boot_id = 0x6162636465666768,
-	.load = { .packets_per_s = 100000, .bytes_per_s = 125000000, .paths = 4711, .cpu_permille = 250 },
+	.load = {.packets_per_s = 100000, .bytes_per_s = 125000000, .paths = 4711, .cpu_permille = 250},
 };
-static const struct ntm_tunnel_request sample_tunnel_request = { .version = 1, .phase = 3, .ciphers = 3, .mtu = 1420,
-								 .reset_token = BYTES16(0x30) };
-static const struct ntm_tunnel_response sample_tunnel_response = { .cipher = NTM_CIPHER_AES_256_GCM, .mtu = 1400,
-								   .reset_token = BYTES16(0x40) };
-static const struct ntm_path_update sample_path_update = { .nonce = 0x7172737475767778, .sequence = 5 };
-static const struct ntm_path_response sample_path_response = { .nonce = 0x7172737475767778, .observed = EP4(97, 33333) };
-static const struct ntm_tunnel_close sample_tunnel_close = { .reason = NTM_REASON_SHUTDOWN };
+static const struct ntm_tunnel_request sample_tunnel_request = {
+	.version = 1, .phase = 3, .ciphers = 3, .mtu = 1420, .reset_token = BYTES16(0x30)};
+static const struct ntm_tunnel_response sample_tunnel_response = {
+	.cipher = NTM_CIPHER_AES_256_GCM, .mtu = 1400, .reset_token = BYTES16(0x40)};
+static const struct ntm_path_update sample_path_update = {.nonce = 0x7172737475767778, .sequence = 5};
+static const struct ntm_path_response sample_path_response = {.nonce = 0x7172737475767778,
+							      .observed = EP4(97, 33333)};
+static const struct ntm_tunnel_close sample_tunnel_close = {.reason = NTM_REASON_SHUTDOWN};
 
 union any {
 #define X(name) struct ntm_##name name;
@@ -140,20 +166,20 @@ struct kind {
 	int (*parse)(void *ret_msg, const uint8_t *fields, size_t len);
 };
 
-#define X(name) \
-	static int build_##name(uint8_t *out, size_t size, const void *msg) \
-	{ \
-		return ntm_msg_##name##_build(out, size, msg); \
-	} \
+#define X(name)                                                                   \
+	static int build_##name(uint8_t *out, size_t size, const void *msg)       \
+	{                                                                         \
+		return ntm_msg_##name##_build(out, size, msg);                    \
+	}                                                                         \
 	static int parse_##name(void *ret_msg, const uint8_t *fields, size_t len) \
-	{ \
-		return ntm_msg_##name##_parse(ret_msg, fields, len); \
+	{                                                                         \
+		return ntm_msg_##name##_parse(ret_msg, fields, len);              \
 	}
 NTM_MSG_LIST(X)
 #undef X
 
 static const struct kind kinds[] = {
-#define X(name) { #name, &sample_##name, sizeof(sample_##name), build_##name, parse_##name },
+#define X(name) {#name, &sample_##name, sizeof(sample_##name), build_##name, parse_##name},
 	NTM_MSG_LIST(X)
 #undef X
 };
@@ -186,10 +212,12 @@ static void messages_have_the_bytes_of_the_vectors(void **state)
 	uint8_t out[NTM_CONTROL_MAX];
 
 	(void)state;
-	vector_begin(FILE_NAME, "# The fields of every control message, all filled: selftests/unit/test_msg.c has the values.\n"
-				"# The 8 bytes of the message header, which stand before them, are not here.\n");
+	vector_begin(FILE_NAME,
+		     "# The fields of every control message, all filled: selftests/unit/test_msg.c has the "
+		     "values.\n"
+		     "# The 8 bytes of the message header, which stand before them, are not here.\n");
 	FOR_EACH_KIND(kind)
-		vector_check(FILE_NAME, kind->name, out, build_sample(kind, out));
+	vector_check(FILE_NAME, kind->name, out, build_sample(kind, out));
 }
 
 static void messages_come_back_as_they_were(void **state)
@@ -198,7 +226,8 @@ static void messages_come_back_as_they_were(void **state)
 	union any got;
 
 	(void)state;
-	FOR_EACH_KIND(kind) {
+	FOR_EACH_KIND(kind)
+	{
 		assert_int_equal(parse_exact(kind, &got, out, build_sample(kind, out)), 0);
 		if (memcmp(&got, kind->sample, kind->size))
 			fail_msg("%s comes back different", kind->name);
@@ -211,8 +240,10 @@ static void every_byte_of_the_structures_is_on_the_wire(void **state)
 	union any changed;
 
 	(void)state;
-	/* A byte of the sample that is set (padding, and the rest of names and lists, is not) must change what is sent. */
-	FOR_EACH_KIND(kind) {
+	/* A byte of the sample that is set (padding, and the rest of names and lists, is not) must change
+	 * what is sent. */
+	FOR_EACH_KIND(kind)
+	{
 		size_t len = build_sample(kind, out);
 
 		for (size_t i = 0; i < kind->size; i++) {
@@ -235,7 +266,8 @@ static void a_flipped_bit_is_refused_or_seen(void **state)
 	union any got;
 
 	(void)state;
-	FOR_EACH_KIND(kind) {
+	FOR_EACH_KIND(kind)
+	{
 		size_t len = build_sample(kind, out);
 
 		for (size_t bit = 0; bit < 8 * len; bit++) {
@@ -253,7 +285,8 @@ static void a_cut_message_is_refused_or_a_shorter_one(void **state)
 	union any got;
 
 	(void)state;
-	FOR_EACH_KIND(kind) {
+	FOR_EACH_KIND(kind)
+	{
 		size_t len = build_sample(kind, out);
 
 		for (size_t cut = 0; cut < len; cut++) {
@@ -263,7 +296,8 @@ static void a_cut_message_is_refused_or_a_shorter_one(void **state)
 				continue;
 			n = kind->build(again, sizeof(again), &got);
 			if (n != (int)cut || memcmp(again, out, cut))
-				fail_msg("%s cut after %zu bytes is taken for something else", kind->name, cut);
+				fail_msg("%s cut after %zu bytes is taken for something else", kind->name,
+					 cut);
 		}
 	}
 }
@@ -274,7 +308,8 @@ static void one_byte_more_is_refused(void **state)
 	union any got;
 
 	(void)state;
-	FOR_EACH_KIND(kind) {
+	FOR_EACH_KIND(kind)
+	{
 		size_t len = build_sample(kind, out);
 
 		for (int byte = 0; byte < 256; byte++) {
@@ -289,7 +324,8 @@ static void messages_do_not_fit_into_less_than_they_need(void **state)
 	uint8_t out[NTM_CONTROL_MAX];
 
 	(void)state;
-	FOR_EACH_KIND(kind) {
+	FOR_EACH_KIND(kind)
+	{
 		size_t len = build_sample(kind, out);
 
 		for (size_t size = 0; size < len; size++) {
@@ -306,17 +342,19 @@ static void empty_messages_are_refused_where_a_field_is_required(void **state)
 	union any got;
 
 	(void)state;
-	FOR_EACH_KIND(kind) {
+	FOR_EACH_KIND(kind)
+	{
 		/* these two may be empty; what they ask is for the handlers to find missing */
 		bool may = !strcmp(kind->name, "keepalive") || !strcmp(kind->name, "location_request");
 
-		assert_int_equal(parse_exact(kind, &got, (const uint8_t *)"", 0), may ? 0 : -NTM_DROP_FIELD_MISSING);
+		assert_int_equal(parse_exact(kind, &got, (const uint8_t *)"", 0),
+				 may ? 0 : -NTM_DROP_FIELD_MISSING);
 	}
 }
 
 static void the_header_comes_back_and_its_zero_must_be_zero(void **state)
 {
-	uint8_t body[NTM_MSG_HEADER_LEN + 3] = { 0 };
+	uint8_t body[NTM_MSG_HEADER_LEN + 3] = {0};
 	struct ntm_message message;
 
 	(void)state;

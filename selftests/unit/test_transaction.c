@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * test_transaction.c - lib/transaction.c: the policy by numbers, the timer in a real loop of some hundred milliseconds.
+ * test_transaction.c - lib/transaction.c: the policy by numbers, the timer in a real loop of some hundred
+ * milliseconds.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,7 +17,7 @@
 
 static void the_first_sample_is_the_round_trip(void **state)
 {
-	struct ntm_rtt rtt = { 0 };
+	struct ntm_rtt rtt = {0};
 
 	(void)state;
 	ntm_rtt_add(&rtt, 40000);
@@ -26,7 +27,7 @@ static void the_first_sample_is_the_round_trip(void **state)
 
 static void further_samples_are_smoothed_as_rfc_6298_says(void **state)
 {
-	struct ntm_rtt rtt = { 0 };
+	struct ntm_rtt rtt = {0};
 
 	(void)state;
 	ntm_rtt_add(&rtt, 40000);
@@ -41,7 +42,7 @@ static void further_samples_are_smoothed_as_rfc_6298_says(void **state)
 
 static void a_measured_round_trip_is_never_taken_for_none(void **state)
 {
-	struct ntm_rtt rtt = { 0 };
+	struct ntm_rtt rtt = {0};
 
 	(void)state;
 	ntm_rtt_add(&rtt, 0);
@@ -55,20 +56,20 @@ static void a_measured_round_trip_is_never_taken_for_none(void **state)
 
 static void waits_double_within_their_bounds(void **state)
 {
-	struct ntm_rtt rtt = { .srtt_us = 20000, .var_us = 10000 };
-	static const int64_t unmeasured[] = { 300, 600, 1200, 2400, 4000, 4000 };
-	static const int64_t measured[] = { 60, 120, 240, 480, 960, 1920, 3840, 4000, 4000 };
+	struct ntm_rtt rtt = {.srtt_us = 20000, .var_us = 10000};
+	static const int64_t unmeasured[] = {300, 600, 1200, 2400, 4000, 4000};
+	static const int64_t measured[] = {60, 120, 240, 480, 960, 1920, 3840, 4000, 4000};
 
 	(void)state;
 	for (unsigned i = 0; i < sizeof(unmeasured) / sizeof(unmeasured[0]); i++) {
 		assert_int_equal(ntm_transaction_wait_us(NULL, i + 1, 0), unmeasured[i] * MS);
-		assert_int_equal(ntm_transaction_wait_us(&(struct ntm_rtt){ 0 }, i + 1, 0), unmeasured[i] * MS);
+		assert_int_equal(ntm_transaction_wait_us(&(struct ntm_rtt){0}, i + 1, 0), unmeasured[i] * MS);
 	}
 	for (unsigned i = 0; i < sizeof(measured) / sizeof(measured[0]); i++)
 		assert_int_equal(ntm_transaction_wait_us(&rtt, i + 1, 0), measured[i] * MS);
-	rtt = (struct ntm_rtt){ .srtt_us = 100 };
+	rtt = (struct ntm_rtt){.srtt_us = 100};
 	assert_int_equal(ntm_transaction_wait_us(&rtt, 1, 0), NTM_RTO_MIN_MS * MS);
-	rtt = (struct ntm_rtt){ .srtt_us = UINT32_MAX, .var_us = UINT32_MAX };
+	rtt = (struct ntm_rtt){.srtt_us = UINT32_MAX, .var_us = UINT32_MAX};
 	assert_int_equal(ntm_transaction_wait_us(&rtt, 1, 0), NTM_RTO_MAX_MS * MS);
 	assert_int_equal(ntm_transaction_wait_us(&rtt, UINT32_MAX, 0), NTM_RTO_MAX_MS * MS);
 }
@@ -78,7 +79,8 @@ static void jitter_adds_a_quarter_at_most(void **state)
 	(void)state;
 	assert_int_equal(ntm_transaction_wait_us(NULL, 1, 512), 300 * MS + 37500);
 	for (unsigned jitter = 0; jitter < 1024; jitter++)
-		assert_in_range(ntm_transaction_wait_us(NULL, 5, jitter), 4000 * MS, 4000 * MS + 1000 * MS - 1);
+		assert_in_range(ntm_transaction_wait_us(NULL, 5, jitter), 4000 * MS,
+				4000 * MS + 1000 * MS - 1);
 }
 
 /* ---- the timer */
@@ -124,7 +126,7 @@ static int setup(void **state)
 {
 	(void)state;
 	base = event_base_new();
-	rtt = (struct ntm_rtt){ .srtt_us = 10000, .var_us = 1000 };
+	rtt = (struct ntm_rtt){.srtt_us = 10000, .var_us = 1000};
 	sent = timeouts = 0;
 	in_send = in_timeout = NOTHING;
 	return ntm_transaction_init(&transaction, base, &rtt, on_send, on_timeout, &sent);
@@ -140,10 +142,18 @@ static int teardown(void **state)
 
 static void run_ms(int64_t ms)
 {
-	struct timeval tv = { .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 };
+	struct timeval tv = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
 
 	event_base_loopexit(base, &tv);
 	event_base_loop(base, EVLOOP_NO_EXIT_ON_EMPTY);
+}
+
+/* On a busy machine everything may come late, so only what comes too early is exact. */
+static void run_until(const unsigned *counter, unsigned value)
+{
+	for (int i = 0; i < 1000 && *counter < value; i++)
+		run_ms(5);
+	assert_int_equal(*counter, value);
 }
 
 static void it_is_sent_at_once_and_again_and_then_given_up(void **state)
@@ -154,13 +164,15 @@ static void it_is_sent_at_once_and_again_and_then_given_up(void **state)
 	assert_false(ntm_transaction_running(&transaction));
 	ntm_transaction_start(&transaction, 260);
 	assert_int_equal(sent, 1);
-	run_ms(400);
-	assert_int_equal(timeouts, 1);
+	run_until(&timeouts, 1);
+	assert_in_range(ntm_loop_now_ms() - start, 258, 2000);
 	assert_false(ntm_transaction_running(&transaction));
-	/* at 0, after 50 to 63 ms, after 100 to 125 more; the next would be after the end, or just before it */
-	assert_in_range(sent, 3, 4);
-	assert_in_range(sent_ms[1] - start, 48, 80);
-	assert_in_range(sent_ms[2] - sent_ms[1], 98, 145);
+	/* at 0, after 50 to 63 ms, after 100 to 125 more; the next would be after the end, or just before it
+	 */
+	assert_in_range(sent, 2, 4);
+	assert_in_range(sent_ms[1] - start, 48, 1000);
+	if (sent > 2)
+		assert_in_range(sent_ms[2] - sent_ms[1], 90, 1000);
 	run_ms(100);
 	assert_int_equal(timeouts, 1);
 }
@@ -168,12 +180,12 @@ static void it_is_sent_at_once_and_again_and_then_given_up(void **state)
 static void an_answer_to_the_first_transmission_is_measured(void **state)
 {
 	(void)state;
-	rtt = (struct ntm_rtt){ 0 };
+	rtt = (struct ntm_rtt){0};
 	ntm_transaction_start(&transaction, 1000);
 	run_ms(30);
 	ntm_transaction_answered(&transaction);
-	assert_in_range(rtt.srtt_us, 29000, 60000);
-	run_ms(500);
+	assert_in_range(rtt.srtt_us, 28000, 290000);
+	run_ms(400);
 	assert_int_equal(sent, 1);
 	assert_int_equal(timeouts, 0);
 }
@@ -183,9 +195,8 @@ static void an_answer_to_a_repeated_one_is_not_measured(void **state)
 	struct ntm_rtt before = rtt;
 
 	(void)state;
-	ntm_transaction_start(&transaction, 1000);
-	run_ms(90);
-	assert_int_equal(sent, 2);
+	ntm_transaction_start(&transaction, 5000);
+	run_until(&sent, 2);
 	ntm_transaction_answered(&transaction);
 	assert_int_equal(rtt.srtt_us, before.srtt_us);
 	assert_int_equal(rtt.var_us, before.var_us);
@@ -193,22 +204,34 @@ static void an_answer_to_a_repeated_one_is_not_measured(void **state)
 
 static void a_kick_sends_now_and_begins_the_backoff_anew_but_not_the_time(void **state)
 {
-	struct ntm_rtt before = rtt;
+	int64_t start = ntm_loop_now_ms(), deadline_us;
 
 	(void)state;
 	ntm_transaction_kick(&transaction); /* not running: nothing */
 	assert_int_equal(sent, 0);
-	ntm_transaction_start(&transaction, 300);
-	run_ms(200);
-	assert_int_equal(sent, 3);
+	ntm_transaction_start(&transaction, 1000);
+	run_until(&sent, 3);
+	deadline_us = transaction.deadline_us;
 	ntm_transaction_kick(&transaction);
 	assert_int_equal(sent, 4);
-	run_ms(80); /* at 280: one second transmission waits 100 to 125 ms, the end comes first */
-	assert_int_equal(sent, 4);
-	assert_int_equal(timeouts, 0);
-	run_ms(40);
-	assert_int_equal(timeouts, 1);
+	assert_int_equal(transaction.deadline_us, deadline_us);
+	run_until(&sent, 5);
+	/* as after a second transmission; the fourth would wait 400 ms and more */
+	assert_in_range(sent_ms[4] - sent_ms[3], 90, 390);
+	run_until(&timeouts, 1);
+	assert_in_range(ntm_loop_now_ms() - start, 995, 3000);
+}
+
+static void an_answer_after_a_kick_is_not_measured(void **state)
+{
+	struct ntm_rtt before = rtt;
+
+	(void)state;
+	ntm_transaction_start(&transaction, 5000);
+	ntm_transaction_kick(&transaction);
+	ntm_transaction_answered(&transaction);
 	assert_int_equal(rtt.srtt_us, before.srtt_us);
+	assert_int_equal(rtt.var_us, before.var_us);
 }
 
 static void callbacks_may_stop_restart_and_clear_it(void **state)
@@ -222,11 +245,8 @@ static void callbacks_may_stop_restart_and_clear_it(void **state)
 	in_send = NOTHING;
 	in_timeout = RESTART;
 	ntm_transaction_start(&transaction, 40);
-	run_ms(60); /* given up at 40, begun again, to end at 100 */
-	assert_int_equal(timeouts, 1);
-	assert_true(ntm_transaction_running(&transaction));
-	run_ms(80);
-	assert_int_equal(timeouts, 2);
+	run_until(&timeouts, 2); /* given up, begun again, given up */
+	assert_in_range(sent, 3, 6);
 	in_send = CLEAR;
 	ntm_transaction_start(&transaction, 100);
 	run_ms(150);
@@ -259,6 +279,7 @@ int main(void)
 		TEST(an_answer_to_the_first_transmission_is_measured),
 		TEST(an_answer_to_a_repeated_one_is_not_measured),
 		TEST(a_kick_sends_now_and_begins_the_backoff_anew_but_not_the_time),
+		TEST(an_answer_after_a_kick_is_not_measured),
 		TEST(callbacks_may_stop_restart_and_clear_it),
 		TEST(stopped_it_stays_silent),
 	};

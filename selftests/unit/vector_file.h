@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * vector_file.h - the protocol's own test vectors, selftests/vectors/NAME.txt: lines "name hex", comments with '#'.
- * doc/PROTOCOL.md refers to them. Each file belongs to one test: messages.txt to test_msg.c, handshake.txt and
- * packets.txt to test_vectors.c. Tests run in the project's top folder.
+ * vector_file.h - the protocol's own test vectors, selftests/vectors/NAME.txt: lines "name hex", comments
+ * with '#'. doc/PROTOCOL.md refers to them. Each file belongs to one test: messages.txt to test_msg.c,
+ * handshake.txt and packets.txt to test_vectors.c. Tests run in the project's top folder.
  *
- * With NTM_VECTORS_WRITE=1 the files are written instead of compared: only for a deliberate change of the protocol.
+ * With NTM_VECTORS_WRITE=1 the files are written instead of compared: only for a deliberate change of the
+ * protocol.
  */
 #ifndef NTM_UNIT_VECTOR_FILE_H
 #define NTM_UNIT_VECTOR_FILE_H
