@@ -136,13 +136,8 @@ void ntmd_handover_network_changed(struct ntmd *ntmd)
 static void peer_moved(struct ntmd_path *path, struct ntmd_route *route)
 {
 	int old = path->active, new = (int)(route - path->route);
-	struct ntmd_engine_stats stats;
-	uint64_t cap = 0;
+	uint64_t cap = route->kind == NTM_ROUTE_RELAY ? 0 : NTM_UNPROVEN_BYTES;
 
-	if (route->kind != NTM_ROUTE_RELAY) {
-		ntmd_engine_path_stats(path->engine, &stats);
-		cap = NTM_UNPROVEN_BYTES;
-	}
 	direct_unprove(path, route);
 	if (route->state == NTMD_ROUTE_PROVEN) {
 		ntmd_route_select(path);

@@ -143,6 +143,7 @@ struct ntmd_path {
 	struct event *tick; /* keepalive.c: liveness, rekey, key ends */
 	int64_t probe_ms; /* side 1: last Tunnel Probe */
 	uint64_t probe_counter; /* side 0: last probe taken */
+	uint64_t request_seen; /* side 1: transaction of the newest Tunnel Request that opened */
 
 	/* route.c */
 	struct ntmd_route route[NTM_ROUTES_MAX];

@@ -117,6 +117,9 @@ void ntmd_route_direction_handle(struct ntmd *ntmd, const struct ntm_session_fro
 	error = key_check(ntmd, &direction);
 	if (error) {
 		ntm_session_refuse(from, error, "%s", ntm_error_text((uint16_t)error));
+		cn = ntmd_cn_find(ntmd, direction.fqdn);
+		if (cn && !cn->path && !cn->next_path)
+			ntmd_direction_failed(cn, ntm_error_text((uint16_t)error)); /* whoever waits for it need not wait on */
 		goto wipe;
 	}
 	path = ntmd_path_find(ntmd, direction.path_id);

@@ -145,7 +145,7 @@ static int request_build(struct ntmd_path *path, struct ntmd_tunnel *tunnel)
 	int n;
 
 	tunnel->phase = request.phase;
-	tunnel->number = ntm_crypto_random_u64() & NTM_COUNTER_MASK;
+	tunnel->number = ntm_loop_real_us() & NTM_COUNTER_MASK; /* grows: side 1 takes no older one */
 	ntm_session_reset_token(&ntmd->sessions, path->id, request.reset_token);
 	n = ntm_msg_tunnel_request_build(payload, sizeof(payload), &request);
 	if (n < 0)
@@ -231,8 +231,11 @@ static int request_open(struct ntmd_path *path, struct ntm_noise *noise, const u
 	n = ntm_msg_tunnel_request_parse(ret_request, payload, (size_t)n);
 	if (n < 0)
 		return n;
+	if (ntm_header_counter((const struct ntm_header *)packet) <= path->request_seen)
+		return -NTM_DROP_REPLAY;
 	if (ret_request->version != NTM_VERSION_1 || ret_request->phase == path->phase)
 		return -NTM_DROP_FIELD_VALUE;
+	path->request_seen = ntm_header_counter((const struct ntm_header *)packet);
 	return 0;
 }
 
@@ -365,14 +368,18 @@ int ntmd_tunnel_response_receive(struct ntmd *ntmd, const struct ntm_flow *from,
 	path->has_token = true;
 	ntmd_engine_path_mtu_set(path->engine, response.mtu);
 	ntmd_session_keys_use(path, phase);
-	/* The way the answer came works in both directions; the first packet under the new keys goes there. */
-	route = ntmd_route_add(path, NTM_ROUTE_REFLEXIVE, &from->remote);
-	if (route && path->state != NTMD_PATH_UP)
+	/* A way we asked by and were answered by works; another one the answer may have been copied to. */
+	route = ntmd_route_find(path, &from->remote);
+	if (!route)
+		ntmd_route_add(path, NTM_ROUTE_REFLEXIVE, &from->remote);
+	else if (path->state != NTMD_PATH_UP)
 		ntmd_route_proven(path, route);
 	ntmd_path_up(path);
+	/* Also the first packets under the new keys, which side 1 waits for. */
 	if (route)
 		ntmd_route_challenge(path, route);
 	ntmd_route_probe(path);
+	ntmd_route_select(path);
 	return 0;
 }
 
@@ -420,10 +427,10 @@ int ntmd_tunnel_cookie_receive(struct ntmd *ntmd, const uint8_t *packet, size_t 
 	tunnel = path ? path->tunnel : NULL;
 	if (!tunnel || tunnel->number != ntm_header_counter(&cookie->h) || path->side != NTM_SIDE_REQUESTER)
 		return -NTM_DROP_UNMATCHED;
-	if (tunnel->has_cookie && !memcmp(tunnel->cookie, cookie->cookie, NTM_MAC_LEN))
-		return 0;
 	memcpy(tunnel->cookie, cookie->cookie, NTM_MAC_LEN);
-	tunnel->has_cookie = true;
-	ntmd_tunnel_kick(path);
+	if (!tunnel->has_cookie) { /* a later one goes with the next try: the receiver is busy, or it is forged */
+		tunnel->has_cookie = true;
+		ntmd_tunnel_kick(path);
+	}
 	return 0;
 }

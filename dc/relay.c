@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bind.h"
 #include "crypto.h"
 #include "dc/dc.h"
 #include "endpoint.h"
@@ -242,15 +243,11 @@ int dc_relay_direct(struct dc_path *path, const uint8_t ck[NTM_KEY_LEN], uint32_
 		    dc_relay_done done, void *arg)
 {
 	struct ntm_relay_direction direction = {.path_id = path->id, .lifetime_s = lifetime_s};
-	uint8_t context[9], body[DC_BODY_MAX];
+	uint8_t body[DC_BODY_MAX];
 	int n, err;
 
-	for (int i = 0; i < 8; i++)
-		context[i] = (uint8_t)(path->id >> (56 - 8 * i));
-	for (int side = 0; side < 2; side++) {
-		context[8] = (uint8_t)side;
-		ntm_crypto_derive(direction.leg_key[side], ck, "leg", context, sizeof(context));
-	}
+	for (uint8_t side = 0; side < 2; side++)
+		ntm_bind_leg_key(direction.leg_key[side], ck, path->id, side);
 	n = ntm_msg_relay_direction_build(DC_FIELDS(body), DC_FIELDS_MAX, &direction);
 	ntm_crypto_wipe(direction.leg_key, sizeof(direction.leg_key));
 	if (n < 0)

@@ -59,7 +59,7 @@
 #define NTM_ROUTES_MAX 16 /* routes kept per path: candidates, reflexive ones, relay */
 #define NTM_HELD_BYTES 262144 /* packets waiting for a tunnel or a route, per path */
 #define NTM_HELD_MS 3000 /* and for how long at most */
-#define NTM_UNPROVEN_BYTES 65536 /* to an address not yet proven, or 3 x what came from it if that is more */
+#define NTM_UNPROVEN_BYTES 65536 /* to an address not yet proven */
 #define NTM_PUNCH_INTERVAL_MS 100 /* between probes of a candidate */
 #define NTM_PUNCH_TRIES 20
 #define NTM_BULK_ACK_MS 250 /* receiver of bulk data tells that its daemon lives */

@@ -125,7 +125,6 @@ enum ntm_field_type {
 	NTM_FIELD_WHY = 48, /* u8, enum ntm_why */
 	NTM_FIELD_ENDPOINT = 49, /* endpoint */
 	NTM_FIELD_REGISTERED = 50, /* u8, 0 or 1 */
-	NTM_FIELD_FLAGS = 51, /* u32 */
 	NTM_FIELD_SOFTWARE = 52, /* text: name and version of the sender */
 };
 

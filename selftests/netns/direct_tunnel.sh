@@ -62,7 +62,7 @@ dc_start
 nodes_add mn=v4 cn=v4b mn6=v6 cn6=v6b
 
 # A name server's answer that comes when nobody waits for it any more is refused by ICMP.
-OTHERWISE="not udp and not arp and not icmp6 and not igmp and not icmp[0] = 3"
+OTHERWISE="not udp and not arp and not icmp6 and not ip6 multicast and not igmp and not icmp[0] = 3"
 
 # ---- IPv4, everything on the wire captured
 capture_start mn eth0 wire.pcap
