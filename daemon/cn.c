@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "endpoint.h"
+#include "ntm0.h"
 #include "path.h"
 
 struct ntmd_cn *ntmd_cn_find(struct ntmd *ntmd, const char *fqdn)
@@ -66,6 +67,10 @@ void ntmd_cn_free(struct ntmd_cn *cn)
 	if (cn->path)
 		ntmd_path_free(cn->path, false);
 	ntmd_direction_cancel(cn);
+	if (cn->known) {
+		ntmd_ntm0_route_del(ntmd_engine_ifindex(cn->ntmd->engine), &cn->vip4);
+		ntmd_ntm0_route_del(ntmd_engine_ifindex(cn->ntmd->engine), &cn->vip6);
+	}
 	LIST_REMOVE(cn, next);
 	cn->ntmd->cns--;
 	free(cn);

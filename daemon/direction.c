@@ -15,6 +15,7 @@
 
 #define REFUSED_PAUSE_MS 1000 /* packets do not ask again sooner after a refusal */
 #define AGAIN_FAILURES_MAX 8
+#define GONE_FAILURES 4 /* directions after a loss; a DC that has started anew needs a moment to learn who is there */
 
 static void waits_tell(struct ntmd_cn *cn, enum ntmd_dns_result result, const char *text)
 {
@@ -33,15 +34,44 @@ static void waits_tell(struct ntmd_cn *cn, enum ntmd_dns_result result, const ch
 	}
 }
 
+static void on_timer(evutil_socket_t fd, short what, void *arg);
+
+/* The one timer of a node: a new purpose replaces the old. false: no memory. */
+static bool timer_set(struct ntmd_cn *cn, int purpose, int64_t ms)
+{
+	if (!cn->direction_timer)
+		cn->direction_timer = ntm_timer_new(cn->ntmd->loop.base, on_timer, cn);
+	if (!cn->direction_timer)
+		return false;
+	cn->timer_for = purpose;
+	ntm_timer_set_ms(cn->direction_timer, ms);
+	return true;
+}
+
+static bool timer_runs(const struct ntmd_cn *cn)
+{
+	return cn->direction_timer && event_pending(cn->direction_timer, EV_TIMEOUT, NULL);
+}
+
+bool ntmd_direction_is_expected(const struct ntmd_cn *cn)
+{
+	return cn->timer_for == NTMD_CN_EXPECT && timer_runs(cn);
+}
+
 void ntmd_direction_settled(struct ntmd_cn *cn)
 {
 	cn->error[0] = 0;
-	cn->direction_expected = false;
 	cn->direction_failures = 0;
 	if (cn->direction_timer)
 		event_del(cn->direction_timer);
 	waits_tell(cn, NTMD_DNS_UP, NULL);
 	ntmd_ping_settled(cn, NULL);
+}
+
+void ntmd_direction_ended(struct ntmd_cn *cn)
+{
+	waits_tell(cn, NTMD_DNS_FAILED, "the tunnel was closed");
+	ntmd_ping_settled(cn, "the tunnel was closed");
 }
 
 void ntmd_direction_failed(struct ntmd_cn *cn, const char *text)
@@ -56,6 +86,9 @@ void ntmd_direction_failed(struct ntmd_cn *cn, const char *text)
 		ntmd_engine_path_delete(cn->waiting, true);
 		cn->waiting = NULL;
 	}
+	/* It is remembered for a moment, so that not every packet to it asks the DC. */
+	if (!cn->path && !cn->next_path)
+		timer_set(cn, NTMD_CN_FORGET, REFUSED_PAUSE_MS);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
@@ -64,24 +97,23 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (!cn->direction_expected) {
+	if (cn->timer_for == NTMD_CN_ASK) {
 		ntmd_direction_start(cn, (enum ntm_reason)cn->direction_reason);
 		return;
 	}
-	cn->direction_expected = false;
-	if (cn->path)
+	if (cn->timer_for == NTMD_CN_EXPECT && !cn->path) {
+		ntmd_direction_failed(cn, "the DC's Route Direction was refused here or did not come");
 		return;
-	ntmd_direction_failed(cn, "the DC's Route Direction was refused here or did not come");
+	}
 	ntmd_cn_release(cn);
 }
 
-static bool timer_set(struct ntmd_cn *cn, int64_t ms)
+/* Nothing is heard of it by any route, and the DC has not heard of it either. */
+static bool is_gone(const struct ntmd_cn *cn, uint16_t error)
 {
-	if (!cn->direction_timer)
-		cn->direction_timer = ntm_timer_new(cn->ntmd->loop.base, on_timer, cn);
-	if (cn->direction_timer)
-		ntm_timer_set_ms(cn->direction_timer, ms);
-	return cn->direction_timer;
+	return (error == NTM_ERROR_NOT_REGISTERED || error == NTM_ERROR_NAME_UNKNOWN) &&
+	       cn->direction_reason == NTM_REASON_LOST && cn->direction_failures >= GONE_FAILURES && cn->path &&
+	       !cn->next_path && cn->path->active < 0;
 }
 
 static void done(void *arg, int err, const struct ntm_message *message, const struct ntm_error_message *error)
@@ -108,21 +140,24 @@ static void done(void *arg, int err, const struct ntm_message *message, const st
 		if (cn->path && cn->path->state == NTMD_PATH_UP)
 			cn->direction_failures = 0;
 		if (!has_path)
-			cn->direction_expected = timer_set(cn, NTM_HANDSHAKE_TIMEOUT_MS);
+			timer_set(cn, NTMD_CN_EXPECT, NTM_HANDSHAKE_TIMEOUT_MS);
 		return;
 	}
 	/* Superseded: the other end's direction is kept, its Route Direction brings the path. */
-	if (err == -EREMOTEIO && error->code == NTM_ERROR_SUPERSEDED && has_path)
+	if (err == -EREMOTEIO && error->code == NTM_ERROR_SUPERSEDED) {
+		if (!has_path)
+			timer_set(cn, NTMD_CN_EXPECT, NTM_HANDSHAKE_TIMEOUT_MS);
 		return;
+	}
 	if (has_path && cn->direction_reason == NTM_REASON_HANDOVER)
 		return; /* the path it has goes on */
 	ntmd_direction_failed(cn, err == -EREMOTEIO ? error->text :
 			      err == -ETIMEDOUT	    ? "the DC does not answer" :
 							strerror(-err));
-	if (has_path)
+	if (err == -EREMOTEIO && is_gone(cn, error->code))
+		ntmd_path_close(cn->path, NTM_REASON_LOST, false); /* and cn with it */
+	else if (has_path)
 		ntmd_direction_again(cn, cn->direction_reason);
-	else
-		ntmd_cn_release(cn);
 }
 
 void ntmd_direction_start(struct ntmd_cn *cn, enum ntm_reason reason)
@@ -132,7 +167,7 @@ void ntmd_direction_start(struct ntmd_cn *cn, enum ntm_reason reason)
 	struct ntm_direction_request request;
 	int n;
 
-	if (cn->direction)
+	if (cn->direction || ntmd_direction_is_expected(cn))
 		return;
 	if (reason == NTM_REASON_PACKET && cn->direction_failed_ms &&
 	    ntm_loop_now_ms() - cn->direction_failed_ms < REFUSED_PAUSE_MS)
@@ -150,7 +185,9 @@ void ntmd_direction_start(struct ntmd_cn *cn, enum ntm_reason reason)
 	if (n >= 0)
 		n = ntm_session_request(&ntmd->dc, NTM_MSG_DIRECTION_REQUEST, body, (size_t)n, NTM_REQUEST_TIMEOUT_MS,
 					done, cn, &cn->direction);
-	if (n < 0)
+	if (n == -EAGAIN && cn->path)
+		ntmd_direction_again(cn, reason); /* too many at once: it has a path meanwhile */
+	else if (n < 0)
 		ntmd_direction_failed(cn, strerror(-n));
 	else
 		ntmd_event(ntmd, "direction_requested", "peer", cn->fqdn, NULL);
@@ -162,14 +199,17 @@ void ntmd_direction_again(struct ntmd_cn *cn, enum ntm_reason reason)
 
 	if (cn->direction)
 		return;
-	if (cn->direction_timer && event_pending(cn->direction_timer, EV_TIMEOUT, NULL))
+	if (timer_runs(cn) && cn->timer_for == NTMD_CN_ASK) {
+		if (reason == NTM_REASON_LOST) /* says more than what was going to be asked */
+			cn->direction_reason = (uint8_t)reason;
 		return;
+	}
 	for (unsigned i = 0; i < cn->direction_failures; i++)
 		ms *= 2;
 	if (cn->direction_failures < AGAIN_FAILURES_MAX)
 		cn->direction_failures++;
 	cn->direction_reason = (uint8_t)reason;
-	timer_set(cn, ms / 2 + ntm_crypto_random_below((uint32_t)ms));
+	timer_set(cn, NTMD_CN_ASK, ms / 2 + ntm_crypto_random_below((uint32_t)ms));
 }
 
 void ntmd_direction_cancel(struct ntmd_cn *cn)

@@ -145,6 +145,9 @@ static void peer_moved(struct ntmd_path *path, struct ntmd_route *route)
 	}
 	ntmd_route_apply(path, new, old == new ? -1 : old, cap);
 	ntmd_route_challenge(path, route);
+	/* Whoever copied a packet cannot answer: then the old way answers, and is taken again. */
+	if (old >= 0 && old != new)
+		ntmd_route_challenge(path, &path->route[old]);
 }
 
 void ntmd_handover_peer_seen(struct ntmd_path *path, const struct ntm_flow *from)

@@ -42,6 +42,8 @@ void ntmd_keepalive_dc(struct ntmd *ntmd)
 {
 	uint8_t body[NTM_MSG_HEADER_LEN];
 
+	if (!ntmd_netcheck_is_complete(ntmd))
+		ntmd_netcheck_start(ntmd, NULL); /* a relay may have come up since */
 	ntm_session_request(&ntmd->dc, NTM_MSG_KEEPALIVE_REQUEST, body, 0, NTM_REQUEST_TIMEOUT_MS, dc_done, ntmd, NULL);
 }
 
@@ -51,8 +53,12 @@ static void ask(struct ntmd_path *path, int64_t now_us)
 {
 	uint8_t body[NTM_MSG_HEADER_LEN];
 
-	path->keepalive_us = now_us;
-	path->keepalive_number = (uint32_t)ntm_crypto_random_u64();
+	/* One number for all repetitions: a late answer to an early one counts. */
+	if (!path->keepalive_us) {
+		path->keepalive_us = now_us;
+		path->keepalive_number = (uint32_t)ntm_crypto_random_u64();
+	}
+	path->keepalive_again_us = now_us;
 	ntmd_path_control_send(path, &path->route[path->active].flow, NTM_MSG_KEEPALIVE_REQUEST, path->keepalive_number,
 			       body, 0);
 	if (path->second >= 0)
@@ -69,10 +75,11 @@ static void dead(struct ntmd_path *path)
 	path->keepalive_us = 0;
 	/* What was proven before is not proven now. */
 	for (unsigned i = 0; i < NTM_ROUTES_MAX; i++)
-		if (path->route[i].kind && path->route[i].state == NTMD_ROUTE_PROVEN && &path->route[i] != route)
+		if (path->route[i].state == NTMD_ROUTE_PROVEN)
 			path->route[i].state = NTMD_ROUTE_IDLE;
+	ntmd_event(path->ntmd, "route_failed", "peer", path->cn->fqdn, "route", ntm_route_name(route->kind), NULL);
 	ntmd_route_probe(path);
-	ntmd_route_failed(path, route);
+	ntmd_route_select(path);
 }
 
 /* 0: nothing to wait for; else when to look again, ms. */
@@ -83,8 +90,14 @@ static int64_t liveness(struct ntmd_path *path, const struct ntmd_engine_stats *
 
 	if (path->active < 0 || path->phase < 0)
 		return 0;
+	if (path->route[path->active].state != NTMD_ROUTE_PROVEN) {
+		/* route.c asks by every way until all have failed; begun again from here, that would never end. */
+		path->keepalive_us = 0;
+		path->misses = 0;
+		return 0;
+	}
 	if (path->keepalive_us) {
-		int64_t waited = now - path->keepalive_us / 1000;
+		int64_t waited = now - path->keepalive_again_us / 1000;
 
 		if (waited < again)
 			return again - waited;
@@ -118,6 +131,11 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 		ntmd_path_close(path, NTM_REASON_IDLE, true);
 		return;
 	}
+	if (path->state != NTMD_PATH_UP && !path->tunnel &&
+	    now - path->directed_ms > 2 * NTM_HANDSHAKE_TIMEOUT_MS) {
+		ntmd_path_free(path, true); /* the other end never came with the keys */
+		return;
+	}
 	next = now - last < BUSY_FOR_MS ? TICK_BUSY_MS : TICK_IDLE_MS;
 	if (path->state == NTMD_PATH_UP) {
 		int64_t wait = liveness(path, &stats, now);
@@ -126,6 +144,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 			next = wait;
 		if (path->bind.state == NTMD_BIND_NONE && path->bind.info.name[0])
 			ntmd_relay_bind_start(path);
+		if (path->active < 0 && !path->cn->next_path)
+			ntmd_route_select(path); /* asks for a new direction, now and then */
 		ntmd_session_keys_tick(path);
 		if (path->side == NTM_SIDE_REQUESTER && path->ck_expires_ms - now < NTM_CK_LIFETIME_S * 1000LL / 10)
 			ntmd_direction_again(path->cn, NTM_REASON_RENEW);

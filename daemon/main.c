@@ -108,6 +108,28 @@ static int dc_add(struct ntmd *ntmd)
 	return ntm_peer_add(&ntmd->sessions, &ntmd->dc);
 }
 
+/* SIGHUP: pins are taken over, the rest needs a restart. */
+static void reload(void *ctx)
+{
+	struct ntmd *ntmd = ctx;
+	struct ntmd_config config;
+	struct ntmd_pin *pin = ntmd->config.pin;
+	unsigned pins = ntmd->config.pins;
+	char why[512];
+
+	if (ntmd_config_read(&config, ntmd->config_path, why, sizeof(why))) {
+		ntm_error("%s; the configuration stays as it was", why);
+		ntmd_config_clear(&config);
+		return;
+	}
+	ntmd->config.pin = config.pin;
+	ntmd->config.pins = config.pins;
+	config.pin = pin;
+	config.pins = pins;
+	ntmd_config_clear(&config);
+	ntm_notice("%s was read again: %u pins; other changes need a restart", ntmd->config_path, ntmd->config.pins);
+}
+
 static int control_open(struct ntmd *ntmd)
 {
 	int err = ntm_control_open(&ntmd->control, ntmd->loop.base, ntmd->config.control_socket, ntmd_commands, ntmd);
@@ -125,7 +147,7 @@ static int open_all(struct ntmd *ntmd, const uint8_t private_key[NTM_KEY_LEN])
 	char why[256];
 	int err;
 
-	err = ntm_loop_init(&ntmd->loop, NULL, ntmd);
+	err = ntm_loop_init(&ntmd->loop, reload, ntmd);
 	if (err)
 		return err;
 	err = control_open(ntmd); /* first: it tells whether another one runs */
@@ -160,6 +182,9 @@ static void close_all(struct ntmd *ntmd)
 	struct ntmd_cn *cn;
 	struct ntmd_path *path;
 
+	if (ntmd->control) /* first: nobody waits for an answer any more */
+		ntm_control_close(ntmd->control);
+	ntmd->control = NULL;
 	LIST_FOREACH(cn, &ntmd->cn, next)
 		if (cn->direction_timer)
 			event_del(cn->direction_timer);
@@ -178,8 +203,6 @@ static void close_all(struct ntmd *ntmd)
 		ntm_peer_remove(&ntmd->dc);
 	if (ntmd->engine)
 		ntmd_engine_close(ntmd->engine);
-	if (ntmd->control)
-		ntm_control_close(ntmd->control);
 	ntm_udp_close(&ntmd->udp4);
 	ntm_udp_close(&ntmd->udp6);
 	if (ntmd->sessions.base)
@@ -199,7 +222,7 @@ int main(int argc, char **argv)
 		return status;
 	if (ntmd_config_read(&ntmd.config, options.config, why, sizeof(why)) ||
 	    ntm_key_load(private_key, ntmd.config.private_key_file, why, sizeof(why))) {
-		fprintf(stderr, "ntmd: %s\n", why);
+		ntm_error("%s", why);
 		ntmd_config_clear(&ntmd.config);
 		return NTM_EXIT_CONFIG;
 	}
@@ -208,6 +231,7 @@ int main(int argc, char **argv)
 		ntmd_config_clear(&ntmd.config);
 		return NTM_EXIT_OK;
 	}
+	ntmd.config_path = options.config;
 	ntmd.boot_id = ntm_crypto_random_u64() | 1;
 	ntmd.started_ms = ntm_loop_now_ms();
 	ntmd.udp4.fd = ntmd.udp6.fd = -1;

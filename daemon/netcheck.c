@@ -78,11 +78,14 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 		if (ntmd->netcheck.tries >= ECHO_TRIES)
 			continue;
 		memset(&echo, 0, sizeof(echo));
-		ntmd->netcheck.number[i] = (ntm_crypto_random_u64() & NTM_COUNTER_MASK) | 1;
+		/* One number for all tries: a late answer counts. */
+		if (!ntmd->netcheck.number[i]) {
+			ntmd->netcheck.number[i] = (ntm_crypto_random_u64() & NTM_COUNTER_MASK) | 1;
+			ntmd->netcheck.sent_us[i] = ntm_loop_now_us();
+		}
 		ntm_header_set(&echo.h, NTM_TYPE_ECHO, ntmd->netcheck.number[i], 0);
 		ntm_udp_send(&flow, &echo, sizeof(echo));
 	}
-	ntmd->netcheck.sent_us = ntm_loop_now_us();
 	if (missing && ntmd->netcheck.tries++ < ECHO_TRIES)
 		ntm_timer_set_ms(ntmd->netcheck.timer, ECHO_INTERVAL_MS);
 	else
@@ -121,6 +124,24 @@ void ntmd_netcheck_start(struct ntmd *ntmd, const struct ntm_registration_respon
 		ntm_timer_set_ms(ntmd->netcheck.timer, 0);
 }
 
+/* Servers of a family that we do not have here cannot answer. */
+bool ntmd_netcheck_is_complete(const struct ntmd *ntmd)
+{
+	struct ntm_addr local;
+
+	for (unsigned i = 0; i < ntmd->netcheck.count; i++)
+		if (ntm_endpoint_is_none(&ntmd->netcheck.observed[i]) &&
+		    !ntm_udp_source(&ntmd->netcheck.server[i], &local))
+			return false;
+	return true;
+}
+
+bool ntmd_netcheck_knows(const struct ntmd *ntmd, const struct ntm_registration_response *response)
+{
+	return ntmd->netcheck.relays == response->relays &&
+	       !memcmp(ntmd->netcheck.relay, response->relay, response->relays * sizeof(response->relay[0]));
+}
+
 int ntmd_netcheck_receive(struct ntmd *ntmd, const struct ntm_flow *from, const uint8_t *packet, size_t len)
 {
 	const struct ntm_echo *echo = (const struct ntm_echo *)packet;
@@ -130,7 +151,7 @@ int ntmd_netcheck_receive(struct ntmd *ntmd, const struct ntm_flow *from, const 
 	if (ntm_header_id(&echo->h) != 1)
 		return -NTM_DROP_TYPE_UNEXPECTED; /* nodes answer no echoes */
 	for (unsigned i = 0; i < ntmd->netcheck.count; i++) {
-		int64_t rtt = ntm_loop_now_us() - ntmd->netcheck.sent_us;
+		int64_t rtt = ntm_loop_now_us() - ntmd->netcheck.sent_us[i];
 
 		if (!ntmd->netcheck.number[i] || ntmd->netcheck.number[i] != ntm_header_counter(&echo->h) ||
 		    !ntm_endpoint_equal(&ntmd->netcheck.server[i], &from->remote))

@@ -51,6 +51,7 @@ enum ntmd_registration_state { NTMD_UNREGISTERED, NTMD_REGISTERING, NTMD_REGISTE
 
 struct ntmd {
 	struct ntmd_config config;
+	const char *config_path;
 	struct ntm_loop loop;
 	struct ntm_sessions sessions;
 	struct ntm_peer dc;
@@ -89,7 +90,7 @@ struct ntmd {
 		struct ntm_endpoint observed[NTM_SERVERS_MAX + NTM_RELAYS_MAX * 2]; /* as that one saw us */
 		uint32_t rtt_us[NTM_SERVERS_MAX + NTM_RELAYS_MAX * 2]; /* 0: no answer */
 		uint64_t number[NTM_SERVERS_MAX + NTM_RELAYS_MAX * 2]; /* transaction of the echo that is out; 0: none */
-		int64_t sent_us;
+		int64_t sent_us[NTM_SERVERS_MAX + NTM_RELAYS_MAX * 2]; /* when it was first sent */
 		unsigned count, tries;
 		struct event *timer;
 		enum ntm_nat nat;
@@ -150,6 +151,10 @@ bool ntmd_real_address_is_own(const struct ntmd *ntmd, const struct ntm_addr *ad
 int ntmd_netcheck_init(struct ntmd *ntmd);
 void ntmd_netcheck_clear(struct ntmd *ntmd);
 void ntmd_netcheck_start(struct ntmd *ntmd, const struct ntm_registration_response *response); /* NULL: same servers again */
+/* Whether these are the relays it looks at. */
+bool ntmd_netcheck_knows(const struct ntmd *ntmd, const struct ntm_registration_response *response);
+/* Whether every server that can be reached has answered. */
+bool ntmd_netcheck_is_complete(const struct ntmd *ntmd);
 int ntmd_netcheck_receive(struct ntmd *ntmd, const struct ntm_flow *from, const uint8_t *packet, size_t len);
 struct json_object *ntmd_netcheck_relays_json(struct ntmd *ntmd);
 

@@ -42,7 +42,7 @@ struct ntmd_path *ntmd_path_new(struct ntmd_cn *cn, uint64_t id, enum ntm_side s
 	path->side = side;
 	path->state = NTMD_PATH_DIRECTED;
 	path->directed_ms = ntm_loop_now_ms();
-	path->phase = path->next_phase = path->active = path->second = -1;
+	path->phase = path->active = path->second = -1;
 	path->engine = ntmd_engine_path_add(ntmd->engine, path);
 	if (!path->engine || ntmd_engine_path_identify(path->engine, id, side) || ntmd_relay_bind_init(path)) {
 		if (path->engine)
@@ -87,6 +87,11 @@ void ntmd_path_up(struct ntmd_path *path)
 		cn->next_path = NULL;
 		ntmd_path_free(old, false); /* the other end does the same */
 	}
+	if (cn->waiting) {
+		ntmd_engine_path_hand_over(cn->waiting, path->engine);
+		ntmd_engine_path_delete(cn->waiting, false);
+		cn->waiting = NULL;
+	}
 	ntm_info("tunnel to %s is up after %lld ms", cn->fqdn, (long long)(path->up_ms - path->directed_ms));
 	ntmd_event(path->ntmd, "tunnel_up", "peer", cn->fqdn, NULL);
 	ntmd_direction_settled(cn);
@@ -109,11 +114,11 @@ void ntmd_path_close(struct ntmd_path *path, enum ntm_reason reason, bool tell_p
 	int n;
 
 	ntmd_event(path->ntmd, "tunnel_closed", "peer", path->cn->fqdn, NULL);
-	if (tell_peer && path->state == NTMD_PATH_UP && path->active >= 0) {
-		n = ntm_msg_tunnel_close_build(body + NTM_MSG_HEADER_LEN, sizeof(body) - NTM_MSG_HEADER_LEN, &close);
-		ntmd_path_control_send(path, &path->route[path->active].flow, NTM_MSG_TUNNEL_CLOSE, 0, body, (size_t)n);
-		/* A lost one costs little: the other end's next packet is answered by a reset. */
-	}
+	n = ntm_msg_tunnel_close_build(body + NTM_MSG_HEADER_LEN, sizeof(body) - NTM_MSG_HEADER_LEN, &close);
+	/* By every way that works, unacknowledged: the path is gone here, and a packet of the other end's would be answered by a reset. */
+	for (unsigned i = 0; tell_peer && path->state == NTMD_PATH_UP && i < NTM_ROUTES_MAX; i++)
+		if (path->route[i].kind && path->route[i].state == NTMD_ROUTE_PROVEN)
+			ntmd_path_control_send(path, &path->route[i].flow, NTM_MSG_TUNNEL_CLOSE, 0, body, (size_t)n);
 	if (tell_peer && reason != NTM_REASON_SHUTDOWN)
 		withdraw_tell(path, reason);
 	ntmd_path_free(path, true);
@@ -125,6 +130,8 @@ void ntmd_path_free(struct ntmd_path *path, bool refuse)
 
 	ntmd_tunnel_free(path);
 	ntmd_relay_bind_clear(path);
+	if (cn->path == path && cn->next_path)
+		ntmd_engine_path_hand_over(path->engine, cn->next_path->engine);
 	ntmd_engine_path_delete(path->engine, refuse);
 	ntmd_session_keys_wipe(path);
 	if (path->tick)
@@ -143,6 +150,8 @@ void ntmd_path_free(struct ntmd_path *path, bool refuse)
 	}
 	ntm_crypto_wipe(path, sizeof(*path));
 	free(path);
+	if (!cn->path && !cn->going && !cn->direction)
+		ntmd_direction_ended(cn);
 	ntmd_cn_release(cn);
 }
 
@@ -166,7 +175,7 @@ static struct ntmd_engine_path *no_path(void *ctx, const struct ntm_addr *dst)
 		ntmd_engine_path_map(cn->waiting, &cn->vip4, &cn->vip6);
 	}
 	ntmd_direction_start(cn, NTM_REASON_PACKET);
-	if (cn->direction)
+	if (cn->direction || ntmd_direction_is_expected(cn))
 		return cn->waiting;
 	/* Refused a moment ago: tell the application, do not ask the DC at every packet. */
 	if (cn->waiting) {
@@ -182,8 +191,8 @@ static void phase_opened(void *ctx, void *user, unsigned phase)
 	struct ntmd_path *path = user;
 
 	(void)ctx;
-	if (path && path->next_phase == (int)phase)
-		ntmd_session_keys_use(path, phase);
+	if (path)
+		ntmd_session_keys_opened(path, phase);
 }
 
 static void new_source(void *ctx, void *user, const struct ntm_flow *from)
@@ -253,7 +262,7 @@ const struct ntmd_engine_ops ntmd_engine_ops = {
 
 const char *ntmd_path_state_name(const struct ntmd_path *path)
 {
-	static const char *const name[] = { "directed", "handshake", "up", "closing" };
+	static const char *const name[] = { "directed", "handshake", "up" };
 
 	return name[path->state];
 }

@@ -31,10 +31,11 @@ struct ntmd_cn {
 	/* direction.c */
 	struct ntm_session_request *direction;
 	uint8_t direction_reason;
-	bool direction_expected; /* answered: its Route Direction must come now */
-	bool going; /* being freed */
+	enum { NTMD_CN_ASK, NTMD_CN_EXPECT, NTMD_CN_FORGET } timer_for; /* what direction_timer is about */
+	bool going; /* not to be released: it is being freed, or changes its path */
 	int64_t direction_ms, direction_failed_ms;
-	struct event *direction_timer; /* asks again after a loss, with jitter */
+	/* asks again after a loss, with jitter; waits for a Route Direction; forgets a refused node after a pause */
+	struct event *direction_timer;
 	unsigned direction_failures;
 	char error[NTM_TEXT_MAX + 1]; /* why the last direction failed */
 	struct ntmd_dns_wait *dns_wait[4];
@@ -98,13 +99,14 @@ struct ntmd_bind {
 	struct ntm_transaction transaction;
 	struct ntm_bind *echo; /* what is repeated while ECHOED; NULL otherwise */
 	uint64_t counter; /* of the last packet sent */
+	unsigned first; /* endpoint to try first; the next one after a failure */
 	uint8_t reset_token[NTM_MAC_LEN];
 	bool has_token;
 };
 
 /* ---- paths: path.c */
 
-enum ntmd_path_state { NTMD_PATH_DIRECTED, NTMD_PATH_HANDSHAKE, NTMD_PATH_UP, NTMD_PATH_CLOSING };
+enum ntmd_path_state { NTMD_PATH_DIRECTED, NTMD_PATH_HANDSHAKE, NTMD_PATH_UP };
 
 struct ntmd_path_keys { /* path control under one key phase */
 	bool valid;
@@ -132,7 +134,6 @@ struct ntmd_path {
 	struct ntmd_tunnel *tunnel;
 	struct ntmd_path_keys keys[NTM_TYPE_PHASES];
 	int phase; /* sending; -1: none */
-	int next_phase; /* side 1: installed, not yet opened under; -1: none */
 	enum ntm_cipher cipher; /* bulk lane */
 	uint8_t peer_token[NTM_MAC_LEN]; /* its resets */
 	bool has_token;
@@ -157,12 +158,12 @@ struct ntmd_path {
 	int64_t heard_ms; /* path control or data last came */
 	unsigned misses;
 	uint32_t keepalive_number;
-	int64_t keepalive_us; /* when the one that is out was sent; 0: none */
+	int64_t keepalive_us; /* when the one that is out was first sent; 0: none */
+	int64_t keepalive_again_us; /* and when last */
 
 	/* handover.c */
 	uint64_t update_sent, update_seen; /* sequence numbers */
 	int64_t update_us; /* when ours was last sent: 0: nothing under way */
-	unsigned close_tries;
 };
 
 struct ntmd_path *ntmd_path_find(struct ntmd *ntmd, uint64_t id);
@@ -185,6 +186,9 @@ void ntmd_direction_again(struct ntmd_cn *cn, enum ntm_reason reason);
 void ntmd_direction_settled(struct ntmd_cn *cn); /* its path is up: whoever waits is told */
 void ntmd_direction_failed(struct ntmd_cn *cn, const char *text);
 void ntmd_direction_cancel(struct ntmd_cn *cn);
+/* The node's last path is gone: whoever still waits for it is told. */
+void ntmd_direction_ended(struct ntmd_cn *cn);
+bool ntmd_direction_is_expected(const struct ntmd_cn *cn); /* answered, its Route Direction is on the way */
 extern const struct ntmd_dns_ops ntmd_dns_ops;
 void ntmd_route_direction_handle(struct ntmd *ntmd, const struct ntm_session_from *from, const struct ntm_message *message);
 void ntmd_route_withdraw_handle(struct ntmd *ntmd, const struct ntm_session_from *from, const struct ntm_message *message);
@@ -203,7 +207,9 @@ int ntmd_tunnel_cookie_receive(struct ntmd *ntmd, const uint8_t *packet, size_t 
 /* The keys of one handshake, by direction as Noise split them; both are wiped. */
 int ntmd_session_keys_set(struct ntmd_path *path, unsigned phase, enum ntm_cipher cipher, uint8_t send[NTM_KEY_LEN],
 			  uint8_t receive[NTM_KEY_LEN]);
-/* Seal under this phase from now on; the one before drains. */
+/* A packet under this phase opened: side 1 seals under it from now on if it is newer than the one in use. */
+void ntmd_session_keys_opened(struct ntmd_path *path, unsigned phase);
+/* Seal under this phase from now on; the ones before drain. */
 void ntmd_session_keys_use(struct ntmd_path *path, unsigned phase);
 void ntmd_session_keys_tick(struct ntmd_path *path); /* rekey, ends of old keys */
 void ntmd_session_keys_wipe(struct ntmd_path *path);

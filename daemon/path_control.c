@@ -148,8 +148,7 @@ int ntmd_path_control_receive(struct ntmd *ntmd, const struct ntm_flow *from, ui
 	n = ntm_msg_header_parse(&message, body, (size_t)n);
 	if (n)
 		return n;
-	if (path->next_phase == (int)phase)
-		ntmd_session_keys_use(path, phase);
+	ntmd_session_keys_opened(path, phase);
 	ntmd_keepalive_heard(path, from);
 	handle(path, from, &message); /* may free the path */
 	return 0;

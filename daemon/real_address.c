@@ -10,14 +10,27 @@
 #include "endpoint.h"
 #include "path.h"
 
-static bool wanted_interface(const struct ntmd *ntmd, unsigned ifindex)
+#define INTERFACES_MAX 32
+
+struct reading {
+	struct ntmd *ntmd;
+	unsigned ifindex[INTERFACES_MAX]; /* those with a default route */
+	int interfaces; /* 0: none has one, and all will do */
+};
+
+static bool wanted_interface(const struct reading *reading, unsigned ifindex)
 {
+	const struct ntmd *ntmd = reading->ntmd;
 	char name[IF_NAMESIZE];
 
 	if (ifindex == ntmd_engine_ifindex(ntmd->engine))
 		return false;
-	if (!ntmd->config.interfaces)
-		return true;
+	if (!ntmd->config.interfaces) {
+		for (int i = 0; i < reading->interfaces; i++)
+			if (reading->ifindex[i] == ifindex)
+				return true;
+		return reading->interfaces <= 0;
+	}
 	if (!if_indextoname(ifindex, name))
 		return false;
 	for (unsigned i = 0; i < ntmd->config.interfaces; i++)
@@ -28,10 +41,11 @@ static bool wanted_interface(const struct ntmd *ntmd, unsigned ifindex)
 
 static void take(void *ctx, const struct ntm_netlink_address *address)
 {
-	struct ntmd *ntmd = ctx;
+	struct reading *reading = ctx;
+	struct ntmd *ntmd = reading->ntmd;
 
 	if (ntmd->real.count == NTM_REAL_ADDRS_MAX || !ntm_addr_is_usable(&address->addr) ||
-	    !wanted_interface(ntmd, address->ifindex))
+	    !wanted_interface(reading, address->ifindex))
 		return;
 	/* Tentative ones cannot be used; optimistic ones can (RFC 4429), that is what they are for. */
 	if ((address->flags & IFA_F_TENTATIVE) && !(address->flags & IFA_F_OPTIMISTIC))
@@ -46,8 +60,11 @@ static void take(void *ctx, const struct ntm_netlink_address *address)
 
 void ntmd_real_address_read(struct ntmd *ntmd)
 {
+	struct reading reading = { .ntmd = ntmd };
+
+	reading.interfaces = ntm_netlink_default_interfaces(reading.ifindex, INTERFACES_MAX);
 	ntmd->real.count = 0;
-	ntm_netlink_addresses(take, ntmd);
+	ntm_netlink_addresses(take, &reading);
 }
 
 bool ntmd_real_address_is_own(const struct ntmd *ntmd, const struct ntm_addr *addr)

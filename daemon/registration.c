@@ -103,6 +103,8 @@ static void accepted(struct ntmd *ntmd, const struct ntm_registration_response *
 		ntmd->registration.observed = response->observed;
 		ntmd_netcheck_start(ntmd, response);
 		better_routes_ask(ntmd);
+	} else if (!ntmd_netcheck_knows(ntmd, response)) {
+		ntmd_netcheck_start(ntmd, response);
 	}
 }
 

@@ -45,6 +45,7 @@ static void relay_lost(struct ntmd_relay *relay)
 		if (path->bind.relay != relay)
 			continue;
 		route = ntmd_route_find(path, &relay->endpoint);
+		path->bind.first++;
 		ntmd_relay_bind_start(path); /* perhaps by the other family */
 		if (route && route->state == NTMD_ROUTE_PROVEN)
 			ntmd_route_failed(path, route);
@@ -146,6 +147,7 @@ static void bind_timeout(struct ntm_transaction *transaction, void *arg)
 	(void)transaction;
 	ntm_info("relay %s does not bind our leg to %s", path->bind.info.name, path->cn->fqdn);
 	path->bind.state = NTMD_BIND_NONE; /* keepalive.c tries again */
+	path->bind.first++;
 	if (path->state == NTMD_PATH_UP)
 		ntmd_direction_again(path->cn, NTM_REASON_HANDOVER);
 }
@@ -155,7 +157,7 @@ int ntmd_relay_bind_init(struct ntmd_path *path)
 	return ntm_transaction_init(&path->bind.transaction, path->ntmd->loop.base, NULL, bind_send, bind_timeout, path);
 }
 
-/* Takes the first endpoint that the kernel has a way to. */
+/* Takes the first endpoint that the kernel has a way to; after a failure it begins with the next. */
 static void endpoint_choose(struct ntmd_path *path)
 {
 	struct ntmd_bind *bind = &path->bind;
@@ -163,10 +165,12 @@ static void endpoint_choose(struct ntmd_path *path)
 	struct ntm_addr local;
 
 	bind->relay = NULL;
-	for (unsigned i = 0; i < bind->info.servers && !bind->relay; i++)
-		if (ntmd_socket_for(path->ntmd, &bind->info.server[i]) &&
-		    !ntm_udp_source(&bind->info.server[i], &local))
-			bind->relay = relay_get(path->ntmd, bind->info.name, &bind->info.server[i]);
+	for (unsigned i = 0; i < bind->info.servers && !bind->relay; i++) {
+		const struct ntm_endpoint *server = &bind->info.server[(bind->first + i) % bind->info.servers];
+
+		if (ntmd_socket_for(path->ntmd, server) && !ntm_udp_source(server, &local))
+			bind->relay = relay_get(path->ntmd, bind->info.name, server);
+	}
 	if (old != bind->relay)
 		ntmd_route_del(path, NTM_ROUTE_RELAY);
 	relay_put(old);
@@ -306,12 +310,17 @@ int ntmd_relay_bind_receive(struct ntmd *ntmd, const struct ntm_flow *from, cons
 bool ntmd_relay_bind_reset(struct ntmd_path *path, const uint8_t token[NTM_MAC_LEN])
 {
 	struct ntmd_bind *bind = &path->bind;
+	struct ntmd_path *other;
 
 	if (!bind->has_token || !ntm_crypto_equal(bind->reset_token, token, NTM_MAC_LEN))
 		return false;
+	if (bind->state != NTMD_BIND_BOUND)
+		return true; /* at it already */
 	ntm_info("relay %s has lost the path to %s", bind->info.name, path->cn->fqdn);
 	ntmd_event(path->ntmd, "relay_reset", "peer", path->cn->fqdn, "relay", bind->info.name, NULL);
-	if (bind->state == NTMD_BIND_BOUND)
-		ntmd_relay_bind_start(path); /* its DC directs it again; the transaction goes on trying */
+	/* It was restarted, most likely: all legs there are gone. Its DC directs them again; the transactions go on trying. */
+	LIST_FOREACH(other, &path->ntmd->path, next)
+		if (other->bind.relay == bind->relay && other->bind.state == NTMD_BIND_BOUND)
+			ntmd_relay_bind_start(other);
 	return true;
 }

@@ -113,7 +113,8 @@ void ntmd_route_candidates_set(struct ntmd_path *path, const struct ntm_candidat
 			clear(path, route);
 	}
 	for (unsigned k = 0; k < count; k++)
-		if (candidate[k].kind > NTM_ROUTE_NONE && candidate[k].kind < NTM_ROUTE_REFLEXIVE)
+		if (candidate[k].kind > NTM_ROUTE_NONE && candidate[k].kind < NTM_ROUTE_REFLEXIVE &&
+		    ntm_addr_is_usable(&candidate[k].endpoint.addr))
 			ntmd_route_add(path, (enum ntm_route_kind)candidate[k].kind, &candidate[k].endpoint);
 	sources_tell(path);
 }
@@ -230,7 +231,7 @@ void ntmd_route_response(struct ntmd_path *path, const struct ntm_flow *from, ui
 			continue;
 		rtt = ntm_loop_now_us() - route->sent_us;
 		route->nonce = 0;
-		if (route->tries <= 1) {
+		if (!route->tries) { /* sent once only (Karn) */
 			ntm_rtt_add(&route->rtt, (uint32_t)rtt);
 			if (path->active == (int)i)
 				ntm_rtt_add(&path->rtt, (uint32_t)rtt);
@@ -317,7 +318,8 @@ static void guess(struct ntmd_path *path)
 			relay = &path->route[i];
 	if (relay == route || (relay && !ntmd_route_usable(path, relay)))
 		relay = NULL;
-	ntmd_route_apply(path, index_of(path, route), relay ? index_of(path, relay) : -1, 0);
+	ntmd_route_apply(path, index_of(path, route), relay ? index_of(path, relay) : -1,
+			 route->kind == NTM_ROUTE_REFLEXIVE ? NTM_UNPROVEN_BYTES : 0);
 }
 
 void ntmd_route_select(struct ntmd_path *path)

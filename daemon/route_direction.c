@@ -26,7 +26,7 @@ static bool is_superseded(struct ntmd_cn *cn, const struct ntm_route_direction *
 {
 	struct ntmd_path *other = cn->next_path ? cn->next_path : cn->path;
 
-	if (!other || other->state == NTMD_PATH_CLOSING || other->side == direction->side ||
+	if (!other || other->side == direction->side ||
 	    ntm_loop_now_ms() - other->directed_ms > NTM_CROSSING_WINDOW_MS)
 		return false;
 	return memcmp(requester_key(cn->ntmd, cn, other->side), requester_key(cn->ntmd, cn, direction->side),
@@ -43,6 +43,20 @@ static void route_to_vip(struct ntmd *ntmd, const struct ntm_addr *vip)
 	ntmd_ntm0_route_add(ntmd_engine_ifindex(ntmd->engine), vip, own); /* a node of another DC */
 }
 
+/* Another node's virtual address that was only known as such: its packets go by this path now. */
+static void unnamed_join(struct ntmd_cn *cn, const struct ntm_addr *vip)
+{
+	struct ntmd_cn *other = ntm_addr_is_none(vip) ? NULL : ntmd_cn_find_vip(cn->ntmd, vip);
+
+	if (!other || other == cn || other->fqdn[0])
+		return;
+	if (other->waiting && !cn->waiting) {
+		cn->waiting = other->waiting;
+		other->waiting = NULL;
+	}
+	ntmd_cn_free(other);
+}
+
 static void learn(struct ntmd_cn *cn, const struct ntm_route_direction *direction)
 {
 	ntm_addr_from4(&cn->vip4, direction->vip4);
@@ -52,6 +66,8 @@ static void learn(struct ntmd_cn *cn, const struct ntm_route_direction *directio
 	memcpy(cn->verdict, direction->verdict, sizeof(cn->verdict));
 	cn->verdicts = direction->verdicts;
 	cn->known = true;
+	unnamed_join(cn, &cn->vip4);
+	unnamed_join(cn, &cn->vip6);
 	route_to_vip(cn->ntmd, &cn->vip4);
 	route_to_vip(cn->ntmd, &cn->vip6);
 }
@@ -73,10 +89,47 @@ static struct ntmd_cn *cn_for(struct ntmd *ntmd, const struct ntm_route_directio
 	return cn && !cn->fqdn[0] ? cn : ntmd_cn_new(ntmd, direction->fqdn, NULL);
 }
 
+/*
+ * A DC may give its nodes addresses of its pools; not ours, not those of another node, and none that the Internet or this host
+ * uses: traffic for them would go into the tunnel.
+ */
+static bool is_vip_allowed(struct ntmd *ntmd, const struct ntm_addr *vip, const char *fqdn)
+{
+	const struct ntm_addr *own = ntm_addr_is4(vip) ? &ntmd->registration.vip4 : &ntmd->registration.vip6;
+	unsigned bits = ntm_addr_is4(vip) ? ntmd->registration.vip4_prefix + 96u : ntmd->registration.vip6_prefix;
+	struct ntmd_cn *cn;
+
+	if (ntm_addr_is_none(vip))
+		return true;
+	if (ntm_addr_equal(vip, own) || ntmd_real_address_is_own(ntmd, vip))
+		return false;
+	for (unsigned i = 0; i < ntmd->dc.servers; i++)
+		if (ntm_addr_equal(vip, &ntmd->dc.server[i].addr))
+			return false;
+	cn = ntmd_cn_find_vip(ntmd, vip);
+	if (cn && cn->known && strcmp(cn->fqdn, fqdn))
+		return false;
+	if (!ntm_addr_is_none(own) && ntm_addr_in_prefix(vip, own, bits))
+		return true;
+	return ntm_addr_is_usable(vip) && !ntm_addr_is_global(vip);
+}
+
+static bool are_vips_allowed(struct ntmd *ntmd, const struct ntm_route_direction *direction)
+{
+	static const uint8_t none[4];
+	struct ntm_addr vip4 = { { 0 } }, vip6;
+
+	if (memcmp(direction->vip4, none, sizeof(none)))
+		ntm_addr_from4(&vip4, direction->vip4);
+	ntm_addr_from6(&vip6, direction->vip6);
+	return is_vip_allowed(ntmd, &vip4, direction->fqdn) && is_vip_allowed(ntmd, &vip6, direction->fqdn);
+}
+
 /* 0, or the error for the DC. */
 static enum ntm_error key_check(struct ntmd *ntmd, const struct ntm_route_direction *direction)
 {
 	char text[NTM_KEY_TEXT_LEN + 1];
+	struct ntmd_cn *cn;
 
 	if (!memcmp(direction->public_key, ntmd->sessions.public_key, NTM_KEY_LEN))
 		return NTM_ERROR_REFUSED;
@@ -85,6 +138,9 @@ static enum ntm_error key_check(struct ntmd *ntmd, const struct ntm_route_direct
 	ntm_key_format(text, direction->public_key);
 	ntm_warn("refused a tunnel with %s: its key %s is not the pinned one", direction->fqdn, text);
 	ntmd_event(ntmd, "peer_key_refused", "peer", direction->fqdn, "key", text, NULL);
+	cn = ntmd_cn_find(ntmd, direction->fqdn);
+	if (cn && !cn->path)
+		ntmd_direction_failed(cn, "its key is not the one pinned here");
 	return NTM_ERROR_PEER_KEY;
 }
 
@@ -92,6 +148,9 @@ static void path_update(struct ntmd_path *path, const struct ntm_route_direction
 {
 	bool new_ck = !ntm_crypto_equal(path->ck, direction->ck, NTM_KEY_LEN);
 
+	path->directed_ms = ntm_loop_now_ms();
+	if (new_ck) /* what the old one authenticated says nothing any more */
+		path->request_seen = path->probe_counter = 0;
 	memcpy(path->ck, direction->ck, NTM_KEY_LEN);
 	path->ck_expires_ms = ntm_loop_now_ms() + direction->lifetime_s * 1000LL;
 	ntmd_route_candidates_set(path, direction->candidate, direction->candidates);
@@ -122,6 +181,12 @@ void ntmd_route_direction_handle(struct ntmd *ntmd, const struct ntm_session_fro
 			ntmd_direction_failed(cn, ntm_error_text((uint16_t)error)); /* whoever waits for it need not wait on */
 		goto wipe;
 	}
+	if (!are_vips_allowed(ntmd, &direction)) {
+		ntm_warn("refused a tunnel with %s: the DC gives it a virtual address that is in use here, or public",
+			 direction.fqdn);
+		ntm_session_refuse(from, NTM_ERROR_REFUSED, "the virtual address is in use here, or public");
+		goto wipe;
+	}
 	path = ntmd_path_find(ntmd, direction.path_id);
 	if (path && strcmp(path->cn->fqdn, direction.fqdn)) {
 		ntm_session_refuse(from, NTM_ERROR_PATH_ID_TAKEN, "the Path ID is in use for another pair");
@@ -139,10 +204,12 @@ void ntmd_route_direction_handle(struct ntmd *ntmd, const struct ntm_session_fro
 	learn(cn, &direction);
 	if (!path) {
 		/* Its unfinished predecessor gives way; one that is up goes on until this one is. */
+		cn->going = true; /* not with its last path: there is a new one */
 		if (cn->next_path)
 			ntmd_path_free(cn->next_path, false);
 		if (cn->path && cn->path->state != NTMD_PATH_UP)
 			ntmd_path_free(cn->path, false);
+		cn->going = false;
 		path = ntmd_path_new(cn, direction.path_id, direction.side);
 		if (!path) {
 			ntm_session_refuse(from, NTM_ERROR_LIMIT, "too many paths");

@@ -44,12 +44,23 @@ int ntmd_session_keys_set(struct ntmd_path *path, unsigned phase, enum ntm_ciphe
 
 void ntmd_session_keys_use(struct ntmd_path *path, unsigned phase)
 {
-	if (path->phase >= 0 && path->phase != (int)phase)
-		path->keys[path->phase].drop_ms = ntm_loop_now_ms() + NTM_KEY_DRAIN_S * 1000LL;
+	for (unsigned i = 0; i < NTM_TYPE_PHASES; i++)
+		if (i != phase && path->keys[i].valid && !path->keys[i].drop_ms)
+			path->keys[i].drop_ms = ntm_loop_now_ms() + NTM_KEY_DRAIN_S * 1000LL;
 	path->phase = (int)phase;
-	path->next_phase = -1;
 	ntmd_engine_path_phase_set(path->engine, phase);
 	ntmd_event(path->ntmd, "keys_changed", "peer", path->cn->fqdn, NULL);
+}
+
+void ntmd_session_keys_opened(struct ntmd_path *path, unsigned phase)
+{
+	const struct ntmd_path_keys *keys = &path->keys[phase];
+
+	if (path->phase == (int)phase || !keys->valid || keys->drop_ms)
+		return;
+	/* Side 1 may have answered a further request meanwhile: an older phase than the one in use only drains. */
+	if (path->phase < 0 || keys->created_ms >= path->keys[path->phase].created_ms)
+		ntmd_session_keys_use(path, phase);
 }
 
 static void drop(struct ntmd_path *path, unsigned phase)
@@ -58,8 +69,6 @@ static void drop(struct ntmd_path *path, unsigned phase)
 	ntmd_engine_path_key_drop(path->engine, phase);
 	if (path->phase == (int)phase)
 		path->phase = -1;
-	if (path->next_phase == (int)phase)
-		path->next_phase = -1;
 }
 
 void ntmd_session_keys_tick(struct ntmd_path *path)

@@ -20,6 +20,7 @@
 #define PAYLOAD_MAX 96
 #define PROLOGUE_MAX (4 + NTM_HEADER_LEN + 2 * (NTM_FQDN_MAX + 1 + 4 + 16))
 #define PROBE_PAUSE_MS 100 /* a probe makes side 0 send again, but not more often than this */
+#define PROBE_LATE_MS 1000 /* keys younger than this answer a probe that was late */
 
 struct ntmd_tunnel {
 	struct ntm_transaction transaction;
@@ -136,7 +137,9 @@ static int request_build(struct ntmd_path *path, struct ntmd_tunnel *tunnel)
 	struct ntmd *ntmd = path->ntmd;
 	struct ntm_tunnel_request request = {
 		.version = NTM_VERSION_1,
-		.phase = (uint8_t)((path->phase + 1) & (NTM_TYPE_PHASES - 1)),
+		/* At first any: the other end may still have keys of a phase that we have lost. */
+		.phase = (uint8_t)(path->phase < 0 ? ntm_crypto_random_below(NTM_TYPE_PHASES) :
+						     (unsigned)(path->phase + 1) % NTM_TYPE_PHASES),
 		.ciphers = ntmd->ciphers,
 		.mtu = (uint16_t)ntmd->mtu,
 	};
@@ -274,7 +277,6 @@ static int request_answer(struct ntmd_path *path, struct ntm_noise *noise, const
 	memcpy(path->answered, packet + NTM_HEADER_LEN, NTM_KEY_LEN);
 	memcpy(path->peer_token, request->reset_token, NTM_MAC_LEN);
 	path->has_token = true;
-	path->next_phase = request->phase;
 	ntmd_engine_path_mtu_set(path->engine, request->mtu);
 	return 0;
 }
@@ -405,7 +407,8 @@ int ntmd_tunnel_probe_receive(struct ntmd *ntmd, const struct ntm_flow *from, co
 		return -NTM_DROP_REPLAY;
 	path->probe_counter = ntm_header_counter(&probe->h);
 	ntmd_route_add(path, NTM_ROUTE_REFLEXIVE, &from->remote);
-	if (ntm_loop_now_ms() - path->probe_ms < PROBE_PAUSE_MS)
+	if (ntm_loop_now_ms() - path->probe_ms < PROBE_PAUSE_MS ||
+	    (path->phase >= 0 && ntm_loop_now_ms() - path->keys[path->phase].created_ms < PROBE_LATE_MS))
 		return 0;
 	path->probe_ms = ntm_loop_now_ms();
 	if (path->tunnel)

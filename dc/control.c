@@ -58,9 +58,19 @@ static struct json_object *endpoints_json(const struct ntm_endpoint *list, unsig
 
 /* ---- commands */
 
+static void put_prefix(struct json_object *object, const char *name, const struct dc_prefix *prefix)
+{
+	char text[NTM_ADDR_TEXT + 4], addr[NTM_ADDR_TEXT];
+
+	snprintf(text, sizeof(text), "%s/%u", ntm_addr_format(&prefix->addr, addr), prefix->bits);
+	put_string(object, name, text);
+}
+
 static void status(void *ctx, struct ntm_control_request *request, struct json_object *args)
 {
 	struct json_object *result = json_object_new_object(), *peers = json_object_new_array();
+	struct json_object *listen = json_object_new_array();
+	char key[NTM_KEY_TEXT_LEN + 1], text[NTM_ENDPOINT_TEXT];
 	struct dc *dc = ctx;
 	unsigned up = 0;
 
@@ -71,6 +81,13 @@ static void status(void *ctx, struct ntm_control_request *request, struct json_o
 		json_object_array_add(peers, json_object_new_string(dc->other[i].config->name));
 	put_string(result, "name", dc->config.name);
 	put_string(result, "zone", dc->config.zone);
+	put_prefix(result, "virtual4", &dc->config.virtual4);
+	put_prefix(result, "virtual6", &dc->config.virtual6);
+	for (unsigned i = 0; i < dc->config.listens; i++)
+		json_object_array_add(listen, json_object_new_string(ntm_endpoint_format(&dc->config.listen[i], text)));
+	json_object_object_add(result, "listen", listen);
+	ntm_key_format(key, dc->sessions.public_key);
+	put_string(result, "public_key", key);
 	put_int(result, "members", (int64_t)dc->member_by_name.count);
 	put_int(result, "registered", dc->locations);
 	put_int(result, "paths", (int64_t)dc->path.count);
@@ -303,7 +320,7 @@ void dc_control_event(struct dc *dc, struct json_object *event)
 {
 	struct dc_monitor *monitor, *next;
 
-	put_int(event, "time_us", (int64_t)ntm_loop_real_us());
+	json_object_object_add(event, "time", json_object_new_double((double)ntm_loop_real_us() / 1e6));
 	for (monitor = LIST_FIRST(&dc->monitor); monitor; monitor = next) {
 		next = LIST_NEXT(monitor, next);
 		ntm_control_event(monitor->request, json_object_get(event));

@@ -60,4 +60,7 @@ int ntm_netlink_route_del(unsigned ifindex, const struct ntm_addr *dst, unsigned
 /* ifindex, MTU of the interface that a packet to remote leaves by; 0 or -errno, -ENETUNREACH: no route. */
 int ntm_netlink_route_get(const struct ntm_addr *remote, unsigned *ret_ifindex, unsigned *ret_mtu);
 
+/* The interfaces that default routes of either family leave by; returns how many (max at most), or -errno. */
+int ntm_netlink_default_interfaces(unsigned *ret_ifindex, unsigned max);
+
 #endif

@@ -81,9 +81,12 @@ daemon_run() { # NAME PROGRAM
 daemon_stop() { # NAME PROGRAM [SIGNAL]
 	local pid=${DAEMON[$1-$2]}
 	kill -s "${3:-TERM}" "$pid" || :
-	eventually 5 not_alive "$pid"
-	# shellcheck disable=SC2034 # for the test
-	if wait "$pid" 2>/dev/null; then STATUS=0; else STATUS=$?; fi
+	# bash would tell of a killed one.
+	{
+		eventually 5 not_alive "$pid"
+		# shellcheck disable=SC2034 # for the test
+		if wait "$pid"; then STATUS=0; else STATUS=$?; fi
+	} 2>/dev/null
 }
 
 not_alive() { ! alive "$@"; }

@@ -33,6 +33,7 @@ check "nodes register with the new DC by themselves" eventually 60 \
 echo "# after $((($(now_ms) - start) / 1000)) s"
 check "the tunnel to the dead peer is given up" eventually 120 no_tunnel g dead
 echo "# after $((($(now_ms) - start) / 1000)) s"
+check "its name is then answered with SERVFAIL" grep -q 'status: SERVFAIL' <<<"$(ns g dig +time=4 +tries=1 @127.0.0.54 dead.$ZONE A)"
 remaining=$((70000 - ($(now_ms) - start)))
 [ "$remaining" -lt 0 ] || sleep $((remaining / 1000))
 check "g reaches n1 after more than a minute of silence" reaches g "$(vip4 n1)"

@@ -12,7 +12,7 @@
 #include "ntmctl.h"
 
 #define COUNT_DEFAULT 5
-#define COUNT_MAX 1000000
+#define COUNT_MAX 100000
 #define INTERVAL_DEFAULT_MS 1000
 #define INTERVAL_MIN_S 0.01
 #define INTERVAL_MAX_S 3600
