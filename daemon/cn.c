@@ -10,11 +10,46 @@
 #include "ntm0.h"
 #include "path.h"
 
+/* Names and addresses are chosen by DCs we trust to direct us, not by strangers: FNV-1a will do. */
+static unsigned bucket(const void *data, size_t len)
+{
+	const uint8_t *byte = data;
+	uint32_t hash = 2166136261u;
+
+	while (len--)
+		hash = (hash ^ *byte++) * 16777619u;
+	return (hash ^ hash >> 16) % NTMD_CN_BUCKETS;
+}
+
+void ntmd_cn_name_set(struct ntmd_cn *cn, const char *fqdn)
+{
+	if (cn->fqdn[0])
+		LIST_REMOVE(cn, by_name);
+	snprintf(cn->fqdn, sizeof(cn->fqdn), "%s", fqdn);
+	if (cn->fqdn[0])
+		LIST_INSERT_HEAD(&cn->ntmd->cn_by_name[bucket(cn->fqdn, strlen(cn->fqdn))], cn, by_name);
+}
+
+static void vip_set(struct ntmd_cn *cn, int family, struct ntm_addr *own, const struct ntm_addr *vip)
+{
+	if (!ntm_addr_is_none(own))
+		LIST_REMOVE(cn, by_vip[family]);
+	*own = *vip;
+	if (!ntm_addr_is_none(own))
+		LIST_INSERT_HEAD(&cn->ntmd->cn_by_vip[family][bucket(own, sizeof(*own))], cn, by_vip[family]);
+}
+
+void ntmd_cn_vips_set(struct ntmd_cn *cn, const struct ntm_addr *vip4, const struct ntm_addr *vip6)
+{
+	vip_set(cn, 0, &cn->vip4, vip4);
+	vip_set(cn, 1, &cn->vip6, vip6);
+}
+
 struct ntmd_cn *ntmd_cn_find(struct ntmd *ntmd, const char *fqdn)
 {
 	struct ntmd_cn *cn;
 
-	LIST_FOREACH(cn, &ntmd->cn, next)
+	LIST_FOREACH(cn, &ntmd->cn_by_name[bucket(fqdn, strlen(fqdn))], by_name)
 		if (!strcmp(cn->fqdn, fqdn))
 			return cn;
 	return NULL;
@@ -24,14 +59,17 @@ struct ntmd_cn *ntmd_cn_find_vip(struct ntmd *ntmd, const struct ntm_addr *vip)
 {
 	struct ntmd_cn *cn;
 
-	LIST_FOREACH(cn, &ntmd->cn, next)
-		if (ntm_addr_equal(&cn->vip4, vip) || ntm_addr_equal(&cn->vip6, vip))
+	int family = ntm_addr_is4(vip) ? 0 : 1;
+
+	LIST_FOREACH(cn, &ntmd->cn_by_vip[family][bucket(vip, sizeof(*vip))], by_vip[family])
+		if (ntm_addr_equal(family ? &cn->vip6 : &cn->vip4, vip))
 			return cn;
 	return NULL;
 }
 
 struct ntmd_cn *ntmd_cn_new(struct ntmd *ntmd, const char *fqdn, const struct ntm_addr *vip)
 {
+	static const struct ntm_addr none;
 	struct ntmd_cn *cn;
 
 	if (ntmd->cns >= NTM_PATHS_MAX)
@@ -42,11 +80,9 @@ struct ntmd_cn *ntmd_cn_new(struct ntmd *ntmd, const char *fqdn, const struct nt
 	cn->ntmd = ntmd;
 	LIST_INIT(&cn->ping);
 	if (fqdn)
-		snprintf(cn->fqdn, sizeof(cn->fqdn), "%s", fqdn);
-	if (vip && ntm_addr_is4(vip))
-		cn->vip4 = *vip;
-	else if (vip)
-		cn->vip6 = *vip;
+		ntmd_cn_name_set(cn, fqdn);
+	if (vip)
+		ntmd_cn_vips_set(cn, ntm_addr_is4(vip) ? vip : &none, ntm_addr_is4(vip) ? &none : vip);
 	LIST_INSERT_HEAD(&ntmd->cn, cn, next);
 	ntmd->cns++;
 	return cn;
@@ -61,6 +97,8 @@ void ntmd_cn_release(struct ntmd_cn *cn)
 
 void ntmd_cn_free(struct ntmd_cn *cn)
 {
+	static const struct ntm_addr none;
+
 	cn->going = true; /* its paths would release it when they go */
 	if (cn->next_path)
 		ntmd_path_free(cn->next_path, false);
@@ -71,6 +109,8 @@ void ntmd_cn_free(struct ntmd_cn *cn)
 		ntmd_ntm0_route_del(ntmd_engine_ifindex(cn->ntmd->engine), &cn->vip4);
 		ntmd_ntm0_route_del(ntmd_engine_ifindex(cn->ntmd->engine), &cn->vip6);
 	}
+	ntmd_cn_name_set(cn, "");
+	ntmd_cn_vips_set(cn, &none, &none);
 	LIST_REMOVE(cn, next);
 	cn->ntmd->cns--;
 	free(cn);

@@ -120,6 +120,7 @@ static void done(void *arg, int err, const struct ntm_message *message, const st
 {
 	struct ntmd_cn *cn = arg;
 	struct ntm_direction_response response;
+	struct ntm_addr vip4, vip6;
 	bool has_path = cn->path || cn->next_path;
 
 	cn->direction = NULL;
@@ -130,10 +131,11 @@ static void done(void *arg, int err, const struct ntm_message *message, const st
 	if (!err) {
 		/* The Route Direction may come a moment later; what it says is what counts. */
 		if (!cn->fqdn[0])
-			snprintf(cn->fqdn, sizeof(cn->fqdn), "%s", response.fqdn);
+			ntmd_cn_name_set(cn, response.fqdn);
 		if (!cn->known) {
-			ntm_addr_from4(&cn->vip4, response.vip4);
-			ntm_addr_from6(&cn->vip6, response.vip6);
+			ntm_addr_from4(&vip4, response.vip4);
+			ntm_addr_from6(&vip6, response.vip6);
+			ntmd_cn_vips_set(cn, &vip4, &vip6);
 		}
 		waits_tell(cn, NTMD_DNS_REGISTERED, NULL);
 		/* Otherwise each handover would wait longer for its better route than the one before. */

@@ -23,6 +23,7 @@
 #include "session.h"
 
 #define NTMD_PATH_BUCKETS 4096 /* Path IDs are random */
+#define NTMD_CN_BUCKETS 4096
 
 struct ntmd_cn;
 struct ntmd_path;
@@ -99,7 +100,7 @@ struct ntmd {
 	} netcheck;
 
 	/* cn.c, path.c, relay_bind.c */
-	LIST_HEAD(ntmd_cn_list, ntmd_cn) cn;
+	LIST_HEAD(ntmd_cn_list, ntmd_cn) cn, cn_by_name[NTMD_CN_BUCKETS], cn_by_vip[2][NTMD_CN_BUCKETS];
 	LIST_HEAD(ntmd_path_list, ntmd_path) path, path_by_id[NTMD_PATH_BUCKETS];
 	LIST_HEAD(ntmd_relay_list, ntmd_relay) relay;
 	unsigned cns, paths;

@@ -19,8 +19,9 @@
 /* ---- correspondent nodes: cn.c */
 
 struct ntmd_cn {
-	LIST_ENTRY(ntmd_cn) next;
+	LIST_ENTRY(ntmd_cn) next, by_name, by_vip[2];
 	struct ntmd *ntmd;
+	/* Both are changed only by ntmd_cn_name_set and ntmd_cn_vips_set. */
 	char fqdn[NTM_FQDN_MAX + 1]; /* empty while only the virtual address is known */
 	struct ntm_addr vip4, vip6;
 	uint8_t public_key[NTM_KEY_LEN];
@@ -48,6 +49,8 @@ struct ntmd_cn *ntmd_cn_find(struct ntmd *ntmd, const char *fqdn);
 struct ntmd_cn *ntmd_cn_find_vip(struct ntmd *ntmd, const struct ntm_addr *vip);
 /* fqdn or vip may be NULL; NULL: no memory or too many. */
 struct ntmd_cn *ntmd_cn_new(struct ntmd *ntmd, const char *fqdn, const struct ntm_addr *vip);
+void ntmd_cn_name_set(struct ntmd_cn *cn, const char *fqdn);
+void ntmd_cn_vips_set(struct ntmd_cn *cn, const struct ntm_addr *vip4, const struct ntm_addr *vip6);
 /* Frees it if nothing needs it: no path, no direction, no ping. */
 void ntmd_cn_release(struct ntmd_cn *cn);
 void ntmd_cn_free(struct ntmd_cn *cn); /* and its paths */

@@ -57,11 +57,24 @@ static void unnamed_join(struct ntmd_cn *cn, const struct ntm_addr *vip)
 	ntmd_cn_free(other);
 }
 
+static void vips_read(const struct ntm_route_direction *direction, struct ntm_addr *ret_vip4,
+		      struct ntm_addr *ret_vip6)
+{
+	static const uint8_t none[4];
+
+	memset(ret_vip4, 0, sizeof(*ret_vip4));
+	if (memcmp(direction->vip4, none, sizeof(none)))
+		ntm_addr_from4(ret_vip4, direction->vip4);
+	ntm_addr_from6(ret_vip6, direction->vip6);
+}
+
 static void learn(struct ntmd_cn *cn, const struct ntm_route_direction *direction)
 {
-	ntm_addr_from4(&cn->vip4, direction->vip4);
-	ntm_addr_from6(&cn->vip6, direction->vip6);
-	snprintf(cn->fqdn, sizeof(cn->fqdn), "%s", direction->fqdn);
+	struct ntm_addr vip4, vip6;
+
+	vips_read(direction, &vip4, &vip6);
+	ntmd_cn_vips_set(cn, &vip4, &vip6);
+	ntmd_cn_name_set(cn, direction->fqdn);
 	memcpy(cn->public_key, direction->public_key, NTM_KEY_LEN);
 	memcpy(cn->verdict, direction->verdict, sizeof(cn->verdict));
 	cn->verdicts = direction->verdicts;
@@ -116,12 +129,9 @@ static bool is_vip_allowed(struct ntmd *ntmd, const struct ntm_addr *vip, const 
 
 static bool are_vips_allowed(struct ntmd *ntmd, const struct ntm_route_direction *direction)
 {
-	static const uint8_t none[4];
-	struct ntm_addr vip4 = { { 0 } }, vip6;
+	struct ntm_addr vip4, vip6;
 
-	if (memcmp(direction->vip4, none, sizeof(none)))
-		ntm_addr_from4(&vip4, direction->vip4);
-	ntm_addr_from6(&vip6, direction->vip6);
+	vips_read(direction, &vip4, &vip6);
 	return is_vip_allowed(ntmd, &vip4, direction->fqdn) && is_vip_allowed(ntmd, &vip6, direction->fqdn);
 }
 
