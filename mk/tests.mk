@@ -103,7 +103,8 @@ check-prog check-netns check-vm: check-%:
 
 check-asan:
 	$(call build_step,SAN=1 all tests)
-	$(Q)NTM_BIN=$(abspath .output/asan) $(RUN) unit netns
+	$(Q)NTM_BIN=$(abspath .output/asan) $(RUN) unit
+	$(Q)NTM_BIN=$(abspath .output/asan) $(RUN) netns
 
 check-long: check-asan
 	$(call build_step,all tests fuzzers)

@@ -22,7 +22,7 @@
 #	monitored NAME FILTER		a value for each event that the jq filter gives one for
 #	flow_start FROM TO WHERE PORT KBYTES_PER_S SECONDS [serve]	flow(.c) through the tunnel, from TO to FROM with "serve":
 #					$FLOW_FROM, $FLOW_TO are process IDs, the receiver's log is $WORK/flow-PORT.log
-#	flow_end SENTENCE PORT		ends it; checks that all bytes came, and sets $FLOW_GAP_MS, $FLOW_FROM_S, $FLOW_TO_S
+#	flow_end SENTENCE PORT		ends it; checks that all bytes came
 #	flow_offset PORT		bytes that its receiver has (to 100 ms)
 
 status() { ns "$1" ntmctl -j status | jq -r "$2"; }
@@ -89,7 +89,7 @@ monitor_start() { # NAME [OBJECT]
 # The last line may be half written.
 monitored() { grep '}$' "$WORK/$1-monitor.log" | jq -r "$2"; }
 
-FLOW_FROM='' FLOW_TO='' FLOW_GAP_MS='' FLOW_FROM_S='' FLOW_TO_S=''
+FLOW_FROM='' FLOW_TO=''
 flow_start() { # FROM TO WHERE PORT KBYTES_PER_S SECONDS [serve]
 	if [ "${7-}" = serve ]; then
 		nsbg "$2" "flow-$4-sent.log" "$NTM_BIN/flow" serve "$4" "$5" "$6"
@@ -111,15 +111,12 @@ declare -A FLOW_PIDS=()
 
 flow_ended() { not_alive "$@"; }
 
-flow_end() { # SENTENCE PORT
+flow_end() { # SENTENCE PORT [SECONDS]
 	local pids line
 	read -r -a pids <<<"${FLOW_PIDS[$2]}"
 	kill -s USR1 "${pids[@]}" 2>/dev/null || :
 	eventually "${3:-8}" flow_ended "${pids[@]}" 2>/dev/null || :
 	line=$(grep '^received ' "$WORK/flow-$2.log") || :
-	read -r _ _ _ FLOW_GAP_MS _ FLOW_FROM_S _ FLOW_TO_S <<<"$line"
-	# shellcheck disable=SC2034 # for the test
-	FLOW_GAP_MS=${FLOW_GAP_MS:-0}
 	if [ -n "$line" ] && grep -q '^sent [1-9]' "$WORK/flow-$2-sent.log"; then
 		ok "$1"
 	else

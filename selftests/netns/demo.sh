@@ -20,7 +20,7 @@
 
 STARTED=$(now_ms)
 STEP=0
-PORT=7100
+FLOW_PORT=7100
 
 step() {
 	STEP=$((STEP + 1))
@@ -48,15 +48,15 @@ happened_after() { [ -n "$(first_after "$1" "$2")" ]; }
 # The longest silence of the receiver that ended after the moment: "FROM TO".
 silence_after() {
 	awk -v t="$1" '$1 == "gap" && $3 > t && $3 - $2 > longest { longest = $3 - $2; from = $2; to = $3 }
-		END { print from, to }' "$WORK/flow-$PORT.log"
+		END { print from, to }' "$WORK/flow-$FLOW_PORT.log"
 }
-has_more_than() { [ "$(flow_offset $PORT)" -gt "$1" ]; }
+has_more_than() { [ "$(flow_offset $FLOW_PORT)" -gt "$1" ]; }
 
 # CASE: 1 or 2; its parts go into L2, ADDRESS, TUNNEL, TCP and TOTAL.
 declare -A L2=() ADDRESS=() TUNNEL=() TCP=() TOTAL=()
 move() { # CASE NET
 	local before update proven from to
-	before=$(flow_offset $PORT)
+	before=$(flow_offset $FLOW_PORT)
 	say "mn has received $((before / 1000)) kB so far; its link is cut and comes back in the network $2"
 	host_roam mn "$2"
 	must "it has $(nsip mn -o addr show dev eth0 scope global | awk '{ print $4 }') now, and proves that to its peer" \
@@ -119,7 +119,7 @@ must "its SHA-256 is the same at both ends: $(sha256sum <"$WORK/file" | cut -c1-
 must "nothing failed authentication" test "$(stats cn '.drops.auth // 0')" = 0
 
 step "A TCP transfer from cn to mn, checked byte by byte, in the course of which mn moves"
-flow_start mn cn cn.$ZONE $PORT 800 60 serve
+flow_start mn cn cn.$ZONE $FLOW_PORT 800 60 serve
 sleep 1
 echo "   Case 1, from IPv4 behind a NAT to a network that has only IPv6:"
 move 1 v6
@@ -127,9 +127,9 @@ sleep 1
 echo "   Case 2, from IPv6 back to IPv4 behind the NAT:"
 move 2 nat2
 sleep 1
-flow_end "all bytes arrived, in order, in one TCP connection" $PORT | sed 's/^ok - /   /'
-grep -q '^received ' "$WORK/flow-$PORT.log" || { fail "all bytes arrived"; exit 1; }
-say "it was $(awk '$1 == "received" { print $2 }' "$WORK/flow-$PORT.log") bytes"
+flow_end "all bytes arrived, in order, in one TCP connection" $FLOW_PORT | sed 's/^ok - /   /'
+grep -q '^received ' "$WORK/flow-$FLOW_PORT.log" || { fail "all bytes arrived"; exit 1; }
+say "it was $(awk '$1 == "received" { print $2 }' "$WORK/flow-$FLOW_PORT.log") bytes"
 
 step "The times, in seconds, as in the paper's table I (case 1: to IPv6, case 2: to IPv4)"
 echo

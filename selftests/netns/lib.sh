@@ -439,21 +439,26 @@ host_configure() { # NAME NET DEV
 	read -r _ _ gateway first prefix <<<"${NETS[$2]}"
 	NEXT[$2]=$((n + 1))
 	ADDR4[$key]="" ADDR6[$key]=""
+	if [ "$prefix" != - ]; then
+		ADDR6[$key]=$prefix$n
+		nsip "$1" addr add "${ADDR6[$key]}/64" dev "$3" nodad
+		batch+="route add default via fe80::1 dev $3 metric $metric"$'\n'
+	fi
 	if [ "$gateway" != - ]; then
 		length=${gateway#*/} gateway=${gateway%/*}
 		ADDR4[$key]=${gateway%.*}.$n
 		batch+="addr add ${ADDR4[$key]}/$length dev $3"$'\n'
 		batch+="route add default via $gateway dev $3 metric $metric"$'\n'
 	fi
-	if [ "$prefix" != - ]; then
-		ADDR6[$key]=$prefix$n
-		batch+="addr add ${ADDR6[$key]}/64 dev $3 nodad"$'\n'
-		batch+="route add default via fe80::1 dev $3 metric $metric"$'\n'
-	fi
+	# Without duplicate address detection an IPv6 address is sent from at once, but the kernel takes packets for it only a
+	# moment later: with a route as well, the router's answer to a neighbour solicitation in between would be lost.
+	[ "$prefix" = - ] || eventually 2 takes_packets "$1" "${ADDR6[$key]}"
 	nsip "$1" -batch - <<<"$batch"
 	# shellcheck disable=SC2034 # for tests that measure
 	MOVED_ADDRESS=$EPOCHREALTIME
 }
+
+takes_packets() { [[ $(nsip "$1" -6 route show table local) = *"local $2 "* ]]; }
 
 host_detach() { # NAME DEV
 	local key=$1.$2
