@@ -87,6 +87,7 @@ ssh_start cn
 eq "ssh cn.ntm.example" "hello from ssh" "$(by_ssh mn cn.$ZONE echo hello from ssh)"
 
 # ---- exact counts
+sleep 0.5 # the last segments of ssh
 mn_tx=$(tunnel mn cn .tx_packets) cn_rx=$(tunnel cn mn .rx_packets) cn_tx=$(tunnel cn mn .tx_packets)
 ns mn ping -q -i 0.02 -c 20 "$(vip4 cn)" >/dev/null
 eq "20 pings are 20 packets more that mn sent" $((mn_tx + 20)) "$(tunnel mn cn .tx_packets)"
