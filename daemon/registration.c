@@ -119,7 +119,8 @@ static void done(void *arg, int err, const struct ntm_message *message, const st
 	if (err == -EREMOTEIO) {
 		failed(ntmd, error->text);
 	} else if (err) {
-		failed(ntmd, "the DC does not answer; check [dc] endpoint and public-key, and that UDP gets through");
+		failed(ntmd, "the DC does not answer; check [dc] endpoint and public-key, that UDP gets through, and that "
+			     "this node's key is enrolled there (ntmctl dc node list)");
 	} else if (ntm_msg_registration_response_parse(&response, message->fields, message->len)) {
 		failed(ntmd, "the DC's answer cannot be read: another version?");
 	} else {
