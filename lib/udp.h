@@ -25,8 +25,8 @@ struct ntm_flow {
 };
 
 /*
- * Called for every datagram; buf may be changed in place and is good until the return. Runs in the loop. It
- * may send and close other sockets, but not close its own.
+ * Called for every datagram; buf may be changed in place and is good until the return, or until flush (below)
+ * returns if the socket has one. Runs in the loop. It may send and close other sockets, but not close its own.
  */
 typedef void (*ntm_udp_receive)(void *ctx, const struct ntm_flow *from, uint8_t *buf, size_t len);
 
@@ -36,7 +36,12 @@ struct ntm_udp {
 	struct ntm_endpoint bound;
 	struct event *readable;
 	ntm_udp_receive receive;
+	/* Called with ctx when the datagrams that arrived together were given to receive: their buffers are
+	 * used again. May be NULL; set after opening. */
+	void (*flush)(void *ctx);
 	void *ctx;
+	bool gro; /* several datagrams arrive as one (UDP_GRO): cheaper, receive does not see it */
+	bool segment; /* the kernel knows UDP_SEGMENT */
 	uint64_t overruns; /* datagrams lost in the full receive buffer: SO_RXQ_OVFL beyond its 32 bits */
 	struct ntm_udp_batch *batch; /* receive buffers */
 };
@@ -57,6 +62,18 @@ void ntm_udp_close(struct ntm_udp *udp); /* again: no harm */
  */
 int ntm_udp_sendv(const struct ntm_flow *to, const struct iovec *part, int parts);
 int ntm_udp_send(const struct ntm_flow *to, const void *buf, size_t len);
+
+/*
+ * Sends len bytes as datagrams of `size` bytes each, the last one may be shorter: at most
+ * NTM_UDP_SEGMENTS_MAX and NTM_UDP_DATAGRAM_MAX bytes in all. segment: as one, that the kernel or the device
+ * cuts (UDP_SEGMENT); else one by one. Returns 0, or as ntm_udp_sendv; ret_sent: so many datagrams were sent,
+ * the next one failed. With segment also -EIO, and no datagram sent: the device or the kernel cannot, or the
+ * size is larger than the path's MTU; say so one by one.
+ */
+#define NTM_UDP_SEGMENTS_MAX 64
+#define NTM_UDP_DATAGRAM_MAX 65507
+int ntm_udp_send_train(const struct ntm_flow *to, const uint8_t *buf, size_t len, size_t size, bool segment,
+		       unsigned *ret_sent);
 
 /*
  * The source address the kernel would use to reach remote now: 0 and ret_local, or -ENETUNREACH etc. if there
