@@ -148,8 +148,13 @@ struct ntmd_engine_stats {
 };
 void ntmd_engine_path_stats(const struct ntmd_engine_path *path, struct ntmd_engine_stats *ret_stats);
 
-/* A data packet (NTM_TYPE_DATA...) from a socket. Counts its own drops. */
+/*
+ * A data packet (NTM_TYPE_DATA...) from a socket. Counts its own drops. It must stay where it is until
+ * ntmd_engine_flush, which comes after the last of the packets that arrived together: only then the
+ * applications have all of them.
+ */
 void ntmd_engine_receive(struct ntmd_engine *engine, const struct ntm_flow *from, uint8_t *packet,
 			 size_t len);
+void ntmd_engine_flush(struct ntmd_engine *engine);
 
 #endif

@@ -45,6 +45,7 @@ static int sockets_open(struct ntmd *ntmd)
 		ntm_notice("no IPv6 here (%s)", text);
 		ntmd->udp6.fd = -1;
 	}
+	ntmd->udp4.flush = ntmd->udp6.flush = ntmd_receive_flush;
 	ntmd_state_port_save(ntmd, ntmd->udp4.bound.port);
 	return 0;
 }

@@ -120,6 +120,7 @@ void ntmd_config_clear(struct ntmd_config *config);
 
 /* receive.c: the one switch from packet and message types to handlers */
 void ntmd_receive(void *ctx, const struct ntm_flow *from, uint8_t *packet, size_t len);
+void ntmd_receive_flush(void *ctx); /* those that arrived together are through */
 extern const struct ntm_session_ops ntmd_session_ops;
 struct ntm_udp *ntmd_socket_for(void *ctx, const struct ntm_endpoint *remote);
 /* The flow to an endpoint, source chosen by the kernel. */

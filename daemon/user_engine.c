@@ -107,6 +107,7 @@ int ntmd_engine_open(struct ntmd_engine **ret_engine, struct event_base *base,
 			return err;
 		}
 	}
+	ntmd_user_ingress_init(engine);
 	err = events_make(engine);
 	if (err)
 		goto fail_tun;

@@ -8,7 +8,7 @@
  *	user_held.c	packets that wait for a key or a route
  *	user_egress.c	TUN -> segments -> path -> seal -> train
  *	user_train.c	trains of sealed packets -> UDP socket
- *	user_ingress.c	data packet -> path -> window -> open -> checks -> TUN
+ *	user_ingress.c	data packet -> path -> window -> open -> checks -> coalesce -> TUN
  *	user_table.c	finding paths
  */
 #ifndef NTMD_USER_ENGINE_H
@@ -19,6 +19,7 @@
 #include <ntm/drop.h>
 
 #include "aead.h"
+#include "daemon/coalesce.h"
 #include "daemon/engine.h"
 #include "daemon/ntm0.h"
 #include "daemon/segment.h"
@@ -146,6 +147,8 @@ struct ntmd_engine {
 
 	TAILQ_HEAD(, ntmd_engine_path) unsettled; /* have notes or held packets since the TUN was read */
 	struct ntmd_segments segments;
+	struct ntmd_coalesce coalesce;
+	int64_t batch_ms; /* clock when the first of the packets that arrived together was opened; 0: none was */
 	struct ntmd_user_train train[NTMD_USER_TRAINS];
 	unsigned train_next; /* sent early if another path needs one */
 	uint8_t plain[NTMD_USER_READ_MAX];
@@ -222,5 +225,6 @@ void ntmd_user_train_flush_all(struct ntmd_engine *engine); /* holds */
 /* ---- user_ingress.c */
 /* Writes one packet into the TUN. 0 or -errno. */
 int ntmd_user_ingress_write(struct ntmd_engine *engine, const uint8_t *packet, size_t len);
+void ntmd_user_ingress_init(struct ntmd_engine *engine); /* once the device is open */
 
 #endif
