@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cipher.h"
 #include "crypto.h"
 #include "endpoint.h"
 #include "key.h"
@@ -58,9 +59,8 @@ static int engine_open(struct ntmd *ntmd)
 
 	ntmd->mtu = ntmd->config.mtu ? ntmd->config.mtu : UNDERLAY_MTU - TUNNEL_OVERHEAD;
 	config.mtu = ntmd->mtu;
-	ntmd->ciphers = 1u << NTM_CIPHER_CHACHA20_POLY1305;
-	if (strcmp(ntmd->config.cipher, "chacha20-poly1305"))
-		ntmd->ciphers |= 1u << NTM_CIPHER_AES_256_GCM;
+	ntm_cipher_measure(ntmd->cipher_ns);
+	ntmd->ciphers = ntm_cipher_bits(ntmd->config.cipher, ntmd->cipher_ns);
 	err = ntmd_engine_open(&ntmd->engine, ntmd->loop.base, &config, &ntmd_engine_ops, ntmd, why, sizeof(why));
 	if (err)
 		ntm_error("%s", why);

@@ -102,7 +102,8 @@ struct ntmd {
 	LIST_HEAD(ntmd_path_list, ntmd_path) path, path_by_id[NTMD_PATH_BUCKETS];
 	LIST_HEAD(ntmd_relay_list, ntmd_relay) relay;
 	unsigned cns, paths;
-	uint32_t ciphers; /* of the bulk lane, bits */
+	uint32_t ciphers; /* of the bulk lane: what this node offers, bits (cipher.h) */
+	uint32_t cipher_ns[NTM_CIPHERS]; /* for a packet of NTM_CIPHER_PACKET bytes */
 	unsigned mtu; /* inner */
 
 	/* handover.c */

@@ -32,7 +32,7 @@ struct ntmd_cn {
 	struct ntm_session_request *direction;
 	uint8_t direction_reason;
 	bool direction_expected; /* answered: its Route Direction must come now */
-	bool going; /* being freed */
+	bool going; /* being freed, or held by who works on it: ntmd_cn_release() leaves it alone */
 	int64_t direction_ms, direction_failed_ms;
 	struct event *direction_timer; /* asks again after a loss, with jitter */
 	unsigned direction_failures;
@@ -140,6 +140,8 @@ struct ntmd_path {
 	uint8_t *answer; /* and the answer */
 	size_t answer_len;
 	struct ntm_endpoint answer_to;
+	bool refused; /* side 1: the answer is a refusal; the path ends with the handshake's time */
+	uint32_t peer_ciphers; /* of the request that was refused, bits */
 	struct event *tick; /* keepalive.c: liveness, rekey, key ends */
 	int64_t probe_ms; /* side 1: last Tunnel Probe */
 	uint64_t probe_counter; /* side 0: last probe taken */

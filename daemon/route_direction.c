@@ -136,10 +136,12 @@ void ntmd_route_direction_handle(struct ntmd *ntmd, const struct ntm_session_fro
 	learn(cn, &direction);
 	if (!path) {
 		/* Its unfinished predecessor gives way; one that is up goes on until this one is. */
+		cn->going = true; /* it may be without a path for a moment: its last one must not free it */
 		if (cn->next_path)
 			ntmd_path_free(cn->next_path, false);
 		if (cn->path && cn->path->state != NTMD_PATH_UP)
 			ntmd_path_free(cn->path, false);
+		cn->going = false;
 		path = ntmd_path_new(cn, direction.path_id, direction.side);
 		if (!path) {
 			ntm_session_refuse(from, NTM_ERROR_LIMIT, "too many paths");
