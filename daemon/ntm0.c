@@ -119,16 +119,16 @@ void ntmd_ntm0_adopt(struct ntmd_ntm0 *ret_ntm0, int fd)
 	*ret_ntm0 = ntm0;
 }
 
-static int link_set_up(const struct ntmd_ntm0 *ntm0, unsigned mtu)
+int ntmd_ntm0_link_up(unsigned ifindex, bool tso, unsigned mtu)
 {
-	int err = ntm0->ifindex ? ntm_netlink_link_up(ntm0->ifindex, mtu) : -ENODEV;
+	int err = ifindex ? ntm_netlink_link_up(ifindex, mtu) : -ENODEV;
 
 	if (err)
 		return err;
 	/* Without these it is slower, no more. */
-	ntm_netlink_link_queue(ntm0->ifindex, QUEUE);
-	if (ntm0->tso)
-		ntm_netlink_link_gso_max(ntm0->ifindex, GSO_MAX);
+	ntm_netlink_link_queue(ifindex, QUEUE);
+	if (tso)
+		ntm_netlink_link_gso_max(ifindex, GSO_MAX);
 	return 0;
 }
 
@@ -152,7 +152,7 @@ int ntmd_ntm0_open(struct ntmd_ntm0 *ret_ntm0, const char *device, unsigned mtu,
 		goto fail;
 	}
 	ntmd_ntm0_adopt(&ntm0, fd);
-	err = link_set_up(&ntm0, mtu);
+	err = ntmd_ntm0_link_up(ntm0.ifindex, ntm0.tso, mtu);
 	if (err) {
 		snprintf(ret_why, why_len, "cannot bring the device %s up with an MTU of %u: %s", device, mtu,
 			 strerror(-err));

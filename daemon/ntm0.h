@@ -29,6 +29,9 @@ int ntmd_ntm0_open(struct ntmd_ntm0 *ret_ntm0, const char *device, unsigned mtu,
 /* The same about a ready descriptor; how it was opened says what it can. */
 void ntmd_ntm0_adopt(struct ntmd_ntm0 *ret_ntm0, int fd);
 
+/* Brings a device up, with an MTU (bytes) and a queue for us; tso: it may be given super-packets. 0 or -errno. */
+int ntmd_ntm0_link_up(unsigned ifindex, bool tso, unsigned mtu);
+
 /*
  * Gives the device its virtual addresses (/32 and /128; either may be none) and routes to the pools they are
  * from (prefix lengths in bits, of 32 and of 128), and takes away addresses of earlier calls and earlier

@@ -14,7 +14,7 @@ static bool wanted_interface(const struct ntmd *ntmd, unsigned ifindex)
 {
 	char name[IF_NAMESIZE];
 
-	if (ifindex == ntmd_engine_ifindex(ntmd->engine))
+	if (ifindex == ntmd_interface_index(ntmd))
 		return false;
 	if (!ntmd->config.interfaces)
 		return true;
