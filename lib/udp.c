@@ -7,6 +7,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/errqueue.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <stdlib.h>
@@ -181,15 +182,47 @@ void ntm_udp_close(struct ntm_udp *udp)
 
 /* ---- receiving */
 
-/* ICMP errors queue up (IP_RECVERR), and a queue that is not empty keeps the socket readable for ever. */
-static void drain_errors(int fd)
+/* One entry of the error queue. Tells its owner if it says that a datagram was too large. */
+static void error_read(const struct ntm_udp *udp, struct msghdr *msg, const uint8_t *quote, size_t quote_len)
 {
-	struct msghdr msg = {0};
+	struct ntm_udp_too_big told = {.quote = quote, .quote_len = quote_len};
+	struct sock_extended_err error;
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+		if (!(c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR) &&
+		    !(c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_RECVERR))
+			continue;
+		memcpy(&error, CMSG_DATA(c), sizeof(error));
+		if (error.ee_errno != EMSGSIZE || !error.ee_info ||
+		    ntm_endpoint_from_sockaddr(&told.remote, (struct sockaddr *)msg->msg_name) < 0)
+			return;
+		told.mtu = error.ee_info;
+		told.local = error.ee_origin == SO_EE_ORIGIN_LOCAL;
+		udp->too_big(udp->ctx, &told);
+		return;
+	}
+}
+
+/* ICMP errors queue up (IP_RECVERR), and a queue that is not empty keeps the socket readable for ever. */
+static void drain_errors(const struct ntm_udp *udp)
+{
+	struct sockaddr_storage name;
+	union {
+		struct cmsghdr align;
+		uint8_t b[256];
+	} control;
+	uint8_t quote[NTM_UDP_QUOTE];
+	struct iovec part = {quote, sizeof(quote)};
 
 	for (int i = 0; i < ERRORS; i++) {
-		msg.msg_flags = 0;
-		if (recvmsg(fd, &msg, MSG_ERRQUEUE | MSG_DONTWAIT) < 0)
+		struct msghdr msg = {.msg_name = &name, .msg_namelen = sizeof(name), .msg_iov = &part, .msg_iovlen = 1,
+				     .msg_control = &control, .msg_controllen = sizeof(control)};
+		ssize_t n = recvmsg(udp->fd, &msg, MSG_ERRQUEUE | MSG_DONTWAIT);
+
+		if (n < 0)
 			return;
+		if (udp->too_big)
+			error_read(udp, &msg, quote, (size_t)n);
 	}
 }
 
@@ -288,6 +321,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 	struct ntm_udp *udp = arg;
 	size_t bytes = 0;
 
+	(void)fd;
 	(void)what;
 	for (int round = 0; round < BATCHES; round++) {
 		unsigned ask = udp->batch->ask;
@@ -297,7 +331,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 			/* Nothing (left): if an error woke us, it is in the queue. Else one system call lost.
 			 */
 			if (round == 0 || errno != EAGAIN)
-				drain_errors(fd);
+				drain_errors(udp);
 			if (n < 0 && errno == EAGAIN)
 				return;
 			continue;
@@ -311,9 +345,9 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 
 /* What sendmsg needs besides the bytes: where to, from which address, cut into which size. */
 struct outgoing {
+	struct msghdr msg;
 	struct sockaddr_storage sa;
 	union control control;
-	struct msghdr msg;
 };
 
 static void put_control(struct outgoing *out, int level, int type, const void *data, size_t len)
@@ -395,14 +429,14 @@ static bool may_be_old(int error)
 	}
 }
 
-static int send_again(int fd, const struct msghdr *msg)
+static int send_again(const struct ntm_udp *udp, const struct msghdr *msg)
 {
-	int r = send_once(fd, msg);
+	int r = send_once(udp->fd, msg);
 
 	if (!may_be_old(r))
 		return r;
-	drain_errors(fd);
-	return send_once(fd, msg);
+	drain_errors(udp);
+	return send_once(udp->fd, msg);
 }
 
 int ntm_udp_sendv(const struct ntm_flow *to, const struct iovec *part, int parts)
@@ -414,11 +448,11 @@ int ntm_udp_sendv(const struct ntm_flow *to, const struct iovec *part, int parts
 		return r;
 	out.msg.msg_iov = (struct iovec *)part;
 	out.msg.msg_iovlen = (size_t)parts;
-	return send_again(to->udp->fd, &out.msg);
+	return send_again(to->udp, &out.msg);
 }
 
 /* UDP_SEGMENT. What the kernel says differs by version: only a way of sending one by one tells more. */
-static int train_send_whole(int fd, struct outgoing *out, struct iovec *whole, size_t size)
+static int train_send_whole(const struct ntm_udp *udp, struct outgoing *out, struct iovec *whole, size_t size)
 {
 	uint16_t segment = (uint16_t)size;
 	int r;
@@ -426,12 +460,12 @@ static int train_send_whole(int fd, struct outgoing *out, struct iovec *whole, s
 	put_control(out, IPPROTO_UDP, UDP_SEGMENT, &segment, sizeof(segment));
 	out->msg.msg_iov = whole;
 	out->msg.msg_iovlen = 1;
-	r = send_again(fd, &out->msg);
+	r = send_again(udp, &out->msg);
 	return r == -EINVAL || r == -EMSGSIZE || r == -EOPNOTSUPP || r == -ENOPROTOOPT ? -EIO : r;
 }
 
 /* sendmmsg stops at the first that fails, and tells why only if that is its first. */
-static int train_send_single(int fd, const struct outgoing *out, const uint8_t *buf, size_t len, size_t size,
+static int train_send_single(const struct ntm_udp *udp, const struct outgoing *out, const uint8_t *buf, size_t len, size_t size,
 			     unsigned *sent)
 {
 	struct mmsghdr msg[NTM_UDP_SEGMENTS_MAX];
@@ -445,13 +479,13 @@ static int train_send_single(int fd, const struct outgoing *out, const uint8_t *
 		msg[count].msg_hdr.msg_iovlen = 1;
 	}
 	while (*sent < count) {
-		int n = sendmmsg(fd, msg + *sent, count - *sent, MSG_DONTWAIT | MSG_NOSIGNAL), r;
+		int n = sendmmsg(udp->fd, msg + *sent, count - *sent, MSG_DONTWAIT | MSG_NOSIGNAL), r;
 
 		if (n > 0) {
 			*sent += (unsigned)n;
 			continue;
 		}
-		r = send_again(fd, &msg[*sent].msg_hdr);
+		r = send_again(udp, &msg[*sent].msg_hdr);
 		if (r)
 			return r;
 		++*sent;
@@ -468,11 +502,11 @@ int ntm_udp_send_train(const struct ntm_flow *to, const uint8_t *buf, size_t len
 	int r = outgoing_init(&out, to);
 
 	if (!r && segment && len > size) {
-		r = train_send_whole(to->udp->fd, &out, &whole, size);
+		r = train_send_whole(to->udp, &out, &whole, size);
 		if (!r)
 			sent = (unsigned)((len + size - 1) / size);
 	} else if (!r) {
-		r = train_send_single(to->udp->fd, &out, buf, len, size, &sent);
+		r = train_send_single(to->udp, &out, buf, len, size, &sent);
 	}
 	*ret_sent = sent;
 	return r;

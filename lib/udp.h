@@ -30,6 +30,16 @@ struct ntm_flow {
  */
 typedef void (*ntm_udp_receive)(void *ctx, const struct ntm_flow *from, uint8_t *buf, size_t len);
 
+/* A datagram did not pass. Anybody can forge what is not local: it is a hint. */
+struct ntm_udp_too_big {
+	struct ntm_endpoint remote; /* where it went; the port may be 0 if local */
+	unsigned mtu; /* largest IP packet that passes: bytes */
+	bool local; /* this host's own interface says so */
+	const uint8_t *quote; /* the datagram's first bytes, as far as the ICMP error has them */
+	size_t quote_len; /* NTM_UDP_QUOTE at most */
+};
+#define NTM_UDP_QUOTE 64
+
 struct ntm_udp {
 	int fd; /* -1: closed */
 	bool is4;
@@ -39,6 +49,11 @@ struct ntm_udp {
 	/* Called with ctx when the datagrams that arrived together were given to receive: their buffers are
 	 * used again. May be NULL; set after opening. */
 	void (*flush)(void *ctx);
+	/*
+	 * Called with ctx when the kernel tells that a datagram of this socket was too large, also from within the
+	 * sending calls: it must not send. May be NULL; set after opening.
+	 */
+	void (*too_big)(void *ctx, const struct ntm_udp_too_big *told);
 	void *ctx;
 	bool gro; /* several datagrams arrive as one (UDP_GRO): cheaper, receive does not see it */
 	bool segment; /* the kernel knows UDP_SEGMENT */
