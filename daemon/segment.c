@@ -46,9 +46,10 @@ static void put32(uint8_t *p, uint32_t v)
 static int checksum_complete(const struct virtio_net_hdr *vnet, uint8_t *packet, size_t len)
 {
 	size_t start = vnet->csum_start, field = start + vnet->csum_offset;
+	size_t ip_len = packet[0] >> 4 == 4 ? (packet[0] & 15) * 4u : 40;
 	uint16_t check;
 
-	if (start >= len || field + 2 > len)
+	if (start < ip_len || start >= len || field + 2 > len)
 		return -NTM_DROP_INNER_SHORT;
 	check = (uint16_t)~ntmd_checksum_fold(ntmd_checksum_sum(packet + start, len - start));
 	/* 0 would mean "none" in UDP; in every other protocol both stand for the same. */
