@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "aead.h"
 #include "endpoint.h"
 #include "key.h"
 #include "path.h"
@@ -53,6 +54,35 @@ static struct json_object *observed_json(const struct ntmd *ntmd)
 	return array;
 }
 
+static struct json_object *ciphers_json(const struct ntmd *ntmd)
+{
+	struct json_object *array = json_object_new_array();
+
+	for (int i = 0; i < NTM_CIPHERS; i++) {
+		struct json_object *o = json_object_new_object();
+
+		add_string(o, "name", ntm_aead_name((enum ntm_cipher)i));
+		add_string(o, "implementation", ntm_aead_implementation((enum ntm_cipher)i));
+		add_int(o, "ns_per_1420", ntmd->cipher_ns[i]);
+		json_object_array_add(array, o);
+	}
+	return array;
+}
+
+static struct json_object *offloads_json(const struct ntmd *ntmd)
+{
+	const struct ntm_udp *udp = ntmd->udp4.fd >= 0 ? &ntmd->udp4 : &ntmd->udp6;
+	struct json_object *o = json_object_new_object();
+	struct ntmd_engine_offloads offloads;
+
+	ntmd_engine_offloads(ntmd->engine, &offloads);
+	json_object_object_add(o, "tso", json_object_new_boolean(offloads.tso));
+	json_object_object_add(o, "uso", json_object_new_boolean(offloads.uso));
+	json_object_object_add(o, "udp_segment", json_object_new_boolean(udp->segment && offloads.train));
+	json_object_object_add(o, "udp_gro", json_object_new_boolean(udp->gro));
+	return o;
+}
+
 static void handle_status(void *ctx, struct ntm_control_request *request, struct json_object *args)
 {
 	struct json_object *o = json_object_new_object(), *dns = json_object_new_object();
@@ -65,10 +95,16 @@ static void handle_status(void *ctx, struct ntm_control_request *request, struct
 		   ntm_addr_is_none(&ntmd->registration.vip4) ? NULL : ntm_addr_format(&ntmd->registration.vip4, text));
 	add_string(o, "virtual6",
 		   ntm_addr_is_none(&ntmd->registration.vip6) ? NULL : ntm_addr_format(&ntmd->registration.vip6, text));
+	if (ntmd->registration.vip4_prefix)
+		add_int(o, "virtual4_prefix", ntmd->registration.vip4_prefix);
+	if (ntmd->registration.vip6_prefix)
+		add_int(o, "virtual6_prefix", ntmd->registration.vip6_prefix);
 	json_object_object_add(o, "registered",
 			       json_object_new_boolean(ntmd->registration.state == NTMD_REGISTERED));
 	json_object_object_add(o, "dc", ntmd_registration_json(ntmd));
 	add_string(o, "engine", ntmd_engine_name(ntmd->engine));
+	json_object_object_add(o, "ciphers", ciphers_json(ntmd));
+	json_object_object_add(o, "offloads", offloads_json(ntmd));
 	add_string(o, "nat", ntm_nat_name(ntmd->netcheck.nat));
 	json_object_object_add(o, "real", addresses_json(ntmd));
 	json_object_object_add(o, "observed", observed_json(ntmd));
@@ -77,6 +113,7 @@ static void handle_status(void *ctx, struct ntm_control_request *request, struct
 	add_string(o, "device", ntmd->config.device);
 	add_int(o, "port", ntmd->udp4.fd >= 0 ? ntmd->udp4.bound.port : ntmd->udp6.bound.port);
 	add_int(o, "mtu", ntmd->mtu);
+	json_object_object_add(o, "socket_buffer", ntmd_socket_buffer_json(ntmd));
 	add_string(dns, "mode", ntmd->resolver ? ntmd_resolver_name(ntmd->resolver) : "off");
 	add_string(dns, "listen", ntmd->dns ? ntm_endpoint_format(&ntmd->config.dns_listen, text) : NULL);
 	json_object_object_add(o, "dns", dns);

@@ -107,6 +107,37 @@ static const char *set_interface(void *ctx, const char *value, void *arg)
 	return NULL;
 }
 
+/* 0 to 2 are standard input, output and error. */
+static const char *fd_parse(const char *value, int *ret_fd)
+{
+	char *end;
+	long number = strtol(value, &end, 10);
+
+	if (end == value || *end || number < 3 || number > 65535)
+		return "the number of a descriptor, 3 or more";
+	*ret_fd = (int)number;
+	return NULL;
+}
+
+static const char *set_fd(void *ctx, const char *value, void *arg)
+{
+	return fd_parse(value, (int *)((char *)ctx + (uintptr_t)arg));
+}
+
+static const char *set_dns_fd(void *ctx, const char *value, void *arg)
+{
+	struct ntmd_config *config = ctx;
+	const char *expected;
+
+	(void)arg;
+	if (config->dns_fds == 2)
+		return "two descriptors, one for UDP and one for TCP";
+	expected = fd_parse(value, &config->dns_fd[config->dns_fds]);
+	if (!expected)
+		config->dns_fds++;
+	return expected;
+}
+
 static const char *begin_pin(void *ctx, const char *name)
 {
 	struct ntmd_config *config = ctx;
@@ -149,12 +180,15 @@ static const struct ntm_config_key keys[] = {
 	{ "dc", "endpoint", true, true, set_dc_endpoint, NULL },
 	{ "dns", "mode", false, false, set_dns_mode, NULL },
 	{ "dns", "listen", false, false, set_dns_listen, NULL },
+	{ "dns", "listen-fd", true, false, set_dns_fd, NULL },
 	{ "dns", "upstream", true, false, set_upstream, NULL },
 	{ "datapath", "engine", false, false, set_engine, NULL },
 	{ "datapath", "pin-dir", false, false, ntm_config_set_string, OFFSET(pin_dir) },
 	{ "datapath", "interface", true, false, set_interface, NULL },
 	{ "datapath", "cipher", false, false, set_cipher, NULL },
 	{ "datapath", "mtu", false, false, ntm_config_set_number, OFFSET(mtu) },
+	{ "datapath", "tun-fd", false, false, set_fd, OFFSET(tun_fd) },
+	{ "datapath", "netlink-fd", false, false, set_fd, OFFSET(netlink_fd) },
 	{ "pin", "public-key", false, true, set_pin_key, NULL },
 	{ NULL, NULL, false, false, NULL, NULL },
 };
@@ -171,13 +205,38 @@ static int set_default(char **field, const char *value)
 	return *field ? 0 : -ENOMEM;
 }
 
+/*
+ * `ntmctl run` starts any user's ntmd with any configuration, also one that was written for root: it says where the socket
+ * and the state go, whatever stands there. Nodes of several names have a folder each.
+ */
+static int environment_read(struct ntmd_config *config)
+{
+	const char *socket = getenv("NTM_CONTROL_SOCKET"), *home = getenv("NTM_STATE_HOME");
+
+	if (socket && *socket) {
+		free(config->control_socket);
+		config->control_socket = strdup(socket);
+		if (!config->control_socket)
+			return -ENOMEM;
+	}
+	if (home && *home) {
+		free(config->state_dir);
+		if (asprintf(&config->state_dir, "%s/%s", home, config->fqdn) < 0) {
+			config->state_dir = NULL;
+			return -ENOMEM;
+		}
+	}
+	return 0;
+}
+
 int ntmd_config_read(struct ntmd_config *config, const char *path, char *ret_why, size_t why_len)
 {
 	memset(config, 0, sizeof(*config));
 	config->rekey_after_s = NTM_REKEY_AFTER_S;
+	config->tun_fd = config->netlink_fd = -1;
 	if (ntm_config_read(path, config, keys, sections, ret_why, why_len))
 		return -1;
-	if (set_default(&config->device, "ntm0") || set_default(&config->control_socket, "/run/ntm/ntmd.sock") ||
+	if (environment_read(config) || set_default(&config->device, "ntm0") || set_default(&config->control_socket, "/run/ntm/ntmd.sock") ||
 	    set_default(&config->state_dir, "/var/lib/ntm") || set_default(&config->engine, "auto") ||
 	    set_default(&config->dns_mode, "auto") || set_default(&config->cipher, "auto") ||
 	    set_default(&config->pin_dir, "/sys/fs/bpf/ntm/ntm0")) {

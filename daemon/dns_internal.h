@@ -103,7 +103,7 @@ struct ntmd_dns {
 	struct event_base *base;
 	struct ntmd_dns_ops ops;
 	void *ctx;
-	struct ntm_endpoint listen;
+	struct ntm_endpoint listen; /* none: in another network namespace */
 	int udp, tcp;
 	struct event *udp_event, *tcp_event;
 	struct ntmd_dns_stats stats;
@@ -140,6 +140,7 @@ void ntmd_dns_query_free(struct ntmd_dns_query *query);
 
 /* ---- dns_tcp.c */
 int ntmd_dns_tcp_open(struct ntmd_dns *dns, const struct sockaddr *sa, socklen_t len); /* 0 or -errno */
+int ntmd_dns_tcp_watch(struct ntmd_dns *dns, int fd); /* a listening socket, the stub's from now on; 0 or -ENOMEM */
 void ntmd_dns_tcp_close(struct ntmd_dns *dns);
 void ntmd_dns_tcp_send(struct ntmd_dns_tcp *tcp, const uint8_t *wire, size_t len);
 void ntmd_dns_tcp_query_added(struct ntmd_dns_tcp *tcp, struct ntmd_dns_query *query);

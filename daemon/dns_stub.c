@@ -168,6 +168,16 @@ static void udp_ready(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
+/* The stub's from now on if this succeeds. */
+static int udp_watch(struct ntmd_dns *dns, int fd)
+{
+	dns->udp_event = event_new(dns->base, fd, EV_READ | EV_PERSIST, udp_ready, dns);
+	if (!dns->udp_event || event_add(dns->udp_event, NULL) < 0)
+		return -ENOMEM;
+	dns->udp = fd;
+	return 0;
+}
+
 static int udp_open(struct ntmd_dns *dns, const struct sockaddr *sa, socklen_t len)
 {
 	int fd = socket(sa->sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -175,18 +185,10 @@ static int udp_open(struct ntmd_dns *dns, const struct sockaddr *sa, socklen_t l
 
 	if (fd < 0)
 		return -errno;
-	if (bind(fd, sa, len) < 0) {
-		err = -errno;
+	err = bind(fd, sa, len) < 0 ? -errno : udp_watch(dns, fd);
+	if (err)
 		close(fd);
-		return err;
-	}
-	dns->udp_event = event_new(dns->base, fd, EV_READ | EV_PERSIST, udp_ready, dns);
-	if (!dns->udp_event || event_add(dns->udp_event, NULL) < 0) {
-		close(fd);
-		return -ENOMEM;
-	}
-	dns->udp = fd;
-	return 0;
+	return err;
 }
 
 /* Why listening failed, and what to do. */
@@ -207,19 +209,16 @@ static void why_say(char *ret_why, size_t why_len, const struct ntm_endpoint *li
 		 protocol, strerror(-err), todo);
 }
 
-int ntmd_dns_open(struct ntmd_dns **ret_dns, struct event_base *base, const struct ntm_endpoint *listen,
-		  const struct ntm_endpoint *upstream, unsigned upstreams, const struct ntmd_dns_ops *ops,
-		  void *ctx, char *ret_why, size_t why_len)
+/* Without sockets; NULL: no memory. */
+static struct ntmd_dns *dns_new(struct event_base *base, const struct ntm_endpoint *listen,
+				const struct ntm_endpoint *upstream, unsigned upstreams,
+				const struct ntmd_dns_ops *ops, void *ctx)
 {
 	struct ntmd_dns *dns = calloc(1, sizeof(*dns));
-	struct sockaddr_storage sa;
-	socklen_t len;
-	int err;
 
-	if (!dns || (err = ntmd_dns_cache_open(&dns->cache)) < 0) {
+	if (!dns || ntmd_dns_cache_open(&dns->cache) < 0) {
 		free(dns);
-		snprintf(ret_why, why_len, "out of memory");
-		return -ENOMEM;
+		return NULL;
 	}
 	dns->base = base;
 	dns->ops = *ops;
@@ -233,7 +232,73 @@ int ntmd_dns_open(struct ntmd_dns **ret_dns, struct event_base *base, const stru
 	TAILQ_INIT(&dns->asks);
 	ntmd_dns_servers_files(dns, NULL, NULL);
 	ntmd_dns_upstream_set(dns, upstream, upstreams);
+	return dns;
+}
 
+/* Whether a socket is of our own network namespace; also if the kernel (before 5.14) cannot tell. */
+static bool is_here(int fd)
+{
+	uint64_t theirs = 0, ours = 0;
+	socklen_t len = sizeof(theirs);
+	int own;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &theirs, &len))
+		return true;
+	own = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (own < 0)
+		return true;
+	len = sizeof(ours);
+	if (getsockopt(own, SOL_SOCKET, SO_NETNS_COOKIE, &ours, &len))
+		ours = theirs;
+	close(own);
+	return ours == theirs;
+}
+
+int ntmd_dns_open_sockets(struct ntmd_dns **ret_dns, struct event_base *base, const int fd[2],
+			  const struct ntm_endpoint *upstream, unsigned upstreams, const struct ntmd_dns_ops *ops,
+			  void *ctx, char *ret_why, size_t why_len)
+{
+	struct ntm_endpoint listen = { .port = 0 };
+	struct sockaddr_storage sa;
+	socklen_t len = sizeof(sa);
+	struct ntmd_dns *dns;
+	int err = 0;
+
+	/* What it listens at matters only where asking upstream there would be asking ourselves. */
+	if (is_here(fd[0]) && (getsockname(fd[0], (struct sockaddr *)&sa, &len) ||
+			       ntm_endpoint_from_sockaddr(&listen, (struct sockaddr *)&sa)))
+		err = -EINVAL;
+	dns = err ? NULL : dns_new(base, &listen, upstream, upstreams, ops, ctx);
+	if (!err && !dns)
+		err = -ENOMEM;
+	if (!err)
+		err = udp_watch(dns, fd[0]);
+	if (!err)
+		err = ntmd_dns_tcp_watch(dns, fd[1]);
+	if (err) {
+		snprintf(ret_why, why_len, "cannot answer names on the sockets that were passed: %s", strerror(-err));
+		if (dns)
+			dns->udp = -1; /* the caller's still */
+		ntmd_dns_close(dns);
+		return err;
+	}
+	*ret_dns = dns;
+	return 0;
+}
+
+int ntmd_dns_open(struct ntmd_dns **ret_dns, struct event_base *base, const struct ntm_endpoint *listen,
+		  const struct ntm_endpoint *upstream, unsigned upstreams, const struct ntmd_dns_ops *ops,
+		  void *ctx, char *ret_why, size_t why_len)
+{
+	struct ntmd_dns *dns = dns_new(base, listen, upstream, upstreams, ops, ctx);
+	struct sockaddr_storage sa;
+	socklen_t len;
+	int err;
+
+	if (!dns) {
+		snprintf(ret_why, why_len, "out of memory");
+		return -ENOMEM;
+	}
 	len = ntm_endpoint_to_sockaddr(listen, &sa);
 	err = udp_open(dns, (const struct sockaddr *)&sa, len);
 	if (err) {

@@ -38,6 +38,11 @@ enum ntmd_dns_result {
 int ntmd_dns_open(struct ntmd_dns **ret_dns, struct event_base *base, const struct ntm_endpoint *listen,
 		  const struct ntm_endpoint *upstream, unsigned upstreams, const struct ntmd_dns_ops *ops,
 		  void *ctx, char *ret_why, size_t why_len);
+/* The same on ready sockets, of this or another network namespace: fd[0] a bound UDP one, fd[1] a listening TCP one, both not
+ * blocking. They are the stub's if this succeeds. */
+int ntmd_dns_open_sockets(struct ntmd_dns **ret_dns, struct event_base *base, const int fd[2],
+			  const struct ntm_endpoint *upstream, unsigned upstreams, const struct ntmd_dns_ops *ops,
+			  void *ctx, char *ret_why, size_t why_len);
 void ntmd_dns_close(struct ntmd_dns *dns);
 
 /* Names in this zone are asked at these servers (the DC's; told at registration). */

@@ -193,6 +193,15 @@ static void accept_ready(evutil_socket_t listener, short what, void *arg)
 	}
 }
 
+int ntmd_dns_tcp_watch(struct ntmd_dns *dns, int fd)
+{
+	dns->tcp_event = event_new(dns->base, fd, EV_READ | EV_PERSIST, accept_ready, dns);
+	if (!dns->tcp_event || event_add(dns->tcp_event, NULL) < 0)
+		return -ENOMEM;
+	dns->tcp = fd;
+	return 0;
+}
+
 int ntmd_dns_tcp_open(struct ntmd_dns *dns, const struct sockaddr *sa, socklen_t len)
 {
 	int one = 1, err;
@@ -206,13 +215,9 @@ int ntmd_dns_tcp_open(struct ntmd_dns *dns, const struct sockaddr *sa, socklen_t
 		err = -errno;
 		goto failed;
 	}
-	dns->tcp_event = event_new(dns->base, fd, EV_READ | EV_PERSIST, accept_ready, dns);
-	if (!dns->tcp_event || event_add(dns->tcp_event, NULL) < 0) {
-		err = -ENOMEM;
-		goto failed;
-	}
-	dns->tcp = fd;
-	return 0;
+	err = ntmd_dns_tcp_watch(dns, fd);
+	if (!err)
+		return 0;
 failed:
 	close(fd);
 	return err;

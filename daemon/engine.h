@@ -67,6 +67,13 @@ void ntmd_engine_close(struct ntmd_engine *engine); /* paths must be deleted bef
 unsigned ntmd_engine_ifindex(const struct ntmd_engine *engine); /* 0: tun_fd was no TUN */
 const char *ntmd_engine_name(const struct ntmd_engine *engine); /* "user" */
 
+/* What saves work and was found to be there; only speed depends on it. */
+struct ntmd_engine_offloads {
+	bool tso, uso; /* applications' TCP, UDP trains come from the device in one piece, and go back so */
+	bool train; /* no route's device has refused trains of packets (UDP_SEGMENT) lately */
+};
+void ntmd_engine_offloads(const struct ntmd_engine *engine, struct ntmd_engine_offloads *ret_offloads);
+
 /* Own virtual addresses; inner packets to us must have them as destination, packets from us as source. */
 void ntmd_engine_own_set(struct ntmd_engine *engine, const struct ntm_addr *vip4,
 			 const struct ntm_addr *vip6);
@@ -141,8 +148,13 @@ struct ntmd_engine_stats {
 };
 void ntmd_engine_path_stats(const struct ntmd_engine_path *path, struct ntmd_engine_stats *ret_stats);
 
-/* A data packet (NTM_TYPE_DATA...) from a socket. Counts its own drops. */
+/*
+ * A data packet (NTM_TYPE_DATA...) from a socket. Counts its own drops. It must stay where it is until
+ * ntmd_engine_flush, which comes after the last of the packets that arrived together: only then the
+ * applications have all of them.
+ */
 void ntmd_engine_receive(struct ntmd_engine *engine, const struct ntm_flow *from, uint8_t *packet,
 			 size_t len);
+void ntmd_engine_flush(struct ntmd_engine *engine);
 
 #endif

@@ -18,7 +18,7 @@ static void event(void *ctx, const struct ntm_netlink_event *event)
 {
 	struct ntmd *ntmd = ctx;
 
-	if (event && event->ifindex == ntmd_engine_ifindex(ntmd->engine))
+	if (event && event->ifindex && event->ifindex == ntmd_interface_index(ntmd))
 		return; /* our own device */
 	/* What comes in one batch is one change: act when the batch has been read. */
 	ntm_timer_set_ms(ntmd->network_timer, 0);

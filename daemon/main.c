@@ -6,7 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "cipher.h"
 #include "crypto.h"
 #include "endpoint.h"
 #include "key.h"
@@ -45,25 +47,25 @@ static int sockets_open(struct ntmd *ntmd)
 		ntm_notice("no IPv6 here (%s)", text);
 		ntmd->udp6.fd = -1;
 	}
+	ntmd->udp4.flush = ntmd->udp6.flush = ntmd_receive_flush;
 	ntmd_state_port_save(ntmd, ntmd->udp4.bound.port);
 	return 0;
 }
 
 static int engine_open(struct ntmd *ntmd)
 {
-	struct ntmd_engine_config config = { .device = ntmd->config.device, .tun_fd = -1 };
+	struct ntmd_engine_config config = { .device = ntmd->config.device, .tun_fd = ntmd->config.tun_fd };
 	char why[256];
 	int err;
 
 	ntmd->mtu = ntmd->config.mtu ? ntmd->config.mtu : UNDERLAY_MTU - TUNNEL_OVERHEAD;
 	config.mtu = ntmd->mtu;
-	ntmd->ciphers = 1u << NTM_CIPHER_CHACHA20_POLY1305;
-	if (strcmp(ntmd->config.cipher, "chacha20-poly1305"))
-		ntmd->ciphers |= 1u << NTM_CIPHER_AES_256_GCM;
+	ntm_cipher_measure(ntmd->cipher_ns);
+	ntmd->ciphers = ntm_cipher_bits(ntmd->config.cipher, ntmd->cipher_ns);
 	err = ntmd_engine_open(&ntmd->engine, ntmd->loop.base, &config, &ntmd_engine_ops, ntmd, why, sizeof(why));
 	if (err)
 		ntm_error("%s", why);
-	return err;
+	return err ? err : ntmd_interface_open(ntmd);
 }
 
 static enum ntmd_resolver_mode resolver_mode(const char *name)
@@ -73,6 +75,18 @@ static enum ntmd_resolver_mode resolver_mode(const char *name)
 	       !strcmp(name, "resolv.conf") ? NTMD_RESOLVER_RESOLV_CONF :
 	       !strcmp(name, "off")	    ? NTMD_RESOLVER_OFF :
 					      NTMD_RESOLVER_AUTO;
+}
+
+/* On sockets that were passed to us. Who made them sees to it that applications ask there. */
+static int dns_open_passed(struct ntmd *ntmd)
+{
+	char why[256];
+	int err = ntmd_dns_open_sockets(&ntmd->dns, ntmd->loop.base, ntmd->config.dns_fd, ntmd->config.dns_upstream,
+					ntmd->config.dns_upstreams, &ntmd_dns_ops, ntmd, why, sizeof(why));
+
+	if (err)
+		ntm_error("%s", why);
+	return err;
 }
 
 static int dns_open(struct ntmd *ntmd)
@@ -94,7 +108,7 @@ static int dns_open(struct ntmd *ntmd)
 	}
 	if (!err)
 		err = ntmd_resolver_open(&ntmd->resolver, ntmd->loop.base, mode, &ntmd->config.dns_listen,
-					 ntmd_engine_ifindex(ntmd->engine), ntmd->registration.zone, why, sizeof(why));
+					 ntmd_interface_index(ntmd), ntmd->registration.zone, why, sizeof(why));
 	if (err)
 		ntm_error("%s", why);
 	return err;
@@ -165,6 +179,8 @@ static int open_all(struct ntmd *ntmd, const uint8_t private_key[NTM_KEY_LEN])
 	if (!err)
 		err = sockets_open(ntmd);
 	if (!err)
+		err = ntmd_socket_buffer_watch(ntmd);
+	if (!err)
 		err = engine_open(ntmd);
 	if (!err)
 		err = ntmd_registration_init(ntmd);
@@ -173,7 +189,7 @@ static int open_all(struct ntmd *ntmd, const uint8_t private_key[NTM_KEY_LEN])
 	if (!err)
 		err = ntmd_ifmon_open(ntmd);
 	if (!err)
-		err = dns_open(ntmd);
+		err = ntmd->config.dns_fds ? dns_open_passed(ntmd) : dns_open(ntmd);
 	return err;
 }
 
@@ -197,6 +213,7 @@ static void close_all(struct ntmd *ntmd)
 	if (ntmd->dns)
 		ntmd_dns_close(ntmd->dns);
 	ntmd_ifmon_close(ntmd);
+	ntmd_socket_buffer_clear(ntmd);
 	ntmd_netcheck_clear(ntmd);
 	ntmd_registration_clear(ntmd);
 	if (ntmd->dc.sessions)
@@ -205,6 +222,8 @@ static void close_all(struct ntmd *ntmd)
 		ntmd_engine_close(ntmd->engine);
 	ntm_udp_close(&ntmd->udp4);
 	ntm_udp_close(&ntmd->udp6);
+	if (ntmd->state_fd >= 0)
+		close(ntmd->state_fd); /* last: a new one may begin */
 	if (ntmd->sessions.base)
 		ntm_sessions_clear(&ntmd->sessions);
 }
@@ -231,10 +250,16 @@ int main(int argc, char **argv)
 		ntmd_config_clear(&ntmd.config);
 		return NTM_EXIT_OK;
 	}
+	if (ntmd_fd_passing_take(&ntmd.config, why, sizeof(why))) {
+		ntm_error("%s", why);
+		ntm_crypto_wipe(private_key, sizeof(private_key));
+		ntmd_config_clear(&ntmd.config);
+		return NTM_EXIT_CONFIG;
+	}
 	ntmd.config_path = options.config;
 	ntmd.boot_id = ntm_crypto_random_u64() | 1;
 	ntmd.started_ms = ntm_loop_now_ms();
-	ntmd.udp4.fd = ntmd.udp6.fd = -1;
+	ntmd.udp4.fd = ntmd.udp6.fd = ntmd.state_fd = -1;
 	status = open_all(&ntmd, private_key) ? NTM_EXIT_SYSTEM : NTM_EXIT_OK;
 	ntm_crypto_wipe(private_key, sizeof(private_key));
 	if (!status) {

@@ -7,7 +7,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/if_tun.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <stdio.h>
@@ -16,10 +15,14 @@
 #include <unistd.h>
 
 #include "daemon/ntm0.h"
+#include "daemon/vnet.h"
 #include "endpoint.h"
 #include "netlink.h"
 
 #define TUN_PATH "/dev/net/tun"
+/* The largest super-packet: with headers, tags and 45 segments still one UDP datagram's worth. */
+#define GSO_MAX 62000
+#define QUEUE 1000 /* packets waiting for us */
 #define OLD_MAX 32 /* addresses of earlier times taken away at once */
 
 /* ---- the device */
@@ -67,7 +70,7 @@ static void attach_explain(const char *device, int err, char *why, size_t why_le
 
 static int tun_attach(int fd, const char *device)
 {
-	struct ifreq request = {.ifr_flags = IFF_TUN | IFF_NO_PI};
+	struct ifreq request = {.ifr_flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR};
 
 	memcpy(request.ifr_name, device, strlen(device));
 	if (ioctl(fd, TUNSETIFF, &request) < 0)
@@ -79,10 +82,59 @@ static int tun_attach(int fd, const char *device)
 	return 0;
 }
 
-int ntmd_ntm0_open(const char *device, unsigned mtu, int *ret_fd, unsigned *ret_ifindex, char *ret_why,
-		   size_t why_len)
+/* Each step down is for an older kernel: USO came with Linux 6.2. */
+static void offloads_set(struct ntmd_ntm0 *ntm0)
 {
-	unsigned ifindex;
+	static const struct {
+		unsigned long flags;
+		bool tso, uso;
+	} step[] = {
+		{TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN | TUN_F_USO4 | TUN_F_USO6, true, true},
+		{TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN, true, false},
+		{TUN_F_CSUM, false, false},
+	};
+
+	ntm0->tso = ntm0->uso = false;
+	for (size_t i = 0; ntm0->vnet && i < sizeof(step) / sizeof(step[0]); i++) {
+		if (ioctl(ntm0->fd, TUNSETOFFLOAD, step[i].flags) < 0)
+			continue;
+		ntm0->tso = step[i].tso;
+		ntm0->uso = step[i].uso;
+		return;
+	}
+}
+
+void ntmd_ntm0_adopt(struct ntmd_ntm0 *ret_ntm0, int fd)
+{
+	struct ntmd_ntm0 ntm0 = {.fd = fd};
+	struct ifreq request = {0};
+	int len = NTMD_VNET_LEN;
+
+	if (!ioctl(fd, TUNGETIFF, &request)) {
+		request.ifr_name[IFNAMSIZ - 1] = 0;
+		ntm0.ifindex = if_nametoindex(request.ifr_name);
+		ntm0.vnet = (request.ifr_flags & IFF_VNET_HDR) && !ioctl(fd, TUNSETVNETHDRSZ, &len);
+		offloads_set(&ntm0);
+	}
+	*ret_ntm0 = ntm0;
+}
+
+int ntmd_ntm0_link_up(unsigned ifindex, bool tso, unsigned mtu)
+{
+	int err = ifindex ? ntm_netlink_link_up(ifindex, mtu) : -ENODEV;
+
+	if (err)
+		return err;
+	/* Without these it is slower, no more. */
+	ntm_netlink_link_queue(ifindex, QUEUE);
+	if (tso)
+		ntm_netlink_link_gso_max(ifindex, GSO_MAX);
+	return 0;
+}
+
+int ntmd_ntm0_open(struct ntmd_ntm0 *ret_ntm0, const char *device, unsigned mtu, char *ret_why, size_t why_len)
+{
+	struct ntmd_ntm0 ntm0;
 	int fd, err;
 
 	if (!*device || strlen(device) >= IFNAMSIZ || strpbrk(device, "/%: \t")) {
@@ -99,29 +151,18 @@ int ntmd_ntm0_open(const char *device, unsigned mtu, int *ret_fd, unsigned *ret_
 		attach_explain(device, err, ret_why, why_len);
 		goto fail;
 	}
-	ifindex = if_nametoindex(device);
-	err = ifindex ? ntm_netlink_link_up(ifindex, mtu) : -errno;
+	ntmd_ntm0_adopt(&ntm0, fd);
+	err = ntmd_ntm0_link_up(ntm0.ifindex, ntm0.tso, mtu);
 	if (err) {
 		snprintf(ret_why, why_len, "cannot bring the device %s up with an MTU of %u: %s", device, mtu,
 			 strerror(-err));
 		goto fail;
 	}
-	*ret_fd = fd;
-	*ret_ifindex = ifindex;
+	*ret_ntm0 = ntm0;
 	return 0;
 fail:
 	close(fd);
 	return err;
-}
-
-unsigned ntmd_ntm0_ifindex(int fd)
-{
-	struct ifreq request = {0};
-
-	if (ioctl(fd, TUNGETIFF, &request) < 0)
-		return 0;
-	request.ifr_name[IFNAMSIZ - 1] = 0;
-	return if_nametoindex(request.ifr_name);
 }
 
 /* ---- addresses and routes */

@@ -6,21 +6,31 @@
 #ifndef NTMD_NTM0_H
 #define NTMD_NTM0_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include <ntm/types.h>
 
+/* A TUN device that is open, and what it does for us. */
+struct ntmd_ntm0 {
+	int fd; /* non-blocking; the caller closes it */
+	unsigned ifindex; /* 0: a ready descriptor that is no TUN device */
+	bool vnet; /* packets have a struct virtio_net_hdr before them */
+	bool tso, uso; /* TCP and UDP come, and may be given, in super-packets (vnet.h) */
+};
+
 /*
  * Makes the persistent TUN device, or takes it over from an earlier ntmd, sets its MTU (bytes) and brings it
- * up. 0, a non-blocking descriptor (the caller closes it) and the interface index; or -errno and a sentence
- * for the user in ret_why: -ENOENT or -ENXIO no /dev/net/tun, -EPERM no CAP_NET_ADMIN, -EBUSY another process
- * holds the device, -EINVAL a bad name, or a device of another kind.
+ * up. 0; or -errno and a sentence for the user in ret_why: -ENOENT or -ENXIO no /dev/net/tun, -EPERM no
+ * CAP_NET_ADMIN, -EBUSY another process holds the device, -EINVAL a bad name, or a device of another kind.
  */
-int ntmd_ntm0_open(const char *device, unsigned mtu, int *ret_fd, unsigned *ret_ifindex, char *ret_why,
-		   size_t why_len);
+int ntmd_ntm0_open(struct ntmd_ntm0 *ret_ntm0, const char *device, unsigned mtu, char *ret_why, size_t why_len);
 
-/* The interface of a ready TUN descriptor; 0: it is none. */
-unsigned ntmd_ntm0_ifindex(int fd);
+/* The same about a ready descriptor; how it was opened says what it can. */
+void ntmd_ntm0_adopt(struct ntmd_ntm0 *ret_ntm0, int fd);
+
+/* Brings a device up, with an MTU (bytes) and a queue for us; tso: it may be given super-packets. 0 or -errno. */
+int ntmd_ntm0_link_up(unsigned ifindex, bool tso, unsigned mtu);
 
 /*
  * Gives the device its virtual addresses (/32 and /128; either may be none) and routes to the pools they are

@@ -39,6 +39,9 @@ struct ntmd_config {
 	char *private_key_file, *device, *control_socket, *state_dir, *engine, *dns_mode, *cipher, *pin_dir;
 	uint16_t listen_port;
 	unsigned rekey_after_s, mtu;
+	int tun_fd, netlink_fd; /* passed to us, or -1 */
+	int dns_fd[2]; /* likewise: UDP, TCP */
+	unsigned dns_fds;
 	uint8_t dc_key[NTM_KEY_LEN];
 	struct ntm_endpoint dc[NTM_SERVERS_MAX], dns_listen, dns_upstream[4];
 	unsigned dcs, dns_upstreams;
@@ -104,8 +107,19 @@ struct ntmd {
 	LIST_HEAD(ntmd_path_list, ntmd_path) path, path_by_id[NTMD_PATH_BUCKETS];
 	LIST_HEAD(ntmd_relay_list, ntmd_relay) relay;
 	unsigned cns, paths;
-	uint32_t ciphers; /* of the bulk lane, bits */
+	uint32_t ciphers; /* of the bulk lane: what this node offers, bits (cipher.h) */
+	uint32_t cipher_ns[NTM_CIPHERS]; /* for a packet of NTM_CIPHER_PACKET bytes */
 	unsigned mtu; /* inner */
+
+	/* interface.c */
+	struct {
+		unsigned index; /* of our own device; 0: it was passed to us */
+		unsigned passed; /* of a passed one, in its namespace; 0: not ours to set up */
+		struct ntm_addr vip[2]; /* set on the passed one, by family (0: IPv4) */
+		unsigned prefix[2];
+	} interface;
+	struct event *buffer_timer; /* socket_buffer.c; NULL: the buffers are as large as wanted */
+	int state_fd; /* state.c: holds the lock on state-dir */
 
 	/* handover.c */
 	struct event *network_timer; /* several kernel events are one change */
@@ -120,15 +134,34 @@ struct ntmd {
 int ntmd_config_read(struct ntmd_config *config, const char *path, char *ret_why, size_t why_len);
 void ntmd_config_clear(struct ntmd_config *config);
 
+/*
+ * fd_passing.c: takes what LISTEN_FDS names, and checks these and the ones that the configuration has. 0 or -EINVAL with a
+ * sentence in ret_why.
+ */
+int ntmd_fd_passing_take(struct ntmd_config *config, char *ret_why, size_t why_len);
+
+/* interface.c: 0 or -errno, said to the log only by _open. */
+int ntmd_interface_open(struct ntmd *ntmd); /* after the engine */
+unsigned ntmd_interface_index(const struct ntmd *ntmd); /* in our own network namespace; 0: it is in another */
+int ntmd_interface_configure(struct ntmd *ntmd); /* virtual addresses and pools as registration has them */
+/* A virtual address outside the pools: a node of another DC. source: our virtual address. */
+int ntmd_interface_route_add(struct ntmd *ntmd, const struct ntm_addr *vip, const struct ntm_addr *source);
+
+/* socket_buffer.c */
+int ntmd_socket_buffer_watch(struct ntmd *ntmd); /* 0 or -ENOMEM */
+void ntmd_socket_buffer_clear(struct ntmd *ntmd);
+struct json_object *ntmd_socket_buffer_json(const struct ntmd *ntmd); /* "socket_buffer" of `ntmctl status` */
+
 /* receive.c: the one switch from packet and message types to handlers */
 void ntmd_receive(void *ctx, const struct ntm_flow *from, uint8_t *packet, size_t len);
+void ntmd_receive_flush(void *ctx); /* those that arrived together are through */
 extern const struct ntm_session_ops ntmd_session_ops;
 struct ntm_udp *ntmd_socket_for(void *ctx, const struct ntm_endpoint *remote);
 /* The flow to an endpoint, source chosen by the kernel. */
 struct ntm_flow ntmd_flow_to(struct ntmd *ntmd, const struct ntm_endpoint *remote);
 
 /* state.c: what survives a restart, in state-dir. All 0 or -errno, said to the log. */
-int ntmd_state_open(struct ntmd *ntmd, char *ret_why, size_t why_len); /* makes the folder */
+int ntmd_state_open(struct ntmd *ntmd, char *ret_why, size_t why_len); /* makes the folder, and locks it */
 uint16_t ntmd_state_port_load(struct ntmd *ntmd); /* 0: none kept */
 void ntmd_state_port_save(struct ntmd *ntmd, uint16_t port);
 /*

@@ -144,6 +144,8 @@ struct ntmd_path {
 	uint8_t *answer; /* and the answer */
 	size_t answer_len;
 	struct ntm_endpoint answer_to;
+	bool refused; /* side 1: the answer is a refusal; the path ends with the handshake's time */
+	uint32_t peer_ciphers; /* of the request that was refused, bits */
 	struct event *tick; /* keepalive.c: liveness, rekey, key ends */
 	int64_t probe_ms; /* side 1: last Tunnel Probe */
 	uint64_t probe_counter; /* side 0: last probe taken */

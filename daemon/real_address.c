@@ -23,7 +23,7 @@ static bool wanted_interface(const struct reading *reading, unsigned ifindex)
 	const struct ntmd *ntmd = reading->ntmd;
 	char name[IF_NAMESIZE];
 
-	if (ifindex == ntmd_engine_ifindex(ntmd->engine))
+	if (ifindex == ntmd_interface_index(ntmd))
 		return false;
 	if (!ntmd->config.interfaces) {
 		for (int i = 0; i < reading->interfaces; i++)

@@ -88,6 +88,13 @@ void ntmd_receive(void *ctx, const struct ntm_flow *from, uint8_t *packet, size_
 	}
 }
 
+void ntmd_receive_flush(void *ctx)
+{
+	struct ntmd *ntmd = ctx;
+
+	ntmd_engine_flush(ntmd->engine);
+}
+
 static struct ntm_peer *accept_nobody(void *ctx, const uint8_t key[NTM_KEY_LEN])
 {
 	(void)ctx;

@@ -12,7 +12,6 @@
 #include "crypto.h"
 #include "endpoint.h"
 #include "log.h"
-#include "ntm0.h"
 #include "path.h"
 
 #ifndef NTM_VERSION
@@ -60,8 +59,7 @@ static void virtual_addresses_set(struct ntmd *ntmd, const struct ntm_registrati
 	ntmd->registration.vip4_prefix = response->vip4_prefix;
 	ntmd->registration.vip6_prefix = response->vip6_prefix;
 	ntmd_engine_own_set(ntmd->engine, &vip4, &vip6);
-	err = ntmd_ntm0_configure(ntmd_engine_ifindex(ntmd->engine), &vip4, response->vip4_prefix, &vip6,
-				  response->vip6_prefix);
+	err = ntmd_interface_configure(ntmd);
 	if (err)
 		ntm_error("cannot set the virtual addresses on %s: %s", ntmd->config.device, strerror(-err));
 	ntm_notice("virtual addresses: %s %s", ntm_addr_format(&vip4, text4), ntm_addr_format(&vip6, text6));

@@ -12,7 +12,6 @@
 #include "endpoint.h"
 #include "key.h"
 #include "log.h"
-#include "ntm0.h"
 #include "path.h"
 
 /* The public key of the requester of a path decides between two that cross: the lower one is kept. */
@@ -40,7 +39,7 @@ static void route_to_vip(struct ntmd *ntmd, const struct ntm_addr *vip)
 
 	if (ntm_addr_is_none(vip) || ntm_addr_is_none(own) || ntm_addr_in_prefix(vip, own, bits))
 		return;
-	ntmd_ntm0_route_add(ntmd_engine_ifindex(ntmd->engine), vip, own); /* a node of another DC */
+	ntmd_interface_route_add(ntmd, vip, own); /* a node of another DC */
 }
 
 /* Another node's virtual address that was only known as such: its packets go by this path now. */

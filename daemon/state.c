@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -38,6 +39,12 @@ int ntmd_state_open(struct ntmd *ntmd, char *ret_why, size_t why_len)
 	if (access(dir, R_OK | W_OK | X_OK)) {
 		snprintf(ret_why, why_len, "cannot use the state folder %s: %s", dir, strerror(errno));
 		return -errno;
+	}
+	/* Two nodes of one name would take turns at the DC, and write over each other's files. */
+	ntmd->state_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (ntmd->state_fd >= 0 && flock(ntmd->state_fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK) {
+		snprintf(ret_why, why_len, "another ntmd uses the state folder %s: one node runs once", dir);
+		return -EBUSY;
 	}
 	return 0;
 }

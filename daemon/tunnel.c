@@ -5,11 +5,13 @@
  * a Probe. Keys: session_keys.c; payloads: lib/msg_tunnel.c.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <ntm/drop.h>
 
+#include "cipher.h"
 #include "cookie.h"
 #include "crypto.h"
 #include "endpoint.h"
@@ -66,6 +68,15 @@ static void mac1_key_make(const struct ntmd_path *path, uint8_t out[NTM_KEY_LEN]
 	ntm_crypto_derive(out, path->ck, "mac1", NULL, 0);
 }
 
+/* No cipher in common: what a user must know to mend it, in the words of the side that it is said at. */
+static void ciphers_differ(const struct ntmd_path *path, uint32_t peer, char text[NTM_TEXT_MAX + 1])
+{
+	char theirs[NTM_CIPHERS_TEXT], ours[NTM_CIPHERS_TEXT];
+
+	snprintf(text, NTM_TEXT_MAX + 1, "the peer allows only %s for bulk data, this node only %s ([datapath] cipher)",
+		 ntm_cipher_list(peer, theirs), ntm_cipher_list(path->ntmd->ciphers, ours));
+}
+
 /* ---- sending, again and again */
 
 static void way_send(struct ntmd_path *path, struct ntmd_route *route, void *arg)
@@ -109,6 +120,8 @@ static void probe_send(struct ntm_transaction *transaction, void *arg)
 	struct ntm_probe probe;
 
 	(void)transaction;
+	if (path->refused)
+		return; /* it would only be asked again */
 	ntm_header_set(&probe.h, NTM_TYPE_TUNNEL_PROBE, ntm_loop_real_us() & NTM_COUNTER_MASK, path->id);
 	ntm_crypto_derive(key, path->ck, "probe", NULL, 0);
 	ntm_crypto_mac(probe.mac, sizeof(probe.mac), key, &probe.h, sizeof(probe.h));
@@ -121,14 +134,19 @@ static void timed_out(struct ntm_transaction *transaction, void *arg)
 	struct ntmd_path *path = arg;
 	struct ntmd_cn *cn = path->cn;
 	bool requested = path->side == NTM_SIDE_REQUESTER;
+	char why[NTM_TEXT_MAX + 1] = "the peer does not answer on any route";
 
 	(void)transaction;
 	ntmd_tunnel_free(path);
 	if (path->state == NTMD_PATH_UP && path->phase >= 0)
 		return; /* the keys it has are good to their hard limit; the next tick tries again */
-	ntm_info("no answer from %s to the handshake", cn->fqdn);
-	if (requested && cn->path == path)
-		ntmd_direction_failed(cn, "the peer does not answer on any route");
+	if (path->refused)
+		ciphers_differ(path, path->peer_ciphers, why);
+	else
+		ntm_info("no answer from %s to the handshake", cn->fqdn);
+	/* Side 1, too: somebody may wait for the tunnel that the peer began. */
+	if (cn->path == path && (requested || !cn->direction))
+		ntmd_direction_failed(cn, why);
 	ntmd_path_free(path, true);
 }
 
@@ -212,11 +230,6 @@ static void answer_send(struct ntmd_path *path, const struct ntm_flow *to)
 	ntm_udp_send(to, path->answer, path->answer_len);
 }
 
-static enum ntm_cipher cipher_choose(uint32_t both)
-{
-	return both & 1u << NTM_CIPHER_AES_256_GCM ? NTM_CIPHER_AES_256_GCM : NTM_CIPHER_CHACHA20_POLY1305;
-}
-
 /* Opens the request; 0 or negative drop reason. */
 static int request_open(struct ntmd_path *path, struct ntm_noise *noise, const uint8_t *packet, size_t len,
 			struct ntm_tunnel_request *ret_request)
@@ -242,16 +255,24 @@ static int request_open(struct ntmd_path *path, struct ntm_noise *noise, const u
 	return 0;
 }
 
-/* Builds the answer, installs the keys: nothing is sealed under them before a packet under them has opened. */
+/*
+ * Builds the answer, installs the keys: nothing is sealed under them before a packet under them has opened.
+ * -NTM_DROP_CIPHER: there is an answer, which refuses.
+ */
 static int request_answer(struct ntmd_path *path, struct ntm_noise *noise, const uint8_t *packet,
 			  const struct ntm_tunnel_request *request)
 {
 	const struct ntm_header *header = (const struct ntm_header *)packet;
 	struct ntm_tunnel_response response = { .mtu = (uint16_t)path->ntmd->mtu };
 	uint8_t payload[PAYLOAD_MAX], mac1_key[NTM_KEY_LEN], send[NTM_KEY_LEN], receive[NTM_KEY_LEN], *answer;
-	int n;
+	int cipher = ntm_cipher_choose(request->ciphers, path->ntmd->ciphers), n;
 
-	response.cipher = (uint8_t)cipher_choose(request->ciphers & path->ntmd->ciphers);
+	if (cipher >= 0) {
+		response.cipher = (uint8_t)cipher;
+	} else {
+		response.error = NTM_ERROR_CIPHER;
+		response.ciphers = path->ntmd->ciphers;
+	}
 	ntm_session_reset_token(&path->ntmd->sessions, path->id, response.reset_token);
 	n = ntm_msg_tunnel_response_build(payload, sizeof(payload), &response);
 	answer = malloc(NTM_HEADER_LEN + NTM_NOISE_MSG2_OVERHEAD + PAYLOAD_MAX + NTM_HANDSHAKE_MACS);
@@ -263,10 +284,12 @@ static int request_answer(struct ntmd_path *path, struct ntm_noise *noise, const
 		free(answer);
 		return -NTM_DROP_HANDSHAKE;
 	}
-	ntm_noise_split(noise, send, receive, NULL);
-	if (ntmd_session_keys_set(path, request->phase, (enum ntm_cipher)response.cipher, send, receive)) {
-		free(answer);
-		return -NTM_DROP_LIMIT;
+	if (cipher >= 0) {
+		ntm_noise_split(noise, send, receive, NULL);
+		if (ntmd_session_keys_set(path, request->phase, (enum ntm_cipher)cipher, send, receive)) {
+			free(answer);
+			return -NTM_DROP_LIMIT;
+		}
 	}
 	mac1_key_make(path, mac1_key);
 	ntm_cookie_macs_add(answer, NTM_HEADER_LEN + (size_t)n, mac1_key, NULL);
@@ -275,6 +298,10 @@ static int request_answer(struct ntmd_path *path, struct ntm_noise *noise, const
 	path->answer = answer;
 	path->answer_len = NTM_HEADER_LEN + (size_t)n + NTM_HANDSHAKE_MACS;
 	memcpy(path->answered, packet + NTM_HEADER_LEN, NTM_KEY_LEN);
+	path->refused = cipher < 0;
+	path->peer_ciphers = request->ciphers;
+	if (path->refused)
+		return -NTM_DROP_CIPHER;
 	memcpy(path->peer_token, request->reset_token, NTM_MAC_LEN);
 	path->has_token = true;
 	ntmd_engine_path_mtu_set(path->engine, request->mtu);
@@ -316,6 +343,14 @@ int ntmd_tunnel_request_receive(struct ntmd *ntmd, const struct ntm_flow *from, 
 	if (!n)
 		n = request_answer(path, &noise, packet, &request);
 	ntm_noise_wipe(&noise);
+	if (n == -NTM_DROP_CIPHER) {
+		char why[NTM_TEXT_MAX + 1];
+
+		ciphers_differ(path, request.ciphers, why);
+		ntm_warn("refused a tunnel with %s: %s", path->cn->fqdn, why);
+		answer_send(path, from); /* again for each copy of the request, until timed_out() */
+		return n;
+	}
 	if (n)
 		return n;
 	ntmd_tunnel_free(path); /* the probes have done their work */
@@ -324,6 +359,23 @@ int ntmd_tunnel_request_receive(struct ntmd *ntmd, const struct ntm_flow *from, 
 }
 
 /* ---- side 0: Response in */
+
+/* The answer is authentic, and no. */
+static int response_refused(struct ntmd_path *path, const struct ntm_tunnel_response *response)
+{
+	struct ntmd_cn *cn = path->cn;
+	char why[NTM_TEXT_MAX + 1];
+
+	if (response->error == NTM_ERROR_CIPHER)
+		ciphers_differ(path, response->ciphers, why);
+	else
+		snprintf(why, sizeof(why), "the peer refuses the tunnel: %s", ntm_error_text(response->error));
+	ntm_warn("%s refused a tunnel: %s", cn->fqdn, why);
+	if (cn->path == path)
+		ntmd_direction_failed(cn, why);
+	ntmd_path_free(path, true);
+	return response->error == NTM_ERROR_CIPHER ? -NTM_DROP_CIPHER : -NTM_DROP_HANDSHAKE;
+}
 
 int ntmd_tunnel_response_receive(struct ntmd *ntmd, const struct ntm_flow *from, uint8_t *packet, size_t len)
 {
@@ -358,6 +410,8 @@ int ntmd_tunnel_response_receive(struct ntmd *ntmd, const struct ntm_flow *from,
 	n = ntm_msg_tunnel_response_parse(&response, payload, (size_t)n);
 	if (n < 0)
 		return n;
+	if (response.error)
+		return response_refused(path, &response);
 	if (!(ntmd->ciphers & 1u << response.cipher))
 		return -NTM_DROP_FIELD_VALUE;
 	phase = tunnel->phase;

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * user_egress.c - from applications to the network: TUN -> path -> lane -> seal -> UDP socket. Before it:
- * ntm0.c's device; beside it: user_held.c for what cannot go yet; at the far end: user_ingress.c.
+ * user_egress.c - from applications to the network: TUN -> segments -> path -> lane -> seal -> train. Before it:
+ * ntm0.c's device and segment.c; behind it: user_train.c; beside it: user_held.c for what cannot go yet; at
+ * the far end: user_ingress.c.
+ *
+ * A super-packet of the TUN is looked up once. Each of its segments is sealed from the read buffer straight
+ * into the train that one system call sends.
  */
 #include <errno.h>
 #include <string.h>
@@ -11,15 +15,11 @@
 #include "daemon/user_engine.h"
 #include "endpoint.h"
 #include "log.h"
-#include "netlink.h"
 #include "stats.h"
-
-#define OUTER4_LEN 28 /* IPv4 and UDP headers: bytes */
-#define OUTER6_LEN 48
 
 /* ---- too big */
 
-static void too_big(struct ntmd_engine_path *path, const uint8_t *packet, size_t len, unsigned mtu)
+void ntmd_user_egress_too_big(struct ntmd_engine_path *path, const uint8_t *packet, size_t len, unsigned mtu)
 {
 	uint8_t error[NTMD_INNER_ERROR_MAX];
 	size_t error_len = ntmd_inner_too_big_build(error, packet, len, mtu);
@@ -29,17 +29,6 @@ static void too_big(struct ntmd_engine_path *path, const uint8_t *packet, size_t
 		ntm_drop_count(NTM_DROP_TUN_WRITE);
 }
 
-/* Largest inner packet after the system refused one of len bytes to this remote end. */
-static unsigned mtu_learn(const struct ntm_flow *flow, size_t len)
-{
-	unsigned outer = ntm_endpoint_is4(&flow->remote) ? OUTER4_LEN : OUTER6_LEN, ifindex, mtu;
-
-	if (ntm_netlink_route_get(&flow->remote.addr, &ifindex, &mtu) || mtu <= outer + NTMD_USER_OVERHEAD ||
-	    mtu - outer - NTMD_USER_OVERHEAD >= len)
-		return ntmd_inner_mtu_guess(len);
-	return mtu - outer - NTMD_USER_OVERHEAD;
-}
-
 static unsigned path_mtu(const struct ntmd_engine_path *path)
 {
 	unsigned mtu = path->mtu ? path->mtu : NTMD_USER_PACKET_MAX;
@@ -47,7 +36,7 @@ static unsigned path_mtu(const struct ntmd_engine_path *path)
 	return path->mtu_learned && path->mtu_learned < mtu ? path->mtu_learned : mtu;
 }
 
-/* ---- sending */
+/* ---- sealing */
 
 /* Bulk data that nobody acknowledges: the peer's daemon is gone, but its kernel may still open the inline
  * lane. */
@@ -61,114 +50,76 @@ static enum ntm_lane lane_choose(struct ntmd_engine_path *path)
 	return path->bulk_dead ? NTM_LANE_INLINE : NTM_LANE_BULK;
 }
 
-static void sent(struct ntmd_engine_path *path, enum ntm_lane lane, size_t len)
-{
-	int64_t now = ntmd_user_now_ms(path->engine);
+/* By what a path sends now; good until the loop goes on. */
+struct sending {
+	struct ntmd_user_key *key;
+	struct ntmd_user_lane *keys;
+	enum ntm_lane lane;
+	uint8_t type;
+	unsigned mtu;
+};
 
-	path->stats.tx_packets++;
-	path->stats.tx_bytes += len;
-	path->stats.lane_tx_packets[lane]++;
-	path->stats.last_tx_ms = now;
-	if (lane == NTM_LANE_BULK && !path->bulk_waiting) {
-		path->bulk_waiting = true;
-		path->bulk_since_ms = now;
-	}
+/* 0, or -EAGAIN: something is missing. */
+static int sending_prepare(struct sending *sending, struct ntmd_engine_path *path)
+{
+	struct ntmd_user_key *key = ntmd_user_key_sending(path);
+
+	if (!path->identified || !key || !path->has_route ||
+	    (path->retry_ms && ntmd_user_now_ms(path->engine) < path->retry_ms))
+		return -EAGAIN;
+	sending->key = key;
+	sending->lane = lane_choose(path);
+	sending->keys = &key->lane[sending->lane];
+	sending->type = (uint8_t)(NTM_TYPE_DATA | path->phase << NTM_TYPE_PHASE_SHIFT |
+				  (path->side ? NTM_TYPE_SIDE_BIT : 0) | (sending->lane ? NTM_TYPE_LANE_BIT : 0));
+	sending->mtu = path_mtu(path);
+	return 0;
 }
 
-static void failure_note(struct ntmd_engine_path *path, int err)
+/* Seals one packet into the path's train. 0, or -EAGAIN: hold it. */
+static int packet_seal(const struct sending *sending, struct ntmd_engine_path *path, const uint8_t *packet,
+		       size_t len)
 {
-	if (path->failed_told)
-		return;
-	path->failed_told = true;
-	path->failed_err = -err;
-	path->notes |= NTMD_USER_NOTE_FAILED;
-}
+	struct ntmd_user_lane *keys = sending->keys;
+	struct ntm_header *header;
 
-/* Neither for size nor for lack of room now: the route itself is bad. */
-static bool route_failed(int err)
-{
-	return err && err != -EMSGSIZE && err != -EAGAIN && err != -ENOBUFS && err != -ENOMEM;
-}
-
-/* What becomes of a packet that no route took; err is the first one's. */
-static int refused(struct ntmd_engine_path *path, const struct ntm_flow *flow, const uint8_t *packet,
-		   size_t len, int err)
-{
-	if (err == -EMSGSIZE) {
-		path->mtu_learned = mtu_learn(flow, len);
-		too_big(path, packet, len, path->mtu_learned);
-		return 0;
+	if (keys->next >= keys->hard || !ntmd_user_train_allowed(path, NTMD_USER_OVERHEAD + len))
+		return -EAGAIN;
+	header = (struct ntm_header *)ntmd_user_train_add(path, keys, sending->lane, NTMD_USER_OVERHEAD + len);
+	if (!header)
+		return -EAGAIN;
+	ntm_header_set(header, sending->type, keys->next, path->id);
+	/* Counted before it is used: whatever happens below, this counter is never used again. */
+	keys->next++;
+	ntm_aead_seal(&keys->seal, keys->next - 1, header, sizeof(*header), packet, len, header + 1);
+	if (keys->next >= keys->soft && !sending->key->worn) {
+		sending->key->worn = true;
+		path->notes |= NTMD_USER_NOTE_WORN;
 	}
-	if (!route_failed(err)) {
-		ntmd_user_path_drop(path, NTM_DROP_SEND);
-		return 0;
-	}
-	failure_note(path, err);
-	path->retry_ms = ntmd_user_now_ms(path->engine) + NTMD_USER_RETRY_MS;
-	return -EAGAIN;
-}
-
-/* Sends what lies sealed to one or both routes. The same bytes: the receiver's window takes only one of them.
- */
-static int datagram_send(struct ntmd_engine_path *path, size_t len, bool to_route, bool to_second)
-{
-	const uint8_t *datagram = path->engine->sealed;
-	int err = -ENETUNREACH, second_err;
-
-	if (to_route) {
-		err = ntm_udp_send(&path->route, datagram, len);
-		if (!err)
-			path->unproven_sent += len;
-		else if (route_failed(err))
-			failure_note(path, err);
-	}
-	if (!to_second)
-		return err;
-	second_err = ntm_udp_send(&path->second, datagram, len);
-	return !second_err || !to_route ? second_err : err;
+	return 0;
 }
 
 int ntmd_user_egress_send(struct ntmd_engine_path *path, const uint8_t *packet, size_t len)
 {
-	struct ntmd_engine *engine = path->engine;
-	struct ntm_header *header = (struct ntm_header *)engine->sealed;
-	struct ntmd_user_key *key = ntmd_user_key_sending(path);
-	bool to_route =
-		path->has_route && (!path->unproven_bytes ||
-				    path->unproven_sent + NTMD_USER_OVERHEAD + len <= path->unproven_bytes);
-	struct ntmd_user_lane *keys;
-	enum ntm_lane lane;
-	int err;
+	struct sending sending;
 
-	if (!path->identified || !key || (!to_route && !path->has_second) ||
-	    (path->retry_ms && ntmd_user_now_ms(engine) < path->retry_ms))
+	if (sending_prepare(&sending, path))
 		return -EAGAIN;
-	lane = lane_choose(path);
-	keys = &key->lane[lane];
-	if (keys->next >= keys->hard)
-		return -EAGAIN;
-	if (len > path_mtu(path)) {
-		too_big(path, packet, len, path_mtu(path));
+	if (len > sending.mtu) {
+		ntmd_user_egress_too_big(path, packet, len, sending.mtu);
 		return 0;
 	}
-	ntm_header_set(header,
-		       (uint8_t)(NTM_TYPE_DATA | path->phase << NTM_TYPE_PHASE_SHIFT |
-				 (path->side ? NTM_TYPE_SIDE_BIT : 0) | (lane ? NTM_TYPE_LANE_BIT : 0)),
-		       keys->next, path->id);
-	/* Counted before it is used: whatever happens below, this counter is never used again. */
-	keys->next++;
-	ntm_aead_seal(&keys->seal, keys->next - 1, header, sizeof(*header), packet, len,
-		      engine->sealed + sizeof(*header));
-	if (keys->next >= keys->soft && !key->worn) {
-		key->worn = true;
-		path->notes |= NTMD_USER_NOTE_WORN;
-	}
-	err = datagram_send(path, len + NTMD_USER_OVERHEAD, to_route, path->has_second);
-	if (err)
-		return refused(path, to_route ? &path->route : &path->second, packet, len, err);
-	path->retry_ms = 0;
-	sent(path, lane, len);
-	return 0;
+	if (packet_seal(&sending, path, packet, len))
+		return -EAGAIN;
+	return ntmd_user_train_flush(path, false);
+}
+
+void ntmd_user_egress_unsettled(struct ntmd_engine_path *path)
+{
+	if (path->unsettled)
+		return;
+	path->unsettled = true;
+	TAILQ_INSERT_TAIL(&path->engine->unsettled, path, to_settle);
 }
 
 /* ---- from the TUN */
@@ -190,15 +141,50 @@ static struct ntmd_engine_path *path_find(struct ntmd_engine *engine, const stru
 	}
 	if (!ntm_addr_equal(&inner->dest, own)) {
 		path = ntmd_user_path_by_vip(engine, &inner->dest);
-		if (!path)
+		if (!path) {
+			ntmd_user_train_flush_all(engine);
 			path = engine->ops->no_path(engine->ctx, &inner->dest);
+		}
 	}
 	if (!path)
 		ntm_drop_count(NTM_DROP_NO_PATH);
 	return path;
 }
 
-static void packet_take(struct ntmd_engine *engine, const uint8_t *packet, size_t len)
+/* The segments of one super-packet, or the one packet. */
+static void segments_send(struct ntmd_engine *engine, struct ntmd_engine_path *path)
+{
+	/* Behind packets that wait, so that they are not overtaken. */
+	bool hold = !TAILQ_EMPTY(&path->held), answered = false;
+	struct sending sending;
+	uint8_t *packet;
+	size_t len;
+
+	hold = hold || sending_prepare(&sending, path);
+	while ((packet = ntmd_segment_next(&engine->segments, &len))) {
+		if (!hold && len > sending.mtu) {
+			if (answered) /* one answer tells of all segments */
+				ntmd_user_path_drop(path, NTM_DROP_TOO_BIG);
+			else
+				ntmd_user_egress_too_big(path, packet, len, sending.mtu);
+			answered = true;
+			continue;
+		}
+		if (!hold && packet_seal(&sending, path, packet, len)) {
+			ntmd_user_train_flush(path, true);
+			hold = true;
+		}
+		if (hold)
+			ntmd_user_held_put(path, packet, len);
+		else if (path->unproven_bytes) /* each packet is looked at for itself */
+			hold = ntmd_user_train_flush(path, true) != 0;
+	}
+	if (!TAILQ_EMPTY(&path->held) || path->notes)
+		ntmd_user_egress_unsettled(path);
+}
+
+static void packet_take(struct ntmd_engine *engine, const struct virtio_net_hdr *vnet, uint8_t *packet,
+			size_t len)
 {
 	struct ntmd_engine_path *path;
 	struct ntmd_inner inner;
@@ -211,31 +197,60 @@ static void packet_take(struct ntmd_engine *engine, const uint8_t *packet, size_
 	path = path_find(engine, &inner);
 	if (!path)
 		return;
-	ntmd_user_path_pin(path);
-	/* Behind packets that wait, so that they are not overtaken. */
-	if (!TAILQ_EMPTY(&path->held) || ntmd_user_egress_send(path, packet, len) == -EAGAIN)
-		ntmd_user_held_put(path, packet, len);
-	if (!TAILQ_EMPTY(&path->held) || path->notes)
+	reason = ntmd_segment_begin(&engine->segments, vnet, packet, len);
+	if (reason)
+		ntmd_user_path_drop(path, reason);
+	else
+		segments_send(engine, path);
+}
+
+/* Bytes read, 0: nothing left or broken. */
+static size_t device_read(struct ntmd_engine *engine)
+{
+	size_t before = engine->tun.vnet ? NTMD_VNET_LEN : 0;
+	struct virtio_net_hdr vnet = {0};
+	ssize_t n = read(engine->tun.fd, engine->plain, sizeof(engine->plain));
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return 0;
+	if (n <= 0) { /* it would be readable for ever */
+		ntm_error("the TUN device is gone (%s): restart ntmd", n ? strerror(errno) : "end of file");
+		event_del(engine->readable);
+		return 0;
+	}
+	if ((size_t)n < before) {
+		ntm_drop_count(NTM_DROP_INNER_SHORT);
+		return (size_t)n;
+	}
+	memcpy(&vnet, engine->plain, before);
+	packet_take(engine, &vnet, engine->plain + before, (size_t)n - before);
+	return (size_t)n;
+}
+
+static void all_settle(struct ntmd_engine *engine)
+{
+	struct ntmd_engine_path *path;
+
+	while ((path = TAILQ_FIRST(&engine->unsettled))) {
+		TAILQ_REMOVE(&engine->unsettled, path, to_settle);
+		path->unsettled = false;
 		ntmd_user_path_settle(path);
-	ntmd_user_path_unpin(path);
+	}
 }
 
 void ntmd_user_egress_readable(evutil_socket_t fd, short what, void *arg)
 {
 	struct ntmd_engine *engine = arg;
+	size_t bytes = 0, n;
 
+	(void)fd;
 	(void)what;
-	for (int i = 0; i < NTMD_USER_BATCH; i++) {
-		ssize_t n = read(fd, engine->plain, sizeof(engine->plain));
-
-		if (n < 0 && (errno == EAGAIN || errno == EINTR))
-			return;
-		if (n <= 0) { /* it would be readable for ever */
-			ntm_error("the TUN device is gone (%s): restart ntmd",
-				  n ? strerror(errno) : "end of file");
-			event_del(engine->readable);
-			return;
-		}
-		packet_take(engine, engine->plain, (size_t)n);
+	for (int i = 0; i < NTMD_USER_BATCH && bytes < NTMD_USER_BATCH_BYTES; i++) {
+		n = device_read(engine);
+		if (!n)
+			break;
+		bytes += n;
 	}
+	ntmd_user_train_flush_all(engine);
+	all_settle(engine);
 }

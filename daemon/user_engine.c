@@ -55,12 +55,12 @@ void ntmd_user_timer_arm(struct ntmd_engine *engine, int64_t due_ms)
 
 static int events_make(struct ntmd_engine *engine)
 {
-	int flags = fcntl(engine->tun_fd, F_GETFL);
+	int flags = fcntl(engine->tun.fd, F_GETFL);
 
-	if (flags < 0 || fcntl(engine->tun_fd, F_SETFL, flags | O_NONBLOCK) < 0)
+	if (flags < 0 || fcntl(engine->tun.fd, F_SETFL, flags | O_NONBLOCK) < 0)
 		return -errno;
 	engine->timer = ntm_timer_new(engine->base, timer_fired, engine);
-	engine->readable = event_new(engine->base, engine->tun_fd, EV_READ | EV_PERSIST,
+	engine->readable = event_new(engine->base, engine->tun.fd, EV_READ | EV_PERSIST,
 				     ntmd_user_egress_readable, engine);
 	if (!engine->timer || !engine->readable)
 		return -ENOMEM;
@@ -95,19 +95,19 @@ int ntmd_engine_open(struct ntmd_engine **ret_engine, struct event_base *base,
 	LIST_INIT(&engine->paths);
 	TAILQ_INIT(&engine->held);
 	TAILQ_INIT(&engine->acks);
+	TAILQ_INIT(&engine->unsettled);
 	if (ntmd_user_table_init(&engine->by_id) || ntmd_user_table_init(&engine->by_vip))
 		goto fail;
-	engine->tun_fd = config->tun_fd;
 	if (config->tun_fd >= 0) {
-		engine->ifindex = ntmd_ntm0_ifindex(config->tun_fd);
+		ntmd_ntm0_adopt(&engine->tun, config->tun_fd);
 	} else {
-		err = ntmd_ntm0_open(config->device, config->mtu, &engine->tun_fd, &engine->ifindex, ret_why,
-				     why_len);
+		err = ntmd_ntm0_open(&engine->tun, config->device, config->mtu, ret_why, why_len);
 		if (err) { /* it has explained */
 			engine_free(engine);
 			return err;
 		}
 	}
+	ntmd_user_ingress_init(engine);
 	err = events_make(engine);
 	if (err)
 		goto fail_tun;
@@ -115,7 +115,7 @@ int ntmd_engine_open(struct ntmd_engine **ret_engine, struct event_base *base,
 	return 0;
 fail_tun:
 	if (config->tun_fd < 0)
-		close(engine->tun_fd);
+		close(engine->tun.fd);
 fail:
 	engine_free(engine);
 explain:
@@ -127,19 +127,25 @@ void ntmd_engine_close(struct ntmd_engine *engine)
 {
 	if (!engine)
 		return;
-	close(engine->tun_fd);
+	close(engine->tun.fd);
 	engine_free(engine);
 }
 
 unsigned ntmd_engine_ifindex(const struct ntmd_engine *engine)
 {
-	return engine->ifindex;
+	return engine->tun.ifindex;
 }
 
 const char *ntmd_engine_name(const struct ntmd_engine *engine)
 {
 	(void)engine;
 	return "user";
+}
+
+void ntmd_engine_offloads(const struct ntmd_engine *engine, struct ntmd_engine_offloads *ret_offloads)
+{
+	*ret_offloads = (struct ntmd_engine_offloads){
+		.tso = engine->tun.tso, .uso = engine->tun.uso, .train = !engine->train_refused};
 }
 
 void ntmd_engine_own_set(struct ntmd_engine *engine, const struct ntm_addr *vip4, const struct ntm_addr *vip6)
@@ -281,6 +287,9 @@ void ntmd_engine_path_delete(struct ntmd_engine_path *path, bool refuse)
 	if (path->ack_paused)
 		TAILQ_REMOVE(&engine->acks, path, acks);
 	path->ack_paused = false;
+	if (path->unsettled)
+		TAILQ_REMOVE(&engine->unsettled, path, to_settle);
+	path->unsettled = false;
 	LIST_REMOVE(path, all);
 	engine->path_count--;
 	free(path->source);
@@ -312,6 +321,7 @@ void ntmd_engine_path_route_set(struct ntmd_engine_path *path, const struct ntm_
 	path->retry_ms = 0;
 	path->failed_told = false;
 	path->mtu_learned = 0;
+	path->train_refused = false;
 	ntmd_user_path_settle(path);
 }
 

@@ -6,8 +6,9 @@
  *	user_engine.c	the engine and its timer, paths, routes, statistics
  *	user_key.c	keys by phase
  *	user_held.c	packets that wait for a key or a route
- *	user_egress.c	TUN -> path -> seal -> send
- *	user_ingress.c	data packet -> path -> window -> open -> checks -> TUN
+ *	user_egress.c	TUN -> segments -> path -> seal -> train
+ *	user_train.c	trains of sealed packets -> UDP socket
+ *	user_ingress.c	data packet -> path -> window -> open -> checks -> coalesce -> TUN
  *	user_table.c	finding paths
  */
 #ifndef NTMD_USER_ENGINE_H
@@ -18,13 +19,20 @@
 #include <ntm/drop.h>
 
 #include "aead.h"
+#include "daemon/coalesce.h"
 #include "daemon/engine.h"
+#include "daemon/ntm0.h"
+#include "daemon/segment.h"
 #include "daemon/user_table.h"
 #include "replay.h"
 
 #define NTMD_USER_PACKET_MAX 65535 /* largest inner packet: bytes */
+/* What is read at once: vnet header, IPv6's fixed header, its payload; one more: longer is seen as such. */
+#define NTMD_USER_READ_MAX (NTMD_VNET_LEN + 40 + 65535 + 1)
 #define NTMD_USER_OVERHEAD (NTM_HEADER_LEN + NTM_TAG_LEN)
 #define NTMD_USER_BATCH 64 /* packets read from the TUN before the loop looks at other things */
+#define NTMD_USER_BATCH_BYTES (1 << 20) /* and bytes: super-packets are about a millisecond's work */
+#define NTMD_USER_TRAINS 4 /* paths whose packets are gathered at the same time */
 #define NTMD_USER_RETRY_MS 100 /* between two tries of a route that failed */
 #define NTMD_USER_SOURCE_MS 1000 /* between two new_source of a path */
 #define NTMD_USER_HELD_TOTAL (64U << 20) /* held by all paths together: bytes */
@@ -62,12 +70,27 @@ enum ntmd_user_note {
 	NTMD_USER_NOTE_DEAD = 4,
 };
 
+/*
+ * Sealed packets of one path that go out together: of one size, the last one may be shorter. Trains are filled
+ * and sent while the TUN is read; none is left when ops are called or the loop goes on.
+ */
+struct ntmd_user_train {
+	struct ntmd_engine_path *path; /* NULL: empty */
+	struct ntmd_user_lane *keys; /* that sealed them */
+	enum ntm_lane lane;
+	unsigned count;
+	size_t size, len; /* of the first packet, of all: bytes */
+	uint8_t data[NTMD_USER_READ_MAX + NTMD_USER_OVERHEAD]; /* a single packet may be larger than UDP takes */
+};
+
 struct ntmd_engine_path {
 	struct ntmd_engine *engine;
 	void *user;
 	LIST_ENTRY(ntmd_engine_path) all;
 	unsigned pins; /* held by code that calls out; see ntmd_user_path_pin */
 	bool gone; /* deleted, memory still pinned */
+	bool unsettled; /* in engine->unsettled */
+	TAILQ_ENTRY(ntmd_engine_path) to_settle;
 
 	/* ---- who */
 	struct ntmd_user_link by_id, by_vip[2]; /* [0]: IPv4 */
@@ -83,6 +106,7 @@ struct ntmd_engine_path {
 	/* ---- where to */
 	struct ntm_flow route, second;
 	bool has_route, has_second, failed_told, settling, again;
+	bool train_refused; /* the route's device does not segment: packets go one by one */
 	uint64_t unproven_bytes, unproven_sent; /* 0: no bound */
 	int64_t retry_ms; /* nothing is sent before; 0: no failure */
 	unsigned mtu, mtu_learned; /* inner; 0: not known */
@@ -107,8 +131,8 @@ struct ntmd_engine {
 	struct event_base *base;
 	const struct ntmd_engine_ops *ops;
 	void *ctx;
-	int tun_fd;
-	unsigned ifindex;
+	struct ntmd_ntm0 tun;
+	bool train_refused; /* by some path's device, the last time a path asked: for people */
 	struct event *readable, *timer;
 	int64_t timer_ms; /* armed for; INT64_MAX: not armed */
 	int64_t (*now_us)(void); /* boot-time clock */
@@ -121,8 +145,13 @@ struct ntmd_engine {
 	uint64_t held_bytes;
 	TAILQ_HEAD(, ntmd_engine_path) acks; /* paused paths, the first to go on first */
 
-	uint8_t plain[NTMD_USER_PACKET_MAX + 1]; /* one more: longer packets are seen as such */
-	uint8_t sealed[NTM_HEADER_LEN + NTMD_USER_PACKET_MAX + NTM_TAG_LEN];
+	TAILQ_HEAD(, ntmd_engine_path) unsettled; /* have notes or held packets since the TUN was read */
+	struct ntmd_segments segments;
+	struct ntmd_coalesce coalesce;
+	int64_t batch_ms; /* clock when the first of the packets that arrived together was opened; 0: none was */
+	struct ntmd_user_train train[NTMD_USER_TRAINS];
+	unsigned train_next; /* sent early if another path needs one */
+	uint8_t plain[NTMD_USER_READ_MAX];
 };
 
 static inline int64_t ntmd_user_now_ms(const struct ntmd_engine *engine)
@@ -173,9 +202,29 @@ void ntmd_user_held_move(struct ntmd_engine_path *from, struct ntmd_engine_path 
 void ntmd_user_egress_readable(evutil_socket_t fd, short what, void *arg);
 /* Seals and sends. 0: sent, or dropped and counted; -EAGAIN: cannot be sent now, hold it. */
 int ntmd_user_egress_send(struct ntmd_engine_path *path, const uint8_t *packet, size_t len);
+/* Drops a packet larger than the path's MTU (bytes), and answers it. */
+void ntmd_user_egress_too_big(struct ntmd_engine_path *path, const uint8_t *packet, size_t len, unsigned mtu);
+void ntmd_user_egress_unsettled(struct ntmd_engine_path *path); /* settle it before the loop goes on */
+
+/* ---- user_train.c */
+/* Whether a sealed packet of len bytes may go anywhere now: a route that is not proven takes only so much. */
+bool ntmd_user_train_allowed(const struct ntmd_engine_path *path, size_t len);
+/*
+ * Room for a sealed packet of len bytes, which the caller fills at once, or NULL: a train of this path that had
+ * to go first failed, hold the packet.
+ */
+uint8_t *ntmd_user_train_add(struct ntmd_engine_path *path, struct ntmd_user_lane *keys, enum ntm_lane lane,
+			     size_t len);
+/*
+ * Sends what is gathered for this path. 0: all of it is sent, or dropped and counted; -EAGAIN: no route took
+ * it. Then it is held, in order, if hold; else the caller still has it.
+ */
+int ntmd_user_train_flush(struct ntmd_engine_path *path, bool hold);
+void ntmd_user_train_flush_all(struct ntmd_engine *engine); /* holds */
 
 /* ---- user_ingress.c */
 /* Writes one packet into the TUN. 0 or -errno. */
 int ntmd_user_ingress_write(struct ntmd_engine *engine, const uint8_t *packet, size_t len);
+void ntmd_user_ingress_init(struct ntmd_engine *engine); /* once the device is open */
 
 #endif

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
  * user_ingress.c - from the network to applications: data packet -> path -> window -> open -> inner checks ->
- * TUN. Before it: receive.c, which knows by the first byte that this is data; at the far end: user_egress.c.
+ * coalesce -> TUN. Before it: receive.c, which knows by the first byte that this is data; at the far end: user_egress.c.
  *
  * Nothing of a packet counts before it has opened; where it came from never matters for delivery.
  */
 #include <errno.h>
-#include <unistd.h>
+#include <sys/uio.h>
 
 #include "daemon/inner.h"
 #include "daemon/user_engine.h"
@@ -15,11 +15,45 @@
 
 int ntmd_user_ingress_write(struct ntmd_engine *engine, const uint8_t *packet, size_t len)
 {
-	ssize_t n = write(engine->tun_fd, packet, len);
+	static struct virtio_net_hdr complete; /* a whole packet, its checksum for the kernel to verify */
+	struct iovec part[2] = {{&complete, engine->tun.vnet ? NTMD_VNET_LEN : 0}, {(void *)packet, len}};
+	ssize_t n = writev(engine->tun.fd, part, 2);
 
 	if (n < 0)
 		return -errno;
-	return (size_t)n == len ? 0 : -EIO;
+	return (size_t)n == part[0].iov_len + len ? 0 : -EIO;
+}
+
+/* What was coalesced goes into the device with one call. */
+static void joined_write(void *ctx, const struct iovec *part, int parts, unsigned packets)
+{
+	const struct ntmd_engine *engine = ctx;
+
+	if (writev(engine->tun.fd, part, parts) >= 0)
+		return;
+	for (unsigned i = 0; i < packets; i++)
+		ntm_drop_count(NTM_DROP_TUN_WRITE);
+}
+
+void ntmd_user_ingress_init(struct ntmd_engine *engine)
+{
+	engine->coalesce.udp = engine->tun.uso;
+	engine->coalesce.write = joined_write;
+	engine->coalesce.ctx = engine;
+}
+
+void ntmd_engine_flush(struct ntmd_engine *engine)
+{
+	ntmd_coalesce_flush(&engine->coalesce);
+	engine->batch_ms = 0;
+}
+
+/* The clock is read once for packets that arrived together. */
+static int64_t batch_now_ms(struct ntmd_engine *engine)
+{
+	if (!engine->batch_ms)
+		engine->batch_ms = ntmd_user_now_ms(engine);
+	return engine->batch_ms;
 }
 
 /* Opens in place. The plaintext's length (it begins behind the header), or -NTM_DROP_*. */
@@ -36,7 +70,7 @@ static int packet_open(struct ntmd_engine_path *path, uint8_t *packet, size_t le
 		return -NTM_DROP_SIDE;
 	if (!key)
 		return -NTM_DROP_PHASE_UNKNOWN;
-	if (ntmd_user_now_ms(path->engine) >= key->expires_ms)
+	if (batch_now_ms(path->engine) >= key->expires_ms)
 		return -NTM_DROP_KEY_EXPIRED;
 	keys = &key->lane[NTM_TYPE_LANE(header->type)];
 	if (!ntm_replay_check(&keys->window, counter))
@@ -63,9 +97,9 @@ static bool source_known(const struct ntmd_engine_path *path, const struct ntm_e
 /* An authentic packet: tells what it shows. */
 static void opened_tell(struct ntmd_engine_path *path, const struct ntm_flow *from, uint8_t type)
 {
-	const struct ntmd_engine *engine = path->engine;
+	struct ntmd_engine *engine = path->engine;
 	struct ntmd_user_key *key = path->key[NTM_TYPE_PHASE(type)];
-	int64_t now = ntmd_user_now_ms(engine);
+	int64_t now = batch_now_ms(engine);
 
 	path->stats.lane_rx_packets[NTM_TYPE_LANE(type)]++;
 	path->stats.last_rx_ms = now;
@@ -103,7 +137,7 @@ static int inner_check(const struct ntmd_engine_path *path, const uint8_t *packe
 	return 0;
 }
 
-static void inner_deliver(struct ntmd_engine_path *path, const uint8_t *packet, size_t len)
+static void inner_deliver(struct ntmd_engine_path *path, uint8_t *packet, size_t len)
 {
 	int err = inner_check(path, packet, len);
 
@@ -111,7 +145,9 @@ static void inner_deliver(struct ntmd_engine_path *path, const uint8_t *packet, 
 		ntmd_user_path_drop(path, err);
 		return;
 	}
-	if (ntmd_user_ingress_write(path->engine, packet, len)) {
+	if (path->engine->tun.tso) {
+		ntmd_coalesce_add(&path->engine->coalesce, packet, len);
+	} else if (ntmd_user_ingress_write(path->engine, packet, len)) {
 		ntmd_user_path_drop(path, NTM_DROP_TUN_WRITE);
 		return;
 	}

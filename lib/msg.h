@@ -87,13 +87,15 @@ struct ntm_session_welcome { /* payload of Noise message 2 */
 struct ntm_tunnel_request { /* payload of Noise message 1 */
 	uint8_t version;
 	uint8_t phase; /* K of the keys that come out of it */
-	uint32_t ciphers; /* bulk lane: those the sender has, bits */
+	uint32_t ciphers; /* bulk lane: those the sender allows, and which of them are slow there (cipher.h) */
 	uint16_t mtu; /* largest inner packet the sender takes */
 	uint8_t reset_token[NTM_MAC_LEN];
 };
 
 struct ntm_tunnel_response { /* payload of Noise message 2 */
-	uint8_t cipher; /* bulk lane, enum ntm_cipher */
+	uint16_t error; /* enum ntm_error: refused, there are no keys; 0: there are */
+	uint32_t ciphers; /* if refused by NTM_ERROR_CIPHER: as in the request */
+	uint8_t cipher; /* bulk lane, enum ntm_cipher; 0 if refused */
 	uint16_t mtu;
 	uint8_t reset_token[NTM_MAC_LEN];
 };

@@ -16,7 +16,9 @@ static const struct ntm_field tunnel_request_fields[] = {
 NTM_MSG_CODEC(tunnel_request)
 
 static const struct ntm_field tunnel_response_fields[] = {
+	{ NTM_FIELD_ONE(ERROR_CODE, U16, ntm_tunnel_response, error) },
 	{ NTM_FIELD_ONE(RESET_TOKEN, BYTES, ntm_tunnel_response, reset_token), .required = true },
+	{ NTM_FIELD_ONE(CIPHERS, U32, ntm_tunnel_response, ciphers) },
 	{ NTM_FIELD_ONE(CIPHER, U8, ntm_tunnel_response, cipher), .required = true, .below = NTM_CIPHERS },
 	{ NTM_FIELD_ONE(MTU, U16, ntm_tunnel_response, mtu), .required = true },
 	NTM_FIELDS_END,

@@ -47,8 +47,13 @@ int ntm_netlink_addresses(void (*each)(void *ctx, const struct ntm_netlink_addre
  * Set-up of a device; idempotent: what is there already, or gone already, is no error. A route to the same
  * prefix and of the same metric is replaced. 0 or -errno. mtu: bytes, 0 leaves it.
  */
+/* The calls below but ntm_netlink_route_get() go by this rtnetlink socket from now on (blocking, borrowed), and so to its network
+ * namespace; -1: to our own again. */
+void ntm_netlink_setup_by(int fd);
 int ntm_netlink_link_up(unsigned ifindex, unsigned mtu);
 int ntm_netlink_link_mtu(unsigned ifindex, unsigned mtu);
+int ntm_netlink_link_queue(unsigned ifindex, unsigned packets); /* txqueuelen */
+int ntm_netlink_link_gso_max(unsigned ifindex, unsigned bytes); /* largest super-packet, both families */
 /* peer prefix length; IPv6 without duplicate address detection. */
 int ntm_netlink_address_add(unsigned ifindex, const struct ntm_addr *addr, unsigned prefix);
 int ntm_netlink_address_del(unsigned ifindex, const struct ntm_addr *addr, unsigned prefix);

@@ -12,12 +12,21 @@
 #include <linux/rtnetlink.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "endpoint.h"
 
 #define REQUEST_BYTES 512
 #define ANSWER_BYTES 32768
 #define SEQ 1 /* a socket serves one request */
+
+/* Where devices are set up; -1: in our own network namespace. */
+static int setup_fd = -1;
+
+void ntm_netlink_setup_by(int fd)
+{
+	setup_fd = fd;
+}
 
 union request {
 	struct nlmsghdr nlh;
@@ -36,29 +45,42 @@ static struct nlmsghdr *request_begin(union request *request, uint16_t type, uin
 
 /* Sends the request and waits for the acknowledgement; answer gets what comes before it, may be NULL. 0 or
  * -errno. */
-static int request_run(const struct nlmsghdr *nlh, mnl_cb_t answer, void *arg)
+static int request_exchange(int fd, const struct nlmsghdr *nlh, mnl_cb_t answer, void *arg)
 {
-	struct mnl_socket *socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
-	int r = MNL_CB_OK, error = 0;
+	struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
+	int r = MNL_CB_OK;
 	char buf[ANSWER_BYTES];
 
-	if (!socket)
+	if (sendto(fd, nlh, nlh->nlmsg_len, 0, (struct sockaddr *)&kernel, sizeof(kernel)) < 0)
 		return -errno;
-	if (mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) < 0 ||
-	    mnl_socket_sendto(socket, nlh, nlh->nlmsg_len) < 0)
-		error = -errno;
-	while (!error && r > MNL_CB_STOP) {
-		ssize_t n = mnl_socket_recvfrom(socket, buf, sizeof(buf));
+	while (r > MNL_CB_STOP) {
+		ssize_t n = recv(fd, buf, sizeof(buf), 0);
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n >= 0)
 			r = mnl_cb_run(buf, (size_t)n, SEQ, 0, answer, arg);
 		if (n < 0 || r < MNL_CB_STOP)
-			error = -errno;
+			return -errno;
 	}
-	mnl_socket_close(socket);
-	return error;
+	return 0;
+}
+
+static int request_run(const struct nlmsghdr *nlh, mnl_cb_t answer, void *arg)
+{
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE), r;
+
+	if (fd < 0)
+		return -errno;
+	r = request_exchange(fd, nlh, answer, arg);
+	close(fd);
+	return r;
+}
+
+/* The same where devices are set up. */
+static int setup_run(const struct nlmsghdr *nlh)
+{
+	return setup_fd < 0 ? request_run(nlh, NULL, NULL) : request_exchange(setup_fd, nlh, NULL, NULL);
 }
 
 static int family_of(const struct ntm_addr *addr)
@@ -81,7 +103,8 @@ static void put_addr(struct nlmsghdr *nlh, uint16_t type, const struct ntm_addr 
 
 /* ---- links */
 
-static int link_set(unsigned ifindex, unsigned flags, unsigned mtu)
+/* attr: IFLA_* with a 32-bit value, set unless value is 0. */
+static int link_set(unsigned ifindex, unsigned flags, uint16_t attr, unsigned value)
 {
 	union request request;
 	struct nlmsghdr *nlh = request_begin(&request, RTM_NEWLINK, 0);
@@ -93,19 +116,30 @@ static int link_set(unsigned ifindex, unsigned flags, unsigned mtu)
 	ifi->ifi_index = (int)ifindex;
 	ifi->ifi_flags = flags;
 	ifi->ifi_change = flags;
-	if (mtu)
-		mnl_attr_put_u32(nlh, IFLA_MTU, mtu);
-	return request_run(nlh, NULL, NULL);
+	if (value)
+		mnl_attr_put_u32(nlh, attr, value);
+	return setup_run(nlh);
 }
 
 int ntm_netlink_link_up(unsigned ifindex, unsigned mtu)
 {
-	return link_set(ifindex, IFF_UP, mtu);
+	return link_set(ifindex, IFF_UP, IFLA_MTU, mtu);
 }
 
 int ntm_netlink_link_mtu(unsigned ifindex, unsigned mtu)
 {
-	return link_set(ifindex, 0, mtu);
+	return link_set(ifindex, 0, IFLA_MTU, mtu);
+}
+
+int ntm_netlink_link_queue(unsigned ifindex, unsigned packets)
+{
+	return link_set(ifindex, 0, IFLA_TXQLEN, packets);
+}
+
+int ntm_netlink_link_gso_max(unsigned ifindex, unsigned bytes)
+{
+	/* Up to 65536 it holds for IPv4 as well, which has a number of its own since Linux 6.3. */
+	return link_set(ifindex, 0, IFLA_GSO_MAX_SIZE, bytes);
 }
 
 /* ---- addresses */
@@ -128,7 +162,7 @@ static int address_change(uint16_t type, uint16_t flags, unsigned ifindex, const
 		ifa->ifa_flags = IFA_F_NODAD;
 	put_addr(nlh, IFA_LOCAL, addr);
 	put_addr(nlh, IFA_ADDRESS, addr);
-	return request_run(nlh, NULL, NULL);
+	return setup_run(nlh);
 }
 
 int ntm_netlink_address_add(unsigned ifindex, const struct ntm_addr *addr, unsigned prefix)
@@ -168,7 +202,7 @@ static int route_change(uint16_t type, uint16_t flags, unsigned ifindex, const s
 	mnl_attr_put_u32(nlh, RTA_OIF, ifindex);
 	if (source)
 		put_addr(nlh, RTA_PREFSRC, source);
-	return request_run(nlh, NULL, NULL);
+	return setup_run(nlh);
 }
 
 int ntm_netlink_route_add(unsigned ifindex, const struct ntm_addr *dst, unsigned prefix,

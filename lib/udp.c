@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * udp.c - UDP sockets: batches in, single datagrams out, with the local address of both.
+ * udp.c - UDP sockets: batches in, datagrams and trains of them out, with the local address of both.
  * On a packet's way between the kernel and receive.c of each program, which switches on the packet type.
  */
 #include "udp.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/errqueue.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -18,14 +20,19 @@
 #include "endpoint.h"
 #include "stats.h"
 
-#define BATCH 32 /* datagrams a system call */
+#define BATCH 32 /* datagrams (or with UDP_GRO trains of them) a system call */
 #define BATCHES 4 /* batches a wakeup: timers and other sockets must get their turn */
+/* Trains are long: few of them a system call stay in the cache until they are worked on. */
+#define BATCH_TRAINS 4
+#define TRAIN_BYTES 16384 /* what counts as long */
+#define WAKEUP_BYTES (1 << 20) /* no other batch after so many: at most about a millisecond's work */
 #define ERRORS 64 /* entries taken from the error queue a wakeup */
 #define SOCKET_BUFFER (4 << 20) /* bytes, each direction */
 
 union control {
 	struct cmsghdr align;
-	uint8_t b[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(uint32_t))];
+	uint8_t b[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(uint32_t)) +
+		  CMSG_SPACE(sizeof(int))];
 };
 
 /* About 2 MiB of address space; only pages that packets reached take memory. */
@@ -34,6 +41,7 @@ struct ntm_udp_batch {
 	struct iovec iov[BATCH];
 	struct sockaddr_storage name[BATCH];
 	union control control[BATCH];
+	unsigned ask; /* datagrams next time: BATCH or BATCH_TRAINS */
 	uint8_t data[BATCH][NTM_PACKET_MAX + 1]; /* one more keeps the buffers aligned */
 };
 
@@ -109,6 +117,8 @@ static struct ntm_udp_batch *batch_new(void)
 	/* calloc of this size is an untouched mapping: nothing is cleared. */
 	struct ntm_udp_batch *batch = calloc(1, sizeof(*batch));
 
+	if (batch)
+		batch->ask = BATCH;
 	for (int i = 0; batch && i < BATCH; i++) {
 		batch->iov[i] = (struct iovec){batch->data[i], NTM_PACKET_MAX};
 		batch->msg[i].msg_hdr.msg_iov = &batch->iov[i];
@@ -142,7 +152,9 @@ int ntm_udp_open(struct ntm_udp *ret_udp, struct event_base *base, const struct 
 		udp.readable = event_new(base, udp.fd, EV_READ | EV_PERSIST, on_readable, ret_udp);
 		if (!udp.batch || !udp.readable || event_add(udp.readable, NULL) < 0)
 			goto err_event;
+		udp.gro = !set_int(udp.fd, IPPROTO_UDP, UDP_GRO, 1); /* Linux 5.0 */
 	}
+	udp.segment = !set_int(udp.fd, IPPROTO_UDP, UDP_SEGMENT, 0); /* Linux 4.18; the size comes with each call */
 	*ret_udp = udp;
 	return 0;
 
@@ -170,15 +182,47 @@ void ntm_udp_close(struct ntm_udp *udp)
 
 /* ---- receiving */
 
-/* ICMP errors queue up (IP_RECVERR), and a queue that is not empty keeps the socket readable for ever. */
-static void drain_errors(int fd)
+/* One entry of the error queue. Tells its owner if it says that a datagram was too large. */
+static void error_read(const struct ntm_udp *udp, struct msghdr *msg, const uint8_t *quote, size_t quote_len)
 {
-	struct msghdr msg = {0};
+	struct ntm_udp_too_big told = {.quote = quote, .quote_len = quote_len};
+	struct sock_extended_err error;
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+		if (!(c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR) &&
+		    !(c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_RECVERR))
+			continue;
+		memcpy(&error, CMSG_DATA(c), sizeof(error));
+		if (error.ee_errno != EMSGSIZE || !error.ee_info ||
+		    ntm_endpoint_from_sockaddr(&told.remote, (struct sockaddr *)msg->msg_name) < 0)
+			return;
+		told.mtu = error.ee_info;
+		told.local = error.ee_origin == SO_EE_ORIGIN_LOCAL;
+		udp->too_big(udp->ctx, &told);
+		return;
+	}
+}
+
+/* ICMP errors queue up (IP_RECVERR), and a queue that is not empty keeps the socket readable for ever. */
+static void drain_errors(const struct ntm_udp *udp)
+{
+	struct sockaddr_storage name;
+	union {
+		struct cmsghdr align;
+		uint8_t b[256];
+	} control;
+	uint8_t quote[NTM_UDP_QUOTE];
+	struct iovec part = {quote, sizeof(quote)};
 
 	for (int i = 0; i < ERRORS; i++) {
-		msg.msg_flags = 0;
-		if (recvmsg(fd, &msg, MSG_ERRQUEUE | MSG_DONTWAIT) < 0)
+		struct msghdr msg = {.msg_name = &name, .msg_namelen = sizeof(name), .msg_iov = &part, .msg_iovlen = 1,
+				     .msg_control = &control, .msg_controllen = sizeof(control)};
+		ssize_t n = recvmsg(udp->fd, &msg, MSG_ERRQUEUE | MSG_DONTWAIT);
+
+		if (n < 0)
 			return;
+		if (udp->too_big)
+			error_read(udp, &msg, quote, (size_t)n);
 	}
 }
 
@@ -201,7 +245,8 @@ static void local4(struct ntm_addr *ret_local, const struct in_pktinfo *info)
 	ntm_addr_from4(ret_local, (const uint8_t *)addr);
 }
 
-static void read_control(struct ntm_udp *udp, struct msghdr *msg, struct ntm_addr *ret_local)
+/* ret_size: bytes of a datagram, if several came as one. */
+static void read_control(struct ntm_udp *udp, struct msghdr *msg, struct ntm_addr *ret_local, size_t *ret_size)
 {
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
 		if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
@@ -220,6 +265,11 @@ static void read_control(struct ntm_udp *udp, struct msghdr *msg, struct ntm_add
 
 			memcpy(&total, CMSG_DATA(c), sizeof(total));
 			count_overruns(udp, total);
+		} else if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO) {
+			int size;
+
+			memcpy(&size, CMSG_DATA(c), sizeof(size));
+			*ret_size = size > 0 ? (size_t)size : 0;
 		}
 	}
 }
@@ -227,74 +277,123 @@ static void read_control(struct ntm_udp *udp, struct msghdr *msg, struct ntm_add
 static void deliver(struct ntm_udp *udp, int i)
 {
 	struct mmsghdr *msg = &udp->batch->msg[i];
+	size_t size = 0, at = 0, len = msg->msg_len;
 	struct ntm_flow from = {.udp = udp};
 
-	read_control(udp, &msg->msg_hdr, &from.local);
+	read_control(udp, &msg->msg_hdr, &from.local, &size);
 	if (ntm_endpoint_from_sockaddr(&from.remote, (struct sockaddr *)&udp->batch->name[i]) < 0)
 		return;
-	udp->receive(udp->ctx, &from, udp->batch->data[i], msg->msg_len);
+	do { /* an empty datagram is one too */
+		size_t n = size && size < len - at ? size : len - at;
+
+		udp->receive(udp->ctx, &from, udp->batch->data[i] + at, n);
+		at += n;
+	} while (at < len);
+}
+
+/* One system call's datagrams: how many, or -1. */
+static int batch_receive(struct ntm_udp *udp, unsigned ask, size_t *bytes)
+{
+	struct ntm_udp_batch *batch = udp->batch;
+	size_t before = *bytes;
+	int n;
+
+	for (unsigned i = 0; i < ask; i++) {
+		batch->msg[i].msg_hdr.msg_namelen = sizeof(batch->name[i]);
+		batch->msg[i].msg_hdr.msg_controllen = sizeof(batch->control[i]);
+		batch->msg[i].msg_hdr.msg_flags = 0;
+	}
+	n = recvmmsg(udp->fd, batch->msg, ask, MSG_DONTWAIT, NULL);
+	if (n <= 0)
+		return n;
+	for (int i = 0; i < n; i++) {
+		*bytes += batch->msg[i].msg_len;
+		deliver(udp, i);
+	}
+	if (udp->flush)
+		udp->flush(udp->ctx);
+	batch->ask = (*bytes - before) / (unsigned)n >= TRAIN_BYTES ? BATCH_TRAINS : BATCH;
+	return n;
 }
 
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
 	struct ntm_udp *udp = arg;
-	struct ntm_udp_batch *batch = udp->batch;
+	size_t bytes = 0;
 
+	(void)fd;
 	(void)what;
 	for (int round = 0; round < BATCHES; round++) {
-		int n;
+		unsigned ask = udp->batch->ask;
+		int n = batch_receive(udp, ask, &bytes);
 
-		for (int i = 0; i < BATCH; i++) {
-			batch->msg[i].msg_hdr.msg_namelen = sizeof(batch->name[i]);
-			batch->msg[i].msg_hdr.msg_controllen = sizeof(batch->control[i]);
-			batch->msg[i].msg_hdr.msg_flags = 0;
-		}
-		n = recvmmsg(fd, batch->msg, BATCH, MSG_DONTWAIT, NULL);
 		if (n <= 0) {
 			/* Nothing (left): if an error woke us, it is in the queue. Else one system call lost.
 			 */
 			if (round == 0 || errno != EAGAIN)
-				drain_errors(fd);
+				drain_errors(udp);
 			if (n < 0 && errno == EAGAIN)
 				return;
 			continue;
 		}
-		for (int i = 0; i < n; i++)
-			deliver(udp, i);
-		if (n < BATCH)
+		if ((unsigned)n < ask || bytes >= WAKEUP_BYTES)
 			return;
 	}
 }
 
 /* ---- sending */
 
-static void put_control(struct msghdr *msg, union control *control, int level, int type, const void *data,
-			size_t len)
-{
-	struct cmsghdr *c;
+/* What sendmsg needs besides the bytes: where to, from which address, cut into which size. */
+struct outgoing {
+	struct msghdr msg;
+	struct sockaddr_storage sa;
+	union control control;
+};
 
-	memset(control, 0, sizeof(*control));
-	msg->msg_control = control;
-	msg->msg_controllen = CMSG_SPACE(len);
-	c = CMSG_FIRSTHDR(msg);
+static void put_control(struct outgoing *out, int level, int type, const void *data, size_t len)
+{
+	struct cmsghdr *c = (struct cmsghdr *)(out->control.b + out->msg.msg_controllen);
+
+	memset(c, 0, CMSG_SPACE(len));
 	c->cmsg_level = level;
 	c->cmsg_type = type;
 	c->cmsg_len = CMSG_LEN(len);
 	memcpy(CMSG_DATA(c), data, len);
+	out->msg.msg_control = &out->control;
+	out->msg.msg_controllen += CMSG_SPACE(len);
 }
 
-static void put_source(struct msghdr *msg, union control *control, const struct ntm_addr *local, bool is4)
+static void put_source(struct outgoing *out, const struct ntm_addr *local, bool is4)
 {
 	struct in6_pktinfo info6 = {0};
 	struct in_pktinfo info4 = {0};
 
 	if (is4) {
 		memcpy(&info4.ipi_spec_dst, local->b + 12, 4);
-		put_control(msg, control, IPPROTO_IP, IP_PKTINFO, &info4, sizeof(info4));
+		put_control(out, IPPROTO_IP, IP_PKTINFO, &info4, sizeof(info4));
 	} else {
 		memcpy(&info6.ipi6_addr, local->b, 16);
-		put_control(msg, control, IPPROTO_IPV6, IPV6_PKTINFO, &info6, sizeof(info6));
+		put_control(out, IPPROTO_IPV6, IPV6_PKTINFO, &info6, sizeof(info6));
 	}
+}
+
+static int outgoing_init(struct outgoing *out, const struct ntm_flow *to)
+{
+	const struct ntm_udp *udp = to->udp;
+
+	if (udp->fd < 0)
+		return -EBADF;
+	if (ntm_endpoint_is4(&to->remote) != udp->is4)
+		return -EAFNOSUPPORT;
+	memset(&out->msg, 0, sizeof(out->msg));
+	out->msg.msg_name = &out->sa;
+	out->msg.msg_namelen = ntm_endpoint_to_sockaddr(&to->remote, &out->sa);
+	if (!ntm_addr_is_none(&to->local)) {
+		if (ntm_addr_is4(&to->local) != udp->is4)
+			return -EAFNOSUPPORT;
+		put_source(out, &to->local, udp->is4);
+	}
+	return 0;
 }
 
 static int send_once(int fd, const struct msghdr *msg)
@@ -330,29 +429,86 @@ static bool may_be_old(int error)
 	}
 }
 
+static int send_again(const struct ntm_udp *udp, const struct msghdr *msg)
+{
+	int r = send_once(udp->fd, msg);
+
+	if (!may_be_old(r))
+		return r;
+	drain_errors(udp);
+	return send_once(udp->fd, msg);
+}
+
 int ntm_udp_sendv(const struct ntm_flow *to, const struct iovec *part, int parts)
 {
-	struct ntm_udp *udp = to->udp;
-	struct sockaddr_storage sa;
-	union control control;
-	struct msghdr msg = {.msg_name = &sa, .msg_iov = (struct iovec *)part, .msg_iovlen = (size_t)parts};
+	struct outgoing out;
+	int r = outgoing_init(&out, to);
+
+	if (r)
+		return r;
+	out.msg.msg_iov = (struct iovec *)part;
+	out.msg.msg_iovlen = (size_t)parts;
+	return send_again(to->udp, &out.msg);
+}
+
+/* UDP_SEGMENT. What the kernel says differs by version: only a way of sending one by one tells more. */
+static int train_send_whole(const struct ntm_udp *udp, struct outgoing *out, struct iovec *whole, size_t size)
+{
+	uint16_t segment = (uint16_t)size;
 	int r;
 
-	if (udp->fd < 0)
-		return -EBADF;
-	if (ntm_endpoint_is4(&to->remote) != udp->is4)
-		return -EAFNOSUPPORT;
-	msg.msg_namelen = ntm_endpoint_to_sockaddr(&to->remote, &sa);
-	if (!ntm_addr_is_none(&to->local)) {
-		if (ntm_addr_is4(&to->local) != udp->is4)
-			return -EAFNOSUPPORT;
-		put_source(&msg, &control, &to->local, udp->is4);
+	put_control(out, IPPROTO_UDP, UDP_SEGMENT, &segment, sizeof(segment));
+	out->msg.msg_iov = whole;
+	out->msg.msg_iovlen = 1;
+	r = send_again(udp, &out->msg);
+	return r == -EINVAL || r == -EMSGSIZE || r == -EOPNOTSUPP || r == -ENOPROTOOPT ? -EIO : r;
+}
+
+/* sendmmsg stops at the first that fails, and tells why only if that is its first. */
+static int train_send_single(const struct ntm_udp *udp, const struct outgoing *out, const uint8_t *buf, size_t len, size_t size,
+			     unsigned *sent)
+{
+	struct mmsghdr msg[NTM_UDP_SEGMENTS_MAX];
+	struct iovec part[NTM_UDP_SEGMENTS_MAX];
+	unsigned count = 0;
+
+	for (size_t at = 0; at < len && count < NTM_UDP_SEGMENTS_MAX; at += size, count++) {
+		part[count] = (struct iovec){(void *)(buf + at), size < len - at ? size : len - at};
+		msg[count].msg_hdr = out->msg;
+		msg[count].msg_hdr.msg_iov = &part[count];
+		msg[count].msg_hdr.msg_iovlen = 1;
 	}
-	r = send_once(udp->fd, &msg);
-	if (may_be_old(r)) {
-		drain_errors(udp->fd);
-		r = send_once(udp->fd, &msg);
+	while (*sent < count) {
+		int n = sendmmsg(udp->fd, msg + *sent, count - *sent, MSG_DONTWAIT | MSG_NOSIGNAL), r;
+
+		if (n > 0) {
+			*sent += (unsigned)n;
+			continue;
+		}
+		r = send_again(udp, &msg[*sent].msg_hdr);
+		if (r)
+			return r;
+		++*sent;
 	}
+	return 0;
+}
+
+int ntm_udp_send_train(const struct ntm_flow *to, const uint8_t *buf, size_t len, size_t size, bool segment,
+		       unsigned *ret_sent)
+{
+	struct iovec whole = {(void *)buf, len};
+	struct outgoing out;
+	unsigned sent = 0;
+	int r = outgoing_init(&out, to);
+
+	if (!r && segment && len > size) {
+		r = train_send_whole(to->udp, &out, &whole, size);
+		if (!r)
+			sent = (unsigned)((len + size - 1) / size);
+	} else if (!r) {
+		r = train_send_single(to->udp, &out, buf, len, size, &sent);
+	}
+	*ret_sent = sent;
 	return r;
 }
 

@@ -25,10 +25,20 @@ struct ntm_flow {
 };
 
 /*
- * Called for every datagram; buf may be changed in place and is good until the return. Runs in the loop. It
- * may send and close other sockets, but not close its own.
+ * Called for every datagram; buf may be changed in place and is good until the return, or until flush (below)
+ * returns if the socket has one. Runs in the loop. It may send and close other sockets, but not close its own.
  */
 typedef void (*ntm_udp_receive)(void *ctx, const struct ntm_flow *from, uint8_t *buf, size_t len);
+
+/* A datagram did not pass. Anybody can forge what is not local: it is a hint. */
+struct ntm_udp_too_big {
+	struct ntm_endpoint remote; /* where it went; the port may be 0 if local */
+	unsigned mtu; /* largest IP packet that passes: bytes */
+	bool local; /* this host's own interface says so */
+	const uint8_t *quote; /* the datagram's first bytes, as far as the ICMP error has them */
+	size_t quote_len; /* NTM_UDP_QUOTE at most */
+};
+#define NTM_UDP_QUOTE 64
 
 struct ntm_udp {
 	int fd; /* -1: closed */
@@ -36,7 +46,17 @@ struct ntm_udp {
 	struct ntm_endpoint bound;
 	struct event *readable;
 	ntm_udp_receive receive;
+	/* Called with ctx when the datagrams that arrived together were given to receive: their buffers are
+	 * used again. May be NULL; set after opening. */
+	void (*flush)(void *ctx);
+	/*
+	 * Called with ctx when the kernel tells that a datagram of this socket was too large, also from within the
+	 * sending calls: it must not send. May be NULL; set after opening.
+	 */
+	void (*too_big)(void *ctx, const struct ntm_udp_too_big *told);
 	void *ctx;
+	bool gro; /* several datagrams arrive as one (UDP_GRO): cheaper, receive does not see it */
+	bool segment; /* the kernel knows UDP_SEGMENT */
 	uint64_t overruns; /* datagrams lost in the full receive buffer: SO_RXQ_OVFL beyond its 32 bits */
 	struct ntm_udp_batch *batch; /* receive buffers */
 };
@@ -57,6 +77,18 @@ void ntm_udp_close(struct ntm_udp *udp); /* again: no harm */
  */
 int ntm_udp_sendv(const struct ntm_flow *to, const struct iovec *part, int parts);
 int ntm_udp_send(const struct ntm_flow *to, const void *buf, size_t len);
+
+/*
+ * Sends len bytes as datagrams of `size` bytes each, the last one may be shorter: at most
+ * NTM_UDP_SEGMENTS_MAX and NTM_UDP_DATAGRAM_MAX bytes in all. segment: as one, that the kernel or the device
+ * cuts (UDP_SEGMENT); else one by one. Returns 0, or as ntm_udp_sendv; ret_sent: so many datagrams were sent,
+ * the next one failed. With segment also -EIO, and no datagram sent: the device or the kernel cannot, or the
+ * size is larger than the path's MTU; say so one by one.
+ */
+#define NTM_UDP_SEGMENTS_MAX 64
+#define NTM_UDP_DATAGRAM_MAX 65507
+int ntm_udp_send_train(const struct ntm_flow *to, const uint8_t *buf, size_t len, size_t size, bool segment,
+		       unsigned *ret_sent);
 
 /*
  * The source address the kernel would use to reach remote now: 0 and ret_local, or -ENETUNREACH etc. if there

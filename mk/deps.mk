@@ -13,6 +13,11 @@ endif
 PKGS += $(shell pkg-config --exists $(PKGS_OPTIONAL) && echo $(PKGS_OPTIONAL))
 DEPS_CPPFLAGS := $(shell pkg-config --cflags $(PKGS)) $(if $(filter libsystemd,$(PKGS)),-DHAVE_SYSTEMD=1)
 DEPS_LIBS := $(shell pkg-config --libs $(PKGS))
+# It has no pkg-config file. Without it AES-256-GCM is libcrypto's.
+ifeq ($(shell CC='$(CC)' mk/deps.sh has header intel-ipsec-mb.h && echo found),found)
+DEPS_CPPFLAGS += -DHAVE_IPSEC_MB=1
+DEPS_LIBS += -lIPSec_MB
+endif
 endif
 
 .PHONY: deps

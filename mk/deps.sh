@@ -4,11 +4,12 @@
 # deps.sh - what building and testing need, and the Debian packages that have it.
 #
 #	mk/deps.sh check build|all	one line for each thing missing; status 1 if anything is
+#	mk/deps.sh has PROBE NAME	whether this one is there
 #	mk/deps.sh install		install what is missing (root), or say what to install
 set -u
 
-# FOR PROBE NAME PACKAGE. FOR: build, or test for what only tests use. PROBE: command, library (by
-# pkg-config), or runtime: clang's libclang_rt.NAME.
+# FOR PROBE NAME PACKAGE. FOR: build, or test for what the programs can do without. PROBE: command, library (by
+# pkg-config), header, or runtime: clang's libclang_rt.NAME.
 list() {
 	cat <<-LIST
 	build command ${CC:-gcc} $(case ${CC:-gcc} in *clang*) echo clang ;; *) echo gcc ;; esac)
@@ -22,6 +23,7 @@ list() {
 	build library sqlite3 libsqlite3-dev
 	build library libcrypto libssl-dev
 	test library libsystemd libsystemd-dev
+	$(ipsec_mb_arch && echo test header intel-ipsec-mb.h libipsec-mb-dev)
 	test library cmocka libcmocka-dev
 	test command clang clang
 	test runtime fuzzer libclang-rt-$(clang_major)-dev
@@ -43,6 +45,11 @@ list() {
 	LIST
 }
 
+# libipsec-mb is for x86-64 only.
+ipsec_mb_arch() {
+	case $(${CC:-gcc} -dumpmachine 2>/dev/null || uname -m) in x86_64*) return 0 ;; *) return 1 ;; esac
+}
+
 # Of the clang that is there, else of the one that Debian 12 has.
 clang_major() {
 	major=$(clang -dumpversion 2>/dev/null | cut -d. -f1)
@@ -53,6 +60,7 @@ found() { # PROBE NAME
 	case $1 in
 	command) command -v "$2" >/dev/null ;;
 	library) pkg-config --exists "$2" 2>/dev/null ;;
+	header) echo "#include <$2>" | ${CC:-gcc} -E -x c -o /dev/null - 2>/dev/null ;;
 	runtime)
 		for file in "$(clang -print-resource-dir 2>/dev/null)"/lib/*/libclang_rt."$2"*.a; do
 			[ -e "$file" ] && return 0
@@ -64,6 +72,7 @@ found() { # PROBE NAME
 
 missing() { # all, or build: prints the list's lines that are not there
 	list | while read -r for probe name package; do
+		[ -n "$for" ] || continue
 		[ "$1" = all ] || [ "$1" = "$for" ] || continue
 		found "$probe" "$name" || echo "$for $probe $name $package"
 	done
@@ -107,6 +116,7 @@ install_missing() {
 PATH=$PATH:/usr/sbin:/sbin
 case "${1-} ${2-}" in
 "check build" | "check all") check "$2" ;;
+"has "*) found "${2-}" "${3-}" ;;
 "install ") install_missing ;;
-*) echo "usage: mk/deps.sh check build|all, or mk/deps.sh install" >&2; exit 2 ;;
+*) echo "usage: mk/deps.sh check build|all, mk/deps.sh has PROBE NAME, or mk/deps.sh install" >&2; exit 2 ;;
 esac

@@ -13,7 +13,7 @@
 #: make check-asan      unit and netns with AddressSanitizer and UndefinedBehaviorSanitizer
 #: make check-long      check-asan, long fuzzing, and tests that take long
 #: make fuzz            fuzz every parser for FUZZ_SECONDS (10) each, keep what was learnt in the corpus
-#: make bench           one table and bench.json; bench-handover: only the handover
+#: make bench           one table and bench.json; bench-handover: only the handover; bench-aead: only the ciphers
 
 # The words that FILE has for NAME:
 extra_objects = $(addprefix $1/,$(addsuffix .o,$(shell sed -n 's/^$3:[[:space:]]*//p' $2 2>/dev/null)))
@@ -35,6 +35,9 @@ $(O)/fuzz/$1: $(O)/fuzz/obj/selftests/fuzz/$1.o $(call extra_objects,$(O)/fuzz/o
 		$(O)/fuzz/libntm.a
 endef
 
+# selftests/bench/NAME.c becomes $(O)/bench/NAME, linked with libntm.
+BENCHES := $(patsubst selftests/%.c,$(O)/%,$(wildcard selftests/bench/*.c))
+
 # What the scripts in selftests/netns run: one file each.
 NETNS_TOOLS := $(O)/linkdelay $(O)/flow
 
@@ -46,8 +49,10 @@ TESTS += $(NETNS_TOOLS)
 CMOCKA_LIBS := $(shell pkg-config --libs cmocka 2>/dev/null)
 endif
 
-.PHONY: tests fuzzers
+.PHONY: tests benches fuzzers
 tests: $(TESTS)
+	@:
+benches: $(BENCHES)
 	@:
 fuzzers: $(FUZZERS)
 	@:
@@ -60,6 +65,11 @@ $(filter-out $(NETNS_TOOLS),$(TESTS)):
 $(NETNS_TOOLS): $(O)/%: $(O)/obj/selftests/netns/%.o
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $^
+
+$(BENCHES): $(O)/%: $(O)/obj/selftests/%.o $(LIB)
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $^ $(DEPS_LIBS) $(LDLIBS)
 
 $(FUZZERS):
 	$(call say,LINK,$@)
@@ -83,7 +93,7 @@ FUZZ_SECONDS ?= 10
 NTM_BIN := $(abspath $O)
 export FUZZ_SECONDS NTM_BIN
 
-.PHONY: demo check check-unit check-prog check-netns check-vm check-asan check-long fuzz bench bench-handover
+.PHONY: demo check check-unit check-prog check-netns check-vm check-asan check-long fuzz bench bench-handover bench-aead
 demo:
 	$(call build_step,all tests)
 	$(Q)bash selftests/netns/demo.sh
@@ -114,6 +124,10 @@ fuzz:
 	$(call build_step,fuzzers)
 	$(Q)FUZZ_KEEP=1 $(RUN) fuzz
 
+bench-aead:
+	$(call build_step,benches)
+	$(Q)$(O)/bench/aead
+
 bench bench-handover:
-	$(call build_step,all tests)
+	$(call build_step,all tests benches)
 	$(Q)bash selftests/bench/$@.sh

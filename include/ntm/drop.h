@@ -53,7 +53,8 @@
 	X(BIND_CHALLENGE, "bind_challenge", "relay: challenge wrong or too old") \
 	X(BIND_OLD, "bind_old", "relay: bind older than the last one") \
 	X(CHECKSUM, "checksum", "inner checksum is wrong") \
-	X(PIECE, "piece", "piece of a packet that does not fit the others")
+	X(PIECE, "piece", "piece of a packet that does not fit the others") \
+	X(CIPHER, "cipher", "handshake of two ends that allow no cipher in common")
 
 enum ntm_drop {
 	NTM_DROP_NONE = 0,

@@ -43,12 +43,16 @@ enum ntm_lane {
 	NTM_LANES = 2,
 };
 
-/* Ciphers of the bulk lane; the numbers are bit positions in NTM_TLV_CIPHERS. */
+/*
+ * Ciphers of the bulk lane. The numbers are bit positions in NTM_FIELD_CIPHERS: allowed; and from
+ * NTM_CIPHERS_SLOW_SHIFT on: allowed, but another one is faster here.
+ */
 enum ntm_cipher {
 	NTM_CIPHER_CHACHA20_POLY1305 = 0,
 	NTM_CIPHER_AES_256_GCM = 1,
 	NTM_CIPHERS = 2,
 };
+#define NTM_CIPHERS_SLOW_SHIFT 16
 
 /* Ways from one node to another, best first where several work (protocol.md's direction table). */
 enum ntm_route_kind {

@@ -64,7 +64,8 @@ enum ntm_msg_type {
 	X(REFUSED, 13, "refused by policy") \
 	X(TIMEOUT, 14, "the far end did not answer") \
 	X(PEER_KEY, 15, "the peer's key is not the pinned one") \
-	X(UNSUPPORTED, 16, "this receiver does not take the message")
+	X(UNSUPPORTED, 16, "this receiver does not take the message") \
+	X(CIPHER, 17, "the two ends allow no cipher in common")
 
 enum ntm_error {
 	NTM_ERROR_NONE = 0,
@@ -102,7 +103,7 @@ enum ntm_field_type {
 	NTM_FIELD_SESSION_ID = 25, /* u64: where the responder of a handshake wants its packets */
 	NTM_FIELD_RESET_TOKEN = 26, /* 16 bytes */
 	NTM_FIELD_VERSION = 27, /* u8 */
-	NTM_FIELD_CIPHERS = 28, /* u32, bits: 1 << enum ntm_cipher */
+	NTM_FIELD_CIPHERS = 28, /* u32, bits: 1 << enum ntm_cipher; 1 << (NTM_CIPHERS_SLOW_SHIFT + it) */
 	NTM_FIELD_CIPHER = 29, /* u8, the one chosen */
 	NTM_FIELD_MTU = 30, /* u16: largest inner packet taken */
 	NTM_FIELD_PHASE = 31, /* u8, key phase K */

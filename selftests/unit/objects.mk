@@ -5,10 +5,13 @@ test_rs_relay: rs/config rs/control rs/keepalive rs/path rs/receive rs/registrat
 test_dns_stub: daemon/dns_answer daemon/dns_cache daemon/dns_lookup daemon/dns_servers daemon/dns_stub daemon/dns_tcp daemon/dns_upstream daemon/resolv_conf
 test_resolver: daemon/dns_answer daemon/dns_cache daemon/dns_lookup daemon/dns_servers daemon/dns_stub daemon/dns_tcp daemon/dns_upstream daemon/resolv_conf daemon/resolver daemon/resolver_file daemon/resolver_resolved
 test_inner: daemon/inner
-test_user_engine: daemon/inner daemon/ntm0 daemon/user_table daemon/user_key daemon/user_held daemon/user_engine daemon/user_egress daemon/user_ingress
-test_user_lanes: daemon/inner daemon/ntm0 daemon/user_table daemon/user_key daemon/user_held daemon/user_engine daemon/user_egress daemon/user_ingress
+test_segment: daemon/checksum daemon/segment
+test_coalesce: daemon/checksum daemon/coalesce daemon/segment
+test_user_engine: daemon/inner daemon/ntm0 daemon/checksum daemon/coalesce daemon/segment daemon/user_table daemon/user_key daemon/user_held daemon/user_engine daemon/user_egress daemon/user_train daemon/user_ingress
+test_user_lanes: daemon/inner daemon/ntm0 daemon/checksum daemon/coalesce daemon/segment daemon/user_table daemon/user_key daemon/user_held daemon/user_engine daemon/user_egress daemon/user_train daemon/user_ingress
 test_addr_pool: dc/addr_pool
 test_path_select: dc/path_select
 test_dns_zone: dc/dns_zone
 test_dc_store: dc/store
 test_dc_direction: dc/addr_pool dc/config dc/control dc/direction dc/direction_round dc/keepalive dc/location dc/member dc/path dc/path_select dc/recall dc/receive dc/registration dc/relay dc/route_direction dc/store dc/table
+test_fd_passing: daemon/fd_passing

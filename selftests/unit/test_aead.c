@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * test_aead.c - lib/aead.c against RFC 8439, Wycheproof, and packets that were tampered with.
+ * test_aead.c - lib/aead.c with each implementation against RFC 8439, Wycheproof, packets that were tampered
+ * with, and the implementations against each other.
  */
 #include "vectors.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdbool.h>
 
 #include "aead.h"
@@ -71,7 +73,7 @@ static void a_counter_becomes_the_nonce_of_appendix_a_5_of_rfc_8439(void **state
 }
 
 /* One case of Wycheproof. Returns whether it was to open. */
-static bool wycheproof_case(enum ntm_cipher cipher, struct json_object *test)
+static bool wycheproof_case(enum ntm_cipher cipher, const struct ntm_aead_impl *impl, struct json_object *test)
 {
 	uint8_t key[32], nonce[12], ad[1024], text[1024], sealed[1024], out[1024];
 	bool valid = !strcmp(vectors_text(test, "result"), "valid");
@@ -86,7 +88,7 @@ static bool wycheproof_case(enum ntm_cipher cipher, struct json_object *test)
 	len += vectors_hex(test, "tag", sealed + len, 16);
 	assert_int_equal(len, text_len + 16);
 
-	assert_int_equal(ntm_aead_init(&aead, cipher, key), 0);
+	ntm_aead_init_by(&aead, cipher, impl, key);
 	if (valid) {
 		assert_int_equal(ntm_aead_open_nonce(&aead, nonce, ad, ad_len, sealed, len, out), text_len);
 		assert_memory_equal(out, text, text_len);
@@ -103,8 +105,8 @@ static bool wycheproof_case(enum ntm_cipher cipher, struct json_object *test)
 }
 
 /* All cases with our key and nonce lengths. */
-static void wycheproof_file(enum ntm_cipher cipher, const char *file, int at_least_valid,
-			    int at_least_invalid)
+static void wycheproof_file_by(enum ntm_cipher cipher, const struct ntm_aead_impl *impl, const char *file,
+			       int at_least_valid, int at_least_invalid)
 {
 	struct json_object *vectors = vectors_open(file);
 	struct json_object *groups = vectors_get(vectors, "testGroups");
@@ -118,7 +120,7 @@ static void wycheproof_file(enum ntm_cipher cipher, const char *file, int at_lea
 		    json_object_get_int(vectors_get(group, "ivSize")) != 96)
 			continue;
 		for (size_t i = 0; i < json_object_array_length(tests); i++) {
-			if (wycheproof_case(cipher, json_object_array_get_idx(tests, i)))
+			if (wycheproof_case(cipher, impl, json_object_array_get_idx(tests, i)))
 				valid++;
 			else
 				invalid++;
@@ -126,6 +128,16 @@ static void wycheproof_file(enum ntm_cipher cipher, const char *file, int at_lea
 	}
 	json_object_put(vectors);
 	assert_true(valid >= at_least_valid && invalid >= at_least_invalid);
+}
+
+static void wycheproof_file(enum ntm_cipher cipher, const char *file, int at_least_valid, int at_least_invalid)
+{
+	const struct ntm_aead_impl *impl;
+
+	for (unsigned int n = 0; (impl = ntm_aead_impl_get(cipher, n)); n++) {
+		print_message("%s by %s\n", ntm_aead_name(cipher), impl->name);
+		wycheproof_file_by(cipher, impl, file, at_least_valid, at_least_invalid);
+	}
 }
 
 static void chacha20_poly1305_gives_the_results_of_wycheproof(void **state)
@@ -250,6 +262,135 @@ static void without_a_key_nothing_opens_and_clearing_is_harmless(void **state)
 	assert_int_equal(ntm_aead_open(&aead, 0, NULL, 0, sealed, 16, out), -EBADMSG);
 }
 
+/*
+ * Every implementation seals the same bytes and opens the others', at every length, in place and not, and
+ * wherever in memory the packet begins. Nothing is written beyond it.
+ */
+static void implementations_agree(enum ntm_cipher cipher, const struct ntm_aead_impl *one,
+				  const struct ntm_aead_impl *other)
+{
+	uint8_t key[32], ad[16], text[2000], sealed[2016], buf[2100], opened[2100];
+	struct ntm_aead a, b;
+
+	ntm_crypto_random(key, sizeof(key));
+	ntm_crypto_random(ad, sizeof(ad));
+	ntm_crypto_random(text, sizeof(text));
+	ntm_aead_init_by(&a, cipher, one, key);
+	ntm_aead_init_by(&b, cipher, other, key);
+	for (size_t len = 0; len <= sizeof(text); len++) {
+		uint64_t counter = ntm_crypto_random_u64();
+		uint8_t *place = buf + 1 + len % 67, *apart = opened + 1 + len * 7 % 64;
+		size_t ad_len = len % 17;
+
+		ntm_aead_seal(&a, counter, ad, ad_len, text, len, sealed);
+		place[-1] = place[len + 16] = apart[-1] = apart[len] = 0xa5;
+		memcpy(place, text, len);
+		ntm_aead_seal(&b, counter, ad, ad_len, place, len, place);
+		assert_memory_equal(place, sealed, len + 16);
+		assert_int_equal(ntm_aead_open(&a, counter, ad, ad_len, place, len + 16, apart), len);
+		assert_memory_equal(apart, text, len);
+		assert_int_equal(ntm_aead_open(&b, counter, ad, ad_len, place, len + 16, place), len);
+		assert_memory_equal(place, text, len);
+		assert_true(place[-1] == 0xa5 && place[len + 16] == 0xa5);
+		assert_true(apart[-1] == 0xa5 && apart[len] == 0xa5);
+		sealed[len + len % 16] ^= 0x10;
+		assert_int_equal(ntm_aead_open(&b, counter, ad, ad_len, sealed, len + 16, apart), -EBADMSG);
+	}
+	ntm_aead_clear(&a);
+	ntm_aead_clear(&b);
+}
+
+static void implementations_agree_at_every_length(void **state)
+{
+	(void)state;
+	for (enum ntm_cipher cipher = 0; cipher < NTM_CIPHERS; cipher++) {
+		const struct ntm_aead_impl *impl, *best = ntm_aead_impl_get(cipher, 0);
+
+		assert_string_equal(best->name, ntm_aead_implementation(cipher));
+		for (unsigned int n = 0; (impl = ntm_aead_impl_get(cipher, n)); n++) {
+			print_message("%s by %s and %s\n", ntm_aead_name(cipher), best->name, impl->name);
+			implementations_agree(cipher, best, impl);
+			if (impl != best)
+				implementations_agree(cipher, impl, best);
+		}
+	}
+}
+
+/* Wherever the test runs, the slower implementation has to be there too: it is the one that always works. */
+static void openssl_is_the_last_resort(void **state)
+{
+	(void)state;
+	for (enum ntm_cipher cipher = 0; cipher < NTM_CIPHERS; cipher++) {
+		const struct ntm_aead_impl *last = NULL, *impl;
+
+		for (unsigned int n = 0; (impl = ntm_aead_impl_get(cipher, n)); n++)
+			last = impl;
+		assert_ptr_equal(last, &ntm_aead_openssl);
+	}
+	assert_null(ntm_aead_ipsec_mb(NTM_CIPHER_CHACHA20_POLY1305));
+	assert_string_equal(ntm_aead_implementation(NTM_CIPHERS), "none");
+}
+
+static void a_key_takes_memory_only_for_what_it_is_used_for(void **state)
+{
+	uint8_t key[32] = {7}, packet[80] = {0};
+
+	(void)state;
+	for (enum ntm_cipher cipher = 0; cipher < NTM_CIPHERS; cipher++) {
+		struct ntm_aead aead;
+
+		assert_int_equal(ntm_aead_init(&aead, cipher, key), 0);
+		assert_true(!aead.seal_ctx && !aead.open_ctx);
+		ntm_aead_seal(&aead, 1, NULL, 0, packet, 64, packet);
+		assert_true(aead.seal_ctx && !aead.open_ctx);
+		ntm_aead_rest(&aead);
+		assert_true(!aead.seal_ctx && !aead.open_ctx);
+		assert_int_equal(ntm_aead_open(&aead, 1, NULL, 0, packet, 80, packet), 64);
+		assert_true(!aead.seal_ctx && aead.open_ctx);
+		for (int i = 0; i < 64; i++)
+			assert_int_equal(packet[i], 0);
+		ntm_aead_clear(&aead);
+		for (size_t i = 0; i < sizeof(aead); i++)
+			assert_int_equal(((uint8_t *)&aead)[i], 0);
+	}
+}
+
+/*
+ * What an idle tunnel keeps: the two lanes' keys of one phase, the bulk lane used in both directions. With the
+ * rest of a path (about 1.2 KiB) that must stay below 4 KiB.
+ */
+static void the_keys_of_a_tunnel_fit_into_its_memory(void **state)
+{
+	enum { TUNNELS = 500 };
+	static struct ntm_aead aead[TUNNELS][4];
+	uint8_t key[32] = {9}, packet[80];
+	size_t before = 0, used;
+
+	(void)state;
+#ifdef __SANITIZE_ADDRESS__
+	print_message("memory has another size with AddressSanitizer\n");
+	skip();
+#endif
+	for (int i = -TUNNELS / 2; i < TUNNELS; i++) { /* the first ones fill malloc's caches */
+		struct ntm_aead *a = aead[i < 0 ? 0 : i];
+
+		if (i == 0)
+			before = mallinfo2().uordblks;
+		for (int k = 0; k < 4; k++)
+			ntm_aead_init(&a[k], k < 2 ? NTM_CIPHER_CHACHA20_POLY1305 : NTM_CIPHER_AES_256_GCM, key);
+		ntm_aead_seal(&a[2], 1, NULL, 0, packet, 64, packet);
+		ntm_aead_open(&a[3], 1, NULL, 0, packet, 80, packet);
+		for (int k = 0; i < 0 && k < 4; k++)
+			ntm_aead_clear(&a[k]);
+	}
+	used = (mallinfo2().uordblks - before) / TUNNELS + sizeof(aead[0]);
+	print_message("%zu bytes a tunnel\n", used);
+	assert_in_range(used, sizeof(aead[0]) + 1000, 2800);
+	for (int i = 0; i < TUNNELS; i++)
+		for (int k = 0; k < 4; k++)
+			ntm_aead_clear(&aead[i][k]);
+}
+
 static void an_unknown_cipher_is_refused(void **state)
 {
 	uint8_t key[32] = {0};
@@ -258,7 +399,7 @@ static void an_unknown_cipher_is_refused(void **state)
 	(void)state;
 	assert_int_equal(ntm_aead_init(&aead, NTM_CIPHERS, key), -ENOTSUP);
 	assert_int_equal(ntm_aead_init(&aead, (enum ntm_cipher) - 1, key), -ENOTSUP);
-	assert_null(aead.seal_ctx);
+	assert_null(aead.impl);
 	assert_string_equal(ntm_aead_name(NTM_CIPHER_CHACHA20_POLY1305), "chacha20-poly1305");
 	assert_string_equal(ntm_aead_name(NTM_CIPHER_AES_256_GCM), "aes-256-gcm");
 	assert_string_equal(ntm_aead_name(NTM_CIPHERS), "unknown");
@@ -276,6 +417,10 @@ int main(void)
 		cmocka_unit_test(a_truncated_packet_does_not_open),
 		cmocka_unit_test(another_key_or_cipher_does_not_open),
 		cmocka_unit_test(without_a_key_nothing_opens_and_clearing_is_harmless),
+		cmocka_unit_test(implementations_agree_at_every_length),
+		cmocka_unit_test(openssl_is_the_last_resort),
+		cmocka_unit_test(a_key_takes_memory_only_for_what_it_is_used_for),
+		cmocka_unit_test(the_keys_of_a_tunnel_fit_into_its_memory),
 		cmocka_unit_test(an_unknown_cipher_is_refused),
 	};
 

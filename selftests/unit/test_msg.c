@@ -146,7 +146,8 @@ static const struct ntm_relay_report sample_relay_report = {
 static const struct ntm_tunnel_request sample_tunnel_request = {
 	.version = 1, .phase = 3, .ciphers = 3, .mtu = 1420, .reset_token = BYTES16(0x30)};
 static const struct ntm_tunnel_response sample_tunnel_response = {
-	.cipher = NTM_CIPHER_AES_256_GCM, .mtu = 1400, .reset_token = BYTES16(0x40)};
+	.error = NTM_ERROR_CIPHER, .ciphers = 0x10003, .cipher = NTM_CIPHER_AES_256_GCM, .mtu = 1400,
+	.reset_token = BYTES16(0x40)};
 static const struct ntm_path_update sample_path_update = {.nonce = 0x7172737475767778, .sequence = 5};
 static const struct ntm_path_response sample_path_response = {.nonce = 0x7172737475767778,
 							      .observed = EP4(97, 33333)};

@@ -179,6 +179,11 @@ static inline void on_packet(void *ctx, const struct ntm_flow *from, uint8_t *pa
 	node->from = *from;
 }
 
+static inline void on_flush(void *ctx)
+{
+	ntmd_engine_flush(((struct node *)ctx)->engine);
+}
+
 /* Gives a node a captured packet, which stays as it is, as if it came from the other's socket. */
 static inline void replay(struct node *node, const uint8_t *packet, size_t len)
 {
@@ -187,6 +192,7 @@ static inline void replay(struct node *node, const uint8_t *packet, size_t len)
 
 	memcpy(copy, packet, len);
 	ntmd_engine_receive(node->engine, &from, copy, len);
+	ntmd_engine_flush(node->engine);
 }
 
 /* Lets everything happen that is ready: loopback delivers at once. */
@@ -214,6 +220,7 @@ static inline void loopback_open(struct ntm_udp *udp, struct node *node)
 	assert_int_equal(ntm_endpoint_parse(&any, "127.0.0.1", 0), 0);
 	any.port = 0;
 	assert_int_equal(ntm_udp_open(udp, base, &any, true, on_packet, node), 0);
+	udp->flush = on_flush;
 }
 
 static inline void node_open(struct node *node, const char *vip4, const char *vip6)

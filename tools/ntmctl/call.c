@@ -85,11 +85,19 @@ static void follow_part(void *ctx, struct json_object *part)
 	follower->part(follower->arg, part);
 }
 
+/* `ntmctl run` tells its command which ntmd serves it. */
+static const char *default_socket(const struct ntmctl *ctl)
+{
+	const char *own = ctl->command->daemon == NTMCTL_NTMD ? getenv("NTM_CONTROL_SOCKET") : NULL;
+
+	return own && *own ? own : daemons[ctl->command->daemon].socket;
+}
+
 int ntmctl_follow(const struct ntmctl *ctl, struct json_object *request,
 		  void (*part)(void *arg, struct json_object *part), void *arg)
 {
 	const struct daemon_info *info = &daemons[ctl->command->daemon];
-	const char *path = ctl->socket ? ctl->socket : info->socket;
+	const char *path = ctl->socket ? ctl->socket : default_socket(ctl);
 	struct follower follower = { part, arg, false };
 	char why[WHY_LEN] = "";
 	int r;

@@ -4,6 +4,7 @@
  * Next: the file of the command's OBJECT, then call.c, and lib/control.c in the daemon. Manual: ntmctl(8).
  */
 #include <getopt.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -37,6 +38,10 @@ static const struct ntmctl_command commands[] = {
 	  ntmctl_netcheck },
 	{ "stats", "", "every counter, every drop reason", NULL, 0, 0, "", NTMCTL_NTMD, ntmctl_stats },
 	{ "monitor", "", "events as they happen, a line each", NULL, 0, 0, "", NTMCTL_NTMD, ntmctl_monitor },
+	{ "run", "[-c FILE] -- COMMAND...", "a command on the overlay, as an ordinary user",
+	  "-c FILE  the node's configuration; default: ~/.config/ntm/ntmd.conf, or /etc/ntm/ntmd.conf\n"
+	  "The command reaches NTM nodes and nothing else. Exits as the command does, with 127 if it is not found,\n"
+	  "126 if it cannot be executed, 125 if it was not started.", 1, INT_MAX, "c", NTMCTL_NOBODY, ntmctl_run },
 	{ "dc status", "", "the Direction Coordinator on this machine", NULL, 0, 0, "", NTMCTL_DC,
 	  ntmctl_dc_status },
 	{ "dc node add", "FQDN PUBLIC_KEY", "make a node a member; prints its virtual addresses", NULL, 2, 2,
@@ -161,14 +166,20 @@ static const struct option long_options[] = {
 	{ NULL, 0, NULL, 0 },
 };
 
-/* Options may stand anywhere. */
+/* What follows is another program's, with options of its own. */
+static bool command_follows(const struct words *words)
+{
+	return words->count == 2 && !strcmp(words->word[0], "run");
+}
+
+/* Options may stand anywhere before that. */
 static int read_options(struct ntmctl *ctl, struct words *words, int argc, char **argv)
 {
 	int opt;
 
 	opterr = 0;
 	/* '-': hand over each word in its place, whatever POSIXLY_CORRECT says */
-	while ((opt = getopt_long(argc, argv, "-:jpc:i:hV", long_options, NULL)) != -1) {
+	while (!command_follows(words) && (opt = getopt_long(argc, argv, "-:jpc:i:hV", long_options, NULL)) != -1) {
 		switch (opt) {
 		case 1:
 			words->word[words->count++] = optarg;

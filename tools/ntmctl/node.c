@@ -16,6 +16,13 @@ static const struct ntm_print_column server_parts[] = {
 	{ NULL, NULL, NTM_PRINT_PLAIN },
 };
 
+static const struct ntm_print_column cipher_parts[] = {
+	{ "name", "", NTM_PRINT_PLAIN },
+	{ "implementation", "by ", NTM_PRINT_PLAIN },
+	{ "ns_per_1420", "ns for 1420 bytes: ", NTM_PRINT_PLAIN },
+	{ NULL, NULL, NTM_PRINT_PLAIN },
+};
+
 static const struct ntm_print_column dns_parts[] = {
 	{ "mode", "", NTM_PRINT_PLAIN },
 	{ "listen", "at ", NTM_PRINT_PLAIN },
@@ -35,6 +42,7 @@ static const struct ntm_print_column status_lines[] = {
 	{ "nat", "NAT", NTM_PRINT_PLAIN },
 	{ "tunnels", "tunnels", NTM_PRINT_PLAIN },
 	{ "engine", "engine", NTM_PRINT_PLAIN },
+	{ "text.ciphers", "ciphers", NTM_PRINT_LINES },
 	{ "device", "device", NTM_PRINT_PLAIN },
 	{ "text.dns", "DNS", NTM_PRINT_PLAIN },
 	{ "public_key", "public key", NTM_PRINT_PLAIN },
@@ -85,6 +93,8 @@ static int show(const struct ntmctl *ctl, const char *command, const struct ntm_
 		text = json_object_new_object();
 		json_object_object_add(text, "dc", ntmctl_join(ntm_print_find(result, "dc"), server_parts));
 		json_object_object_add(text, "dns", ntmctl_join(ntm_print_find(result, "dns"), dns_parts));
+		json_object_object_add(text, "ciphers",
+				       ntmctl_join_each(ntm_print_find(result, "ciphers"), cipher_parts));
 		json_object_object_add(text, "relays", relay_texts(ntm_print_find(result, "relays")));
 		json_object_object_add(result, "text", text);
 	}

@@ -25,7 +25,7 @@ struct ntmctl {
 	const char *socket; /* NULL: the daemon's own */
 	int argc; /* arguments behind the command's words */
 	char **argv;
-	const char *count; /* -c and -i as given; NULL: not given */
+	const char *count; /* -c (of run: the configuration) and -i as given; NULL: not given */
 	const char *interval;
 };
 
@@ -90,6 +90,9 @@ int ntmctl_monitor(const struct ntmctl *ctl);
 
 /* ---- ping.c */
 int ntmctl_ping(const struct ntmctl *ctl);
+
+/* ---- run.c: returns the command's exit status */
+int ntmctl_run(const struct ntmctl *ctl);
 
 /* ---- key.c */
 int ntmctl_key_gen(const struct ntmctl *ctl);

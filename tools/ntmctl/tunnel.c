@@ -22,6 +22,7 @@ static const struct ntm_print_column list_columns[] = {
 	{ "rtt_us", "RTT", NTM_PRINT_MS },
 	{ "rx_bytes", "RECEIVED", NTM_PRINT_BYTES },
 	{ "tx_bytes", "SENT", NTM_PRINT_BYTES },
+	{ "cipher", "CIPHER", NTM_PRINT_PLAIN },
 	{ "way", "ROUTE", NTM_PRINT_PLAIN },
 	{ NULL, NULL, NTM_PRINT_PLAIN },
 };
