@@ -45,6 +45,20 @@ void ntmd_cn_vips_set(struct ntmd_cn *cn, const struct ntm_addr *vip4, const str
 	vip_set(cn, 1, &cn->vip6, vip6);
 }
 
+void ntmd_cn_verdicts_set(struct ntmd_cn *cn, const struct ntm_verdict *verdict, unsigned count)
+{
+	for (unsigned i = 0; i < cn->verdicts; i++)
+		free(cn->verdict[i].name);
+	free(cn->verdict);
+	cn->verdict = count ? calloc(count, sizeof(*cn->verdict)) : NULL;
+	cn->verdicts = cn->verdict ? count : 0;
+	for (unsigned i = 0; i < cn->verdicts; i++) {
+		cn->verdict[i].kind = verdict[i].kind;
+		cn->verdict[i].why = verdict[i].why;
+		cn->verdict[i].name = verdict[i].name[0] ? strdup(verdict[i].name) : NULL;
+	}
+}
+
 struct ntmd_cn *ntmd_cn_find(struct ntmd *ntmd, const char *fqdn)
 {
 	struct ntmd_cn *cn;
@@ -109,6 +123,7 @@ void ntmd_cn_free(struct ntmd_cn *cn)
 		ntmd_ntm0_route_del(ntmd_engine_ifindex(cn->ntmd->engine), &cn->vip4);
 		ntmd_ntm0_route_del(ntmd_engine_ifindex(cn->ntmd->engine), &cn->vip6);
 	}
+	ntmd_cn_verdicts_set(cn, NULL, 0);
 	ntmd_cn_name_set(cn, "");
 	ntmd_cn_vips_set(cn, &none, &none);
 	LIST_REMOVE(cn, next);

@@ -229,7 +229,7 @@ static void handle_path_explain(void *ctx, struct ntm_control_request *request, 
 	add_string(o, "taken", ntm_route_name(taken));
 	routes = json_object_new_array();
 	for (unsigned i = 0; i < cn->verdicts; i++) {
-		const struct ntm_verdict *verdict = &cn->verdict[i];
+		const struct ntmd_verdict *verdict = &cn->verdict[i];
 		struct json_object *route = json_object_new_object();
 		bool candidate = verdict->why == NTM_WHY_CANDIDATE, standby = verdict->why == NTM_WHY_STANDBY;
 

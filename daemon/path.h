@@ -18,6 +18,11 @@
 
 /* ---- correspondent nodes: cn.c */
 
+struct ntmd_verdict { /* a struct ntm_verdict, without room for the longest name in each */
+	uint8_t kind, why;
+	char *name; /* of the relay, if it is about one; NULL otherwise */
+};
+
 struct ntmd_cn {
 	LIST_ENTRY(ntmd_cn) next, by_name, by_vip[2];
 	struct ntmd *ntmd;
@@ -41,7 +46,7 @@ struct ntmd_cn {
 	char error[NTM_TEXT_MAX + 1]; /* why the last direction failed */
 	struct ntmd_dns_wait *dns_wait[4];
 	LIST_HEAD(ntmd_ping_list, ntmd_ping) ping; /* command_ping.c */
-	struct ntm_verdict verdict[NTM_VERDICTS_MAX];
+	struct ntmd_verdict *verdict; /* why which route: the DC's words */
 	unsigned verdicts;
 };
 
@@ -49,6 +54,7 @@ struct ntmd_cn *ntmd_cn_find(struct ntmd *ntmd, const char *fqdn);
 struct ntmd_cn *ntmd_cn_find_vip(struct ntmd *ntmd, const struct ntm_addr *vip);
 /* fqdn or vip may be NULL; NULL: no memory or too many. */
 struct ntmd_cn *ntmd_cn_new(struct ntmd *ntmd, const char *fqdn, const struct ntm_addr *vip);
+void ntmd_cn_verdicts_set(struct ntmd_cn *cn, const struct ntm_verdict *verdict, unsigned count);
 void ntmd_cn_name_set(struct ntmd_cn *cn, const char *fqdn);
 void ntmd_cn_vips_set(struct ntmd_cn *cn, const struct ntm_addr *vip4, const struct ntm_addr *vip6);
 /* Frees it if nothing needs it: no path, no direction, no ping. */

@@ -75,8 +75,7 @@ static void learn(struct ntmd_cn *cn, const struct ntm_route_direction *directio
 	ntmd_cn_vips_set(cn, &vip4, &vip6);
 	ntmd_cn_name_set(cn, direction->fqdn);
 	memcpy(cn->public_key, direction->public_key, NTM_KEY_LEN);
-	memcpy(cn->verdict, direction->verdict, sizeof(cn->verdict));
-	cn->verdicts = direction->verdicts;
+	ntmd_cn_verdicts_set(cn, direction->verdict, direction->verdicts);
 	cn->known = true;
 	unnamed_join(cn, &cn->vip4);
 	unnamed_join(cn, &cn->vip6);
