@@ -116,7 +116,7 @@ int ntmd_user_egress_send(struct ntmd_engine_path *path, const uint8_t *packet, 
 
 void ntmd_user_egress_unsettled(struct ntmd_engine_path *path)
 {
-	if (path->unsettled)
+	if (path->unsettled || path->gone)
 		return;
 	path->unsettled = true;
 	TAILQ_INSERT_TAIL(&path->engine->unsettled, path, to_settle);
@@ -245,6 +245,7 @@ void ntmd_user_egress_readable(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	engine->reading = true;
 	for (int i = 0; i < NTMD_USER_BATCH && bytes < NTMD_USER_BATCH_BYTES; i++) {
 		n = device_read(engine);
 		if (!n)
@@ -252,5 +253,6 @@ void ntmd_user_egress_readable(evutil_socket_t fd, short what, void *arg)
 		bytes += n;
 	}
 	ntmd_user_train_flush_all(engine);
+	engine->reading = false;
 	all_settle(engine);
 }

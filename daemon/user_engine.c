@@ -62,7 +62,8 @@ static int events_make(struct ntmd_engine *engine)
 	engine->timer = ntm_timer_new(engine->base, timer_fired, engine);
 	engine->readable = event_new(engine->base, engine->tun.fd, EV_READ | EV_PERSIST,
 				     ntmd_user_egress_readable, engine);
-	if (!engine->timer || !engine->readable)
+	if (!engine->timer || !engine->readable ||
+	    event_priority_set(engine->readable, event_base_get_npriorities(engine->base) - 1) < 0)
 		return -ENOMEM;
 	return 0;
 }
@@ -279,6 +280,7 @@ void ntmd_engine_path_delete(struct ntmd_engine_path *path, bool refuse)
 	if (path->gone)
 		return;
 	path->gone = true;
+	ntmd_user_train_forget(path);
 	ntmd_user_held_clear(path, refuse);
 	ntmd_user_key_drop_all(path);
 	ntmd_user_table_remove(&engine->by_id, &path->by_id);
@@ -382,6 +384,10 @@ void ntmd_user_path_settle(struct ntmd_engine_path *path)
 {
 	if (path->settling) { /* called from ops that are told below */
 		path->again = true;
+		return;
+	}
+	if (path->engine->reading) { /* called from ops, or for what the sockets told, between trains */
+		ntmd_user_egress_unsettled(path);
 		return;
 	}
 	ntmd_user_path_pin(path);

@@ -76,6 +76,7 @@ enum ntmd_user_note {
  */
 struct ntmd_user_train {
 	struct ntmd_engine_path *path; /* NULL: empty */
+	bool going; /* it is being sent */
 	struct ntmd_user_lane *keys; /* that sealed them */
 	enum ntm_lane lane;
 	unsigned count;
@@ -146,6 +147,7 @@ struct ntmd_engine {
 	TAILQ_HEAD(, ntmd_engine_path) acks; /* paused paths, the first to go on first */
 
 	TAILQ_HEAD(, ntmd_engine_path) unsettled; /* have notes or held packets since the TUN was read */
+	bool reading; /* the TUN is being read: nothing is settled meanwhile */
 	struct ntmd_segments segments;
 	struct ntmd_coalesce coalesce;
 	int64_t batch_ms; /* clock when the first of the packets that arrived together was opened; 0: none was */
@@ -221,6 +223,7 @@ uint8_t *ntmd_user_train_add(struct ntmd_engine_path *path, struct ntmd_user_lan
  */
 int ntmd_user_train_flush(struct ntmd_engine_path *path, bool hold);
 void ntmd_user_train_flush_all(struct ntmd_engine *engine); /* holds */
+void ntmd_user_train_forget(const struct ntmd_engine_path *path); /* it is deleted, with its keys */
 
 /* ---- user_ingress.c */
 /* Writes one packet into the TUN. 0 or -errno. */

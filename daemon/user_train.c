@@ -26,14 +26,14 @@ static struct ntmd_user_train *train_of(const struct ntmd_engine_path *path)
 	struct ntmd_engine *engine = path->engine;
 
 	for (unsigned i = 0; i < NTMD_USER_TRAINS; i++)
-		if (engine->train[i].path == path)
+		if (engine->train[i].path == path && !engine->train[i].going)
 			return &engine->train[i];
 	return NULL;
 }
 
 static int train_send(struct ntmd_user_train *train, bool hold);
 
-/* An empty one; if all are in use, they go in turn. */
+/* An empty one; if all are in use, they go in turn. At most one is going. */
 static struct ntmd_user_train *train_empty(struct ntmd_engine *engine)
 {
 	struct ntmd_user_train *train;
@@ -41,8 +41,10 @@ static struct ntmd_user_train *train_empty(struct ntmd_engine *engine)
 	for (unsigned i = 0; i < NTMD_USER_TRAINS; i++)
 		if (!engine->train[i].path)
 			return &engine->train[i];
-	train = &engine->train[engine->train_next];
-	engine->train_next = (engine->train_next + 1) % NTMD_USER_TRAINS;
+	do {
+		train = &engine->train[engine->train_next];
+		engine->train_next = (engine->train_next + 1) % NTMD_USER_TRAINS;
+	} while (train->going);
 	train_send(train, true);
 	return train;
 }
@@ -243,11 +245,16 @@ static int train_send(struct ntmd_user_train *train, bool hold)
 	unsigned i = 0, sent;
 	int err = 0;
 
+	train->going = true;
+	/* Sending reads what ICMP told of earlier packets (ntm_udp.too_big): who hears of that may act on it. */
+	ntmd_user_path_pin(path);
 	while (i < train->count) {
 		size_t at = i * train->size;
 		struct rest rest = {train->data + at, train->len - at, train->size};
 
 		err = routes_send(path, &rest, &sent);
+		if (path->gone)
+			break;
 		if (sent)
 			sent_note(path, train->lane, sent,
 				  (err ? sent * rest.size : rest.len) - sent * NTMD_USER_OVERHEAD);
@@ -267,7 +274,17 @@ static int train_send(struct ntmd_user_train *train, bool hold)
 	if (!err)
 		path->retry_ms = 0;
 	train->path = NULL;
+	train->going = false;
+	ntmd_user_path_unpin(path);
 	return err;
+}
+
+void ntmd_user_train_forget(const struct ntmd_engine_path *path)
+{
+	struct ntmd_user_train *train = train_of(path);
+
+	if (train)
+		train->path = NULL;
 }
 
 int ntmd_user_train_flush(struct ntmd_engine_path *path, bool hold)
@@ -280,6 +297,6 @@ int ntmd_user_train_flush(struct ntmd_engine_path *path, bool hold)
 void ntmd_user_train_flush_all(struct ntmd_engine *engine)
 {
 	for (unsigned i = 0; i < NTMD_USER_TRAINS; i++)
-		if (engine->train[i].path)
+		if (engine->train[i].path && !engine->train[i].going)
 			train_send(&engine->train[i], true);
 }

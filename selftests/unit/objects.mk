@@ -9,6 +9,7 @@ test_segment: daemon/checksum daemon/segment
 test_coalesce: daemon/checksum daemon/coalesce daemon/segment
 test_user_engine: daemon/inner daemon/ntm0 daemon/checksum daemon/coalesce daemon/segment daemon/user_table daemon/user_key daemon/user_held daemon/user_engine daemon/user_egress daemon/user_train daemon/user_ingress
 test_user_lanes: daemon/inner daemon/ntm0 daemon/checksum daemon/coalesce daemon/segment daemon/user_table daemon/user_key daemon/user_held daemon/user_engine daemon/user_egress daemon/user_train daemon/user_ingress
+test_user_offload: daemon/inner daemon/ntm0 daemon/checksum daemon/coalesce daemon/segment daemon/user_table daemon/user_key daemon/user_held daemon/user_engine daemon/user_egress daemon/user_train daemon/user_ingress
 test_addr_pool: dc/addr_pool
 test_path_select: dc/path_select
 test_dns_zone: dc/dns_zone
