@@ -15,6 +15,7 @@
 . "$ROOT/selftests/bench/peers.sh"
 
 FIXED_RATE=2 # Gbit/s, of cpu_per_gb
+SEGMENTS=32 # datagrams in a message
 declare -A TO=() # way -> address of b
 WAYS=()
 
@@ -27,31 +28,31 @@ turn_bulk_tcp() {
 	done
 }
 
-# Sets BEST.
-declare -A BEST=()
 turn_udp64() {
 	local way
 	for way in "${WAYS[@]}"; do
-		BEST[$way]=$(udp_best a "${TO[$way]}" b)
-		sample udp64 "$way" "${BEST[$way]}"
+		sample udp64 "$way" "$(udp_best a "${TO[$way]}" b)"
 	done
 }
 
+# Sets BEST.
+declare -A BEST=()
 turn_udp64_segment() {
 	local way
 	for way in "${WAYS[@]}"; do
-		sample udp64_segment "$way" "$(udp_best a "${TO[$way]}" b segment=32)"
+		BEST[$way]=$(udp_best a "${TO[$way]}" b segment=$SEGMENTS)
+		sample udp64_segment "$way" "${BEST[$way]}"
 	done
 }
 
-# Uses the best rates of the turn of udp64 before it.
+# Uses the best rates of the turn before it. One message for each datagram would cost the sender too much to offer that.
 turn_overload() {
 	local way twice is
 	for way in "${WAYS[@]}"; do
 		twice=$(awk -v b="${BEST[$way]}" 'BEGIN { printf "%d", 2000 * b }')
-		is=$(udp_point a "${TO[$way]}" b $((BENCH_QUICK == 1 ? 1 : 3)) "$twice")
+		is=$(udp_point a "${TO[$way]}" b $((BENCH_QUICK == 1 ? 1 : 3)) "$twice" segment=$SEGMENTS)
 		sample overload "$way" "$(awk -v a="$is" -v b="${BEST[$way]}" 'BEGIN { printf "%.1f", 100 * a / b }')"
-		[ "$way" != ntm ] || note overload "offered $(awk '{ printf "%.2f", $2 / $4 / 1e6 }' "$WORK/sent") Mpps"
+		note overload "$way: offered $(awk -v b="${BEST[$way]}" '{ printf "%d", $2 / $4 / 10 / b }' "$WORK/sent") %"
 	done
 }
 
@@ -179,9 +180,9 @@ fi
 
 for _ in $(turns); do
 	if wanted bulk_tcp; then timed turn_bulk_tcp; fi
-	if wanted udp64 overload; then timed turn_udp64; fi
+	if wanted udp64; then timed turn_udp64; fi
+	if wanted udp64_segment overload; then timed turn_udp64_segment; fi
 	if wanted overload; then timed turn_overload; fi
-	if wanted udp64_segment; then timed turn_udp64_segment; fi
 	if wanted cpu_per_gb; then timed turn_cpu_per_gb; fi
 	if wanted rtt_median rtt_p99; then timed turn_rtt; fi
 	if wanted loaded_p99; then timed turn_loaded_p99; fi

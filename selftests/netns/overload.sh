@@ -7,12 +7,13 @@
 #	                 '------ cn (v4b)
 #
 # The peak is found first, by offering more until no more arrives (udpload.c). The flood then offers twice of it for
-# FLOOD_S seconds. Datagrams of 256 bytes: small enough that packets are the limit and not bytes, and cheap enough to
-# send that the sender leaves the nodes their share of two CPUs.
+# FLOOD_S seconds. Datagrams of 256 bytes, so that packets are the limit and not bytes, SEGMENTS in one message (UDP_SEGMENT):
+# cheap enough to send that the nodes keep their share of two CPUs.
 # shellcheck source=selftests/netns/lib.sh
 . "$(dirname "$0")/lib.sh"
 
 SIZE=256
+SEGMENTS=16
 STEP_S=0.4
 FLOOD_S=3
 LEAST=80 # % of the peak
@@ -26,7 +27,8 @@ load() { # SECONDS KPPS [CMD...]: CMD runs in the middle of it
 	nsbg cn "$log" "$NTM_BIN/udpload" sink $SINK_PORT 10
 	sink=$SPAWNED
 	eventually 2 listening cn $SINK_PORT
-	nsbg mn sent.log "$NTM_BIN/udpload" send "$CN" $SINK_PORT $SIZE "$seconds" "$((kpps * 1000))"
+	nsbg mn sent.log "$NTM_BIN/udpload" send "$CN" $SINK_PORT $SIZE "$seconds" "$((kpps * 1000))" \
+		segment=$SEGMENTS
 	local sender=$SPAWNED
 	[ $# = 0 ] || "$@"
 	wait "$sender"
@@ -40,7 +42,7 @@ load() { # SECONDS KPPS [CMD...]: CMD runs in the middle of it
 find_peak() {
 	local kpps worse=0
 	PEAK=0
-	for kpps in 5 10 20 40 60 90 130 190 280 400 600 850 1200; do
+	for kpps in 5 10 20 40 60 90 130 190 280 400 600 850 1200 1700 2400; do
 		load $STEP_S $kpps
 		[ "$KPPS" -le "$PEAK" ] || PEAK=$KPPS
 		if [ $((10 * KPPS)) -lt $((8 * OFFERED)) ]; then worse=$((worse + 1)); fi
@@ -70,7 +72,7 @@ eventually 5 route_is mn cn direct
 id=$(tunnel mn cn .path_id) age=$(tunnel mn cn .established_s)
 start=$SECONDS
 
-best=0
+best=0 most=0 # % of the peak: received, and offered
 for ((attempt = 1; attempt <= ATTEMPTS && best < LEAST; attempt++)); do
 	find_peak
 	if [ $attempt = 1 ]; then
@@ -81,9 +83,15 @@ for ((attempt = 1; attempt <= ATTEMPTS && best < LEAST; attempt++)); do
 	percent=$((PEAK > 0 ? 100 * KPPS / PEAK : 0))
 	echo "# peak $PEAK kpps; offered $OFFERED, received $KPPS: $percent % of it"
 	[ $percent -le $best ] || best=$percent
+	offered=$((PEAK > 0 ? 100 * OFFERED / PEAK : 0))
+	[ $offered -le $most ] || most=$offered
 done
 check "the load can be found: some arrived" test "$PEAK" -gt 0
-check "at twice the peak, $LEAST % of the peak still arrive ($best %)" test "$best" -ge $LEAST
+if [ $most -lt 150 ]; then
+	skip "at twice the peak, $LEAST % of the peak still arrive" "the sender cannot offer more than $most % of it here"
+else
+	check "at twice the peak ($most %), $LEAST % of it still arrive ($best %)" test "$best" -ge $LEAST
+fi
 
 check "the tunnel answers at once after the flood" eventually 2 answers_soon
 eq "it is the same tunnel" "$id" "$(tunnel mn cn .path_id)"
