@@ -127,6 +127,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 		if (path->bind.state == NTMD_BIND_NONE && path->bind.info.name[0])
 			ntmd_relay_bind_start(path);
 		ntmd_session_keys_tick(path);
+		ntmd_path_mtu_tick(path, stats.tx_bytes);
 		if (path->side == NTM_SIDE_REQUESTER && path->ck_expires_ms - now < NTM_CK_LIFETIME_S * 1000LL / 10)
 			ntmd_direction_again(path->cn, NTM_REASON_RENEW);
 	}

@@ -299,7 +299,8 @@ static int request_answer(struct ntmd_path *path, struct ntm_noise *noise, const
 	memcpy(path->peer_token, request->reset_token, NTM_MAC_LEN);
 	path->has_token = true;
 	path->next_phase = request->phase;
-	ntmd_engine_path_mtu_set(path->engine, request->mtu);
+	path->peer_mtu = request->mtu;
+	ntmd_path_mtu_apply(path);
 	return 0;
 }
 
@@ -417,7 +418,8 @@ int ntmd_tunnel_response_receive(struct ntmd *ntmd, const struct ntm_flow *from,
 		return -NTM_DROP_LIMIT;
 	memcpy(path->peer_token, response.reset_token, NTM_MAC_LEN);
 	path->has_token = true;
-	ntmd_engine_path_mtu_set(path->engine, response.mtu);
+	path->peer_mtu = response.mtu;
+	ntmd_path_mtu_apply(path);
 	ntmd_session_keys_use(path, phase);
 	/* The way the answer came works in both directions; the first packet under the new keys goes there. */
 	route = ntmd_route_add(path, NTM_ROUTE_REFLEXIVE, &from->remote);

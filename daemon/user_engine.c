@@ -32,6 +32,7 @@ static void timer_fired(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	engine->timer_ms = INT64_MAX;
 	ntmd_user_held_expire(engine);
+	ntmd_user_piece_expire(engine);
 	while ((path = TAILQ_FIRST(&engine->acks)) && now >= path->ack_ms) {
 		TAILQ_REMOVE(&engine->acks, path, acks);
 		path->ack_paused = false;
@@ -95,6 +96,7 @@ int ntmd_engine_open(struct ntmd_engine **ret_engine, struct event_base *base,
 	engine->timer_ms = INT64_MAX;
 	LIST_INIT(&engine->paths);
 	TAILQ_INIT(&engine->held);
+	engine->piece_room.max = NTM_PIECE_TOTAL;
 	TAILQ_INIT(&engine->acks);
 	TAILQ_INIT(&engine->unsettled);
 	if (ntmd_user_table_init(&engine->by_id) || ntmd_user_table_init(&engine->by_vip))
@@ -282,6 +284,7 @@ void ntmd_engine_path_delete(struct ntmd_engine_path *path, bool refuse)
 	path->gone = true;
 	ntmd_user_train_forget(path);
 	ntmd_user_held_clear(path, refuse);
+	ntmd_user_piece_clear(path);
 	ntmd_user_key_drop_all(path);
 	ntmd_user_table_remove(&engine->by_id, &path->by_id);
 	for (int family = 0; family < 2; family++)

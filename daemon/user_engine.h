@@ -9,6 +9,7 @@
  *	user_egress.c	TUN -> segments -> path -> seal -> train
  *	user_train.c	trains of sealed packets -> UDP socket
  *	user_ingress.c	data packet -> path -> window -> open -> checks -> coalesce -> TUN
+ *	user_piece.c	packets in pieces: which are cut, and what waits for its other pieces
  *	user_table.c	finding paths
  */
 #ifndef NTMD_USER_ENGINE_H
@@ -22,6 +23,7 @@
 #include "daemon/coalesce.h"
 #include "daemon/engine.h"
 #include "daemon/ntm0.h"
+#include "daemon/piece.h"
 #include "daemon/segment.h"
 #include "daemon/user_table.h"
 #include "replay.h"
@@ -123,6 +125,8 @@ struct ntmd_engine_path {
 	TAILQ_ENTRY(ntmd_engine_path) acks;
 
 	struct ntmd_user_held_list held;
+	uint32_t piece_id; /* of the next packet that is sent in pieces */
+	struct ntmd_user_pieces *pieces; /* received; NULL: none */
 	unsigned notes; /* enum ntmd_user_note */
 	int failed_err;
 	struct ntmd_engine_stats stats;
@@ -146,6 +150,8 @@ struct ntmd_engine {
 	uint64_t held_bytes;
 	TAILQ_HEAD(, ntmd_engine_path) acks; /* paused paths, the first to go on first */
 
+	LIST_HEAD(, ntmd_user_pieces) pieces; /* of all paths */
+	struct ntmd_piece_room piece_room;
 	TAILQ_HEAD(, ntmd_engine_path) unsettled; /* have notes or held packets since the TUN was read */
 	bool reading; /* the TUN is being read: nothing is settled meanwhile */
 	struct ntmd_segments segments;
@@ -207,6 +213,14 @@ int ntmd_user_egress_send(struct ntmd_engine_path *path, const uint8_t *packet, 
 /* Drops a packet larger than the path's MTU (bytes), and answers it. */
 void ntmd_user_egress_too_big(struct ntmd_engine_path *path, const uint8_t *packet, size_t len, unsigned mtu);
 void ntmd_user_egress_unsettled(struct ntmd_engine_path *path); /* settle it before the loop goes on */
+
+/* ---- user_piece.c */
+/* Whether a packet that does not fit the path goes in pieces, since ICMP cannot make its sender send smaller ones. */
+bool ntmd_user_piece_needed(const uint8_t *packet, size_t len);
+/* Counts what is dropped. The length of a packet that is complete now, and ret_packet, which the caller frees; or 0. */
+int ntmd_user_piece_take(struct ntmd_engine_path *path, const uint8_t *plain, size_t len, uint8_t **ret_packet);
+void ntmd_user_piece_expire(struct ntmd_engine *engine);
+void ntmd_user_piece_clear(struct ntmd_engine_path *path);
 
 /* ---- user_train.c */
 /* Whether a sealed packet of len bytes may go anywhere now: a route that is not proven takes only so much. */

@@ -206,6 +206,16 @@ static unsigned mtu_learn(const struct ntm_flow *flow, size_t len)
 	return mtu - outer - NTMD_USER_OVERHEAD;
 }
 
+/* Sends it again, in pieces, now that the MTU is known; false: it is none for pieces. */
+static bool piece_hold(struct ntmd_user_train *train, const uint8_t *packet, size_t len)
+{
+	if (train->lane != NTM_LANE_BULK || !ntmd_user_piece_needed(packet, len))
+		return false;
+	ntmd_user_held_put(train->path, packet, len);
+	ntmd_user_egress_unsettled(train->path);
+	return true;
+}
+
 /* The i-th packet was too large. Returns the next one that may be small enough. */
 static unsigned too_big(struct ntmd_user_train *train, unsigned i)
 {
@@ -215,9 +225,13 @@ static unsigned too_big(struct ntmd_user_train *train, unsigned i)
 	const uint8_t *packet = plain_of(train, i, &len);
 
 	path->mtu_learned = mtu_learn(flow, len);
-	ntmd_user_egress_too_big(path, packet, len, path->mtu_learned);
-	for (i++; i < train->count && sealed_len(train, i) - NTMD_USER_OVERHEAD > path->mtu_learned; i++)
-		ntmd_user_path_drop(path, NTM_DROP_TOO_BIG);
+	if (!piece_hold(train, packet, len))
+		ntmd_user_egress_too_big(path, packet, len, path->mtu_learned);
+	for (i++; i < train->count && sealed_len(train, i) - NTMD_USER_OVERHEAD > path->mtu_learned; i++) {
+		packet = plain_of(train, i, &len);
+		if (!piece_hold(train, packet, len))
+			ntmd_user_path_drop(path, NTM_DROP_TOO_BIG);
+	}
 	return i;
 }
 

@@ -13,12 +13,14 @@
 #define SEGMENTS 10
 
 static const struct virtio_net_hdr plain;
+static size_t segment_size; /* of what arrives: payload */
 
 /* A socket pair has no offloads; whoever is at the other end here knows of vnet headers. */
 static int offload_open(void **state)
 {
 	struct node *node[2] = {&a, &b};
 
+	segment_size = SIZE;
 	pair_open_established(state);
 	for (int i = 0; i < 2; i++) {
 		node[i]->engine->tun.vnet = node[i]->engine->tun.tso = node[i]->engine->tun.uso = true;
@@ -74,7 +76,7 @@ static void expect_segments(const struct spec *spec, unsigned first, unsigned co
 		memcpy(&vnet, got, NTMD_VNET_LEN);
 		assert_int_equal(ntmd_segment_begin(&segments, &vnet, got + NTMD_VNET_LEN, (size_t)n - NTMD_VNET_LEN), 0);
 		while ((packet = ntmd_segment_next(&segments, &len))) {
-			struct spec part = spec_segment(spec, i++, SIZE);
+			struct spec part = spec_segment(spec, i++, (unsigned)segment_size);
 
 			assert_int_equal(len, spec_make(expected, &part, false));
 			assert_memory_equal(packet, expected, len);
@@ -249,19 +251,34 @@ static void an_unproven_route_gets_only_a_part_of_a_super_packet(void **state)
 static void segments_that_are_too_big_are_answered_once(void **state)
 {
 	static uint8_t packet[PACKET_ROOM];
-	struct spec spec = super(true);
+	struct spec spec = super(false);
 
 	(void)state;
-	ntmd_engine_path_mtu_set(a.path, 1037); /* the last one is 3 bytes shorter */
+	ntmd_engine_path_mtu_set(a.path, 1025); /* the last one is 3 bytes shorter */
 	super_write(&spec);
 	pump();
 	assert_int_equal(dropped(NTM_DROP_TOO_BIG), SEGMENTS - 1);
 	assert_true(app_read(&a, packet, sizeof(packet)) > (int)NTMD_VNET_LEN);
 	assert_int_equal(packet[NTMD_VNET_LEN + 20], ICMP_DEST_UNREACH);
 	assert_int_equal(packet[NTMD_VNET_LEN + 21], ICMP_FRAG_NEEDED);
-	assert_int_equal(packet[NTMD_VNET_LEN + 26] << 8 | packet[NTMD_VNET_LEN + 27], 1037);
+	assert_int_equal(packet[NTMD_VNET_LEN + 26] << 8 | packet[NTMD_VNET_LEN + 27], 1025);
 	assert_int_equal(app_read(&a, packet, sizeof(packet)), -1);
 	expect_segments(&spec, SEGMENTS - 1, 1, false);
+}
+
+static void tcp_is_cut_to_what_the_path_takes(void **state)
+{
+	struct spec spec = super(true);
+
+	(void)state;
+	segment_size = SIZE - 300;
+	ntmd_engine_path_mtu_set(a.path, (unsigned)segment_size + 40);
+	super_write(&spec);
+	pump();
+	assert_int_equal(stats_of(&a).tx_packets, spec.payload / segment_size + 1);
+	expect_segments(&spec, 0, (unsigned)(spec.payload / segment_size + 1), a.udp.segment && b.udp.gro);
+	assert_int_equal(dropped_in_all(), 0);
+	assert_int_equal(app_number(&a), -1);
 }
 
 static void what_the_device_says_wrong_is_dropped(void **state)
@@ -296,6 +313,7 @@ int main(void)
 		TEST(a_train_stops_where_its_key_does),
 		TEST(an_unproven_route_gets_only_a_part_of_a_super_packet),
 		TEST(segments_that_are_too_big_are_answered_once),
+		TEST(tcp_is_cut_to_what_the_path_takes),
 		TEST(what_the_device_says_wrong_is_dropped),
 	};
 
