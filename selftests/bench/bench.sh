@@ -120,8 +120,12 @@ for group in $(table | awk '!seen[$2]++ { print $2 }'); do
 	BENCH_ROWS=$rows setsid bash "$BENCH/group_$group.sh" >>"$TMP/$group.log" 2>&1 </dev/null &
 	CHILD=$!
 	# What it has measured so far, as it comes.
-	tail -n +1 -f --pid="$CHILD" "$TMP/$group.log" | grep --line-buffered '^  '
-	wait "$CHILD" || {
+	tail -n +1 -f --pid="$CHILD" "$TMP/$group.log" | grep --line-buffered '^  ' &
+	SHOWN=$!
+	wait "$CHILD" # a signal interrupts this, as it would no foreground process
+	STATUS=$?
+	wait $SHOWN
+	[ $STATUS = 0 ] || {
 		BROKEN=1
 		echo "   group_$group.sh broke; the end of what it said:"
 		grep -v '^  ' "$TMP/$group.log" | tail -n 30 | sed 's/^/   | /'
