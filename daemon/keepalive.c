@@ -147,6 +147,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 		if (path->active < 0 && !path->cn->next_path)
 			ntmd_route_select(path); /* asks for a new direction, now and then */
 		ntmd_session_keys_tick(path);
+		ntmd_path_mtu_tick(path, stats.tx_bytes);
 		if (path->side == NTM_SIDE_REQUESTER && path->ck_expires_ms - now < NTM_CK_LIFETIME_S * 1000LL / 10)
 			ntmd_direction_again(path->cn, NTM_REASON_RENEW);
 	}

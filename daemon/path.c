@@ -138,6 +138,7 @@ void ntmd_path_free(struct ntmd_path *path, bool refuse)
 		event_free(path->tick);
 	if (path->probe_timer)
 		event_free(path->probe_timer);
+	ntmd_path_mtu_free(path);
 	free(path->answer);
 	LIST_REMOVE(path, next);
 	LIST_REMOVE(path, by_id);
@@ -343,6 +344,7 @@ struct json_object *ntmd_path_json(struct ntmd_path *path, bool all)
 	add_int(o, "tx_packets", (int64_t)stats.tx_packets);
 	add_int(o, "drops", (int64_t)stats.drops);
 	add_int(o, "rtt_us", path->rtt.srtt_us);
+	add_int(o, "mtu", path->active < 0 ? 0 : ntmd_path_mtu_inner(path, &path->route[path->active]));
 	add_int(o, "established_s", path->state == NTMD_PATH_UP ? (now - path->up_ms) / 1000 : 0);
 	add_int(o, "key_age_s", path->phase < 0 ? 0 : (now - path->keys[path->phase].created_ms) / 1000);
 	add_int(o, "side", path->side);

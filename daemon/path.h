@@ -12,6 +12,7 @@
 #ifndef NTMD_PATH_H
 #define NTMD_PATH_H
 
+#include "daemon/path_mtu.h"
 #include "noise.h"
 #include "ntmd.h"
 #include "replay.h"
@@ -80,6 +81,7 @@ struct ntmd_route {
 	unsigned tries;
 	struct ntm_rtt rtt;
 	int64_t heard_ms; /* an authentic packet came this way */
+	struct ntmd_path_mtu mtu;
 };
 
 /* ---- binds at relays: relay_bind.c */
@@ -164,6 +166,12 @@ struct ntmd_path {
 	struct event *probe_timer;
 	struct ntmd_bind bind;
 	struct ntm_rtt rtt;
+
+	/* path_mtu_probe.c */
+	unsigned peer_mtu; /* largest inner packet that the peer's device takes, bytes; 0: not told yet */
+	struct event *mtu_timer;
+	int64_t mtu_checked_ms; /* the active route was, last */
+	uint64_t mtu_checked_tx; /* bytes sent by then */
 
 	/* keepalive.c */
 	int64_t heard_ms; /* path control or data last came */

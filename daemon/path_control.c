@@ -15,17 +15,23 @@
 #include "path.h"
 #include "stats.h"
 
+/* A challenge may be padded, to find the path's MTU. */
+static size_t len_max(uint16_t type)
+{
+	return type == NTM_MSG_PATH_CHALLENGE ? NTM_PROBE_MAX : NTM_CONTROL_MAX;
+}
+
 int ntmd_path_control_send(struct ntmd_path *path, const struct ntm_flow *to, uint16_t type, uint32_t transaction,
 			   uint8_t *body, size_t fields_len)
 {
-	uint8_t packet[NTM_CONTROL_MAX];
-	size_t len = NTM_MSG_HEADER_LEN + fields_len;
+	size_t len = NTM_MSG_HEADER_LEN + fields_len, max = len_max(type);
+	uint8_t packet[NTM_PROBE_MAX];
 	struct ntmd_path_keys *keys;
 	uint64_t counter;
 
 	if (path->phase < 0 || !to->udp)
 		return -ENOTCONN;
-	if (NTM_HEADER_LEN + len + NTM_TAG_LEN > sizeof(packet))
+	if (NTM_HEADER_LEN + len + NTM_TAG_LEN > max)
 		return -EMSGSIZE;
 	keys = &path->keys[path->phase];
 	counter = keys->counter++;
@@ -115,7 +121,7 @@ int ntmd_path_control_receive(struct ntmd *ntmd, const struct ntm_flow *from, ui
 	const struct ntm_header *header = (const struct ntm_header *)packet;
 	uint64_t id = ntm_header_id(header), counter = ntm_header_counter(header);
 	unsigned phase = NTM_TYPE_PHASE(header->type);
-	uint8_t body[NTM_CONTROL_MAX];
+	uint8_t body[NTM_PROBE_MAX];
 	struct ntmd_path_keys *keys;
 	struct ntm_message message;
 	struct ntmd_path *path;
@@ -123,7 +129,7 @@ int ntmd_path_control_receive(struct ntmd *ntmd, const struct ntm_flow *from, ui
 
 	if (len < NTM_HEADER_LEN + NTM_TAG_LEN)
 		return -NTM_DROP_SHORT;
-	if (len > NTM_CONTROL_MAX)
+	if (len > sizeof(body))
 		return -NTM_DROP_LONG;
 	if (NTM_TYPE_LANE(header->type))
 		return -NTM_DROP_TYPE_UNKNOWN;
@@ -148,6 +154,8 @@ int ntmd_path_control_receive(struct ntmd *ntmd, const struct ntm_flow *from, ui
 	n = ntm_msg_header_parse(&message, body, (size_t)n);
 	if (n)
 		return n;
+	if (len > len_max(message.type))
+		return -NTM_DROP_LONG;
 	ntmd_session_keys_opened(path, phase);
 	ntmd_keepalive_heard(path, from);
 	handle(path, from, &message); /* may free the path */

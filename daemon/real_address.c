@@ -39,6 +39,16 @@ static bool wanted_interface(const struct reading *reading, unsigned ifindex)
 	return false;
 }
 
+/* Such as that of another node on this machine: no way to us, but through a tunnel. */
+static bool is_virtual(const struct ntmd *ntmd, const struct ntm_addr *addr)
+{
+	bool is4 = ntm_addr_is4(addr);
+	const struct ntm_addr *vip = is4 ? &ntmd->registration.vip4 : &ntmd->registration.vip6;
+	unsigned bits = is4 ? ntmd->registration.vip4_prefix + 96u : ntmd->registration.vip6_prefix;
+
+	return !ntm_addr_is_none(vip) && ntm_addr_in_prefix(addr, vip, bits);
+}
+
 static void take(void *ctx, const struct ntm_netlink_address *address)
 {
 	struct reading *reading = ctx;
@@ -52,8 +62,7 @@ static void take(void *ctx, const struct ntm_netlink_address *address)
 		return;
 	if (address->flags & (IFA_F_DEPRECATED | IFA_F_DADFAILED))
 		return;
-	if (ntm_addr_equal(&address->addr, &ntmd->registration.vip4) ||
-	    ntm_addr_equal(&address->addr, &ntmd->registration.vip6))
+	if (is_virtual(ntmd, &address->addr))
 		return;
 	ntmd->real.addr[ntmd->real.count++] = address->addr;
 }

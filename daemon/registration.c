@@ -62,6 +62,7 @@ static void virtual_addresses_set(struct ntmd *ntmd, const struct ntm_registrati
 	err = ntmd_interface_configure(ntmd);
 	if (err)
 		ntm_error("cannot set the virtual addresses on %s: %s", ntmd->config.device, strerror(-err));
+	ntm_timer_set_ms(ntmd->network_timer, 0); /* real addresses are those of no pool */
 	ntm_notice("virtual addresses: %s %s", ntm_addr_format(&vip4, text4), ntm_addr_format(&vip6, text6));
 }
 

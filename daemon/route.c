@@ -150,7 +150,7 @@ static void question_send(struct ntmd_path *path, struct ntmd_route *route)
 		ntmd_path_control_send(path, &route->flow, NTM_MSG_PATH_UPDATE, 0, body, (size_t)n);
 		return;
 	}
-	challenge.nonce = route->nonce;
+	challenge = (struct ntm_challenge){ .nonce = route->nonce };
 	n = ntm_msg_challenge_build(body + NTM_MSG_HEADER_LEN, sizeof(body) - NTM_MSG_HEADER_LEN, &challenge);
 	ntmd_path_control_send(path, &route->flow, NTM_MSG_PATH_CHALLENGE, 0, body, (size_t)n);
 }
@@ -223,6 +223,8 @@ void ntmd_route_probe(struct ntmd_path *path)
 void ntmd_route_response(struct ntmd_path *path, const struct ntm_flow *from, uint64_t nonce)
 {
 	(void)from; /* it answers what we sent that way, wherever it came back */
+	if (ntmd_path_mtu_response(path, nonce))
+		return;
 	for (unsigned i = 0; i < NTM_ROUTES_MAX; i++) {
 		struct ntmd_route *route = &path->route[i];
 		int64_t rtt;
@@ -250,6 +252,8 @@ void ntmd_route_proven(struct ntmd_path *path, struct ntmd_route *route)
 	route->heard_ms = ntm_loop_now_ms();
 	ntm_udp_source(&route->flow.remote, &route->local);
 	if (first)
+		ntmd_path_mtu_start(path, route);
+	if (first)
 		ntmd_event(path->ntmd, "route_proven", "peer", path->cn->fqdn, "route", ntm_route_name(route->kind),
 			   "remote", ntm_endpoint_format(&route->flow.remote, remote), NULL);
 	ntmd_route_select(path);
@@ -276,6 +280,7 @@ void ntmd_route_apply(struct ntmd_path *path, int active, int second, uint64_t u
 	path->second = second;
 	ntmd_engine_path_route_set(path->engine, active < 0 ? NULL : &path->route[active].flow,
 				   second < 0 ? NULL : &path->route[second].flow, unproven_bytes);
+	ntmd_path_mtu_apply(path);
 }
 
 /* Lower kinds are shorter; of one kind the nearer. */
@@ -370,6 +375,7 @@ struct json_object *ntmd_routes_json(struct ntmd_path *path)
 							   json_object_new_string(ntm_addr_format(&route->local, text)));
 		json_object_object_add(o, "state", json_object_new_string(state[route->state]));
 		json_object_object_add(o, "active", json_object_new_boolean((int)i == path->active));
+		json_object_object_add(o, "mtu", json_object_new_int64(ntmd_path_mtu_inner(path, route)));
 		json_object_object_add(o, "rtt_us",
 				       route->rtt.srtt_us ? json_object_new_int64(route->rtt.srtt_us) : NULL);
 		json_object_array_add(array, o);

@@ -112,6 +112,13 @@ int ntmd_segment_begin(struct ntmd_segments *segments, const struct virtio_net_h
 	return 0;
 }
 
+void ntmd_segment_limit(struct ntmd_segments *segments, size_t mtu)
+{
+	if (segments->size && segments->tcp && mtu > segments->header_len &&
+	    segments->header_len + segments->size > mtu)
+		segments->size = mtu - segments->header_len;
+}
+
 static void tcp_write(const struct ntmd_segments *segments, uint8_t *tcp, bool last)
 {
 	const uint8_t *whole = segments->header + segments->transport;

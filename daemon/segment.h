@@ -36,6 +36,12 @@ int ntmd_segment_begin(struct ntmd_segments *ret_segments, const struct virtio_n
 		       size_t len);
 
 /*
+ * Before the first packet: TCP segments are cut so small that no packet is longer than mtu bytes (it need not follow what the
+ * device asks for: TCP does not see how its stream was cut). Nothing else is made smaller.
+ */
+void ntmd_segment_limit(struct ntmd_segments *segments, size_t mtu);
+
+/*
  * The next packet, complete, or NULL. Its header is written just before its payload where that lies, over the payload
  * of the packet before it: the earlier one must be done with.
  */

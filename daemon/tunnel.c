@@ -304,7 +304,8 @@ static int request_answer(struct ntmd_path *path, struct ntm_noise *noise, const
 		return -NTM_DROP_CIPHER;
 	memcpy(path->peer_token, request->reset_token, NTM_MAC_LEN);
 	path->has_token = true;
-	ntmd_engine_path_mtu_set(path->engine, request->mtu);
+	path->peer_mtu = request->mtu;
+	ntmd_path_mtu_apply(path);
 	return 0;
 }
 
@@ -422,7 +423,8 @@ int ntmd_tunnel_response_receive(struct ntmd *ntmd, const struct ntm_flow *from,
 		return -NTM_DROP_LIMIT;
 	memcpy(path->peer_token, response.reset_token, NTM_MAC_LEN);
 	path->has_token = true;
-	ntmd_engine_path_mtu_set(path->engine, response.mtu);
+	path->peer_mtu = response.mtu;
+	ntmd_path_mtu_apply(path);
 	ntmd_session_keys_use(path, phase);
 	/* A way we asked by and were answered by works; another one the answer may have been copied to. */
 	route = ntmd_route_find(path, &from->remote);

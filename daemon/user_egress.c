@@ -17,6 +17,8 @@
 #include "log.h"
 #include "stats.h"
 
+#define PIECE_LEN 1420 /* longest piece, with its header: bytes */
+
 /* ---- too big */
 
 void ntmd_user_egress_too_big(struct ntmd_engine_path *path, const uint8_t *packet, size_t len, unsigned mtu)
@@ -99,24 +101,57 @@ static int packet_seal(const struct sending *sending, struct ntmd_engine_path *p
 	return 0;
 }
 
+/* Seals a packet in pieces, at most NTM_PIECES_MAX. 0, or -EAGAIN: hold it. */
+static int packet_cut(const struct sending *sending, struct ntmd_engine_path *path, const uint8_t *packet, size_t len,
+		      size_t most)
+{
+	uint8_t piece[PIECE_LEN];
+	uint32_t id = path->piece_id++;
+
+	if (!ntmd_user_train_allowed(path, len + (len / most + 1) * (NTMD_USER_OVERHEAD + NTMD_PIECE_HEADER)))
+		return -EAGAIN;
+	for (size_t at = 0, n; at < len; at += n) {
+		n = len - at < most ? len - at : most;
+		ntmd_piece_header_build(piece, at + n < len, (unsigned)at, id);
+		memcpy(piece + NTMD_PIECE_HEADER, packet + at, n);
+		if (packet_seal(sending, path, piece, NTMD_PIECE_HEADER + n))
+			return -EAGAIN;
+	}
+	return 0;
+}
+
+/* Seals a packet as the path's MTU allows. answered: its sender was told of the MTU. 0, or -EAGAIN: hold it. */
+static int packet_pass(const struct sending *sending, struct ntmd_engine_path *path, const uint8_t *packet, size_t len,
+		       bool *answered)
+{
+	size_t room = sending->mtu < PIECE_LEN ? sending->mtu : PIECE_LEN;
+	size_t most = room > NTMD_PIECE_HEADER ? room - NTMD_PIECE_HEADER : 0;
+
+	if (len <= sending->mtu)
+		return packet_seal(sending, path, packet, len);
+	if (sending->lane == NTM_LANE_BULK && len <= most * NTM_PIECES_MAX && ntmd_user_piece_needed(packet, len))
+		return packet_cut(sending, path, packet, len, most);
+	if (*answered)
+		ntmd_user_path_drop(path, NTM_DROP_TOO_BIG);
+	else
+		ntmd_user_egress_too_big(path, packet, len, sending->mtu);
+	*answered = true;
+	return 0;
+}
+
 int ntmd_user_egress_send(struct ntmd_engine_path *path, const uint8_t *packet, size_t len)
 {
 	struct sending sending;
+	bool answered = false;
 
-	if (sending_prepare(&sending, path))
-		return -EAGAIN;
-	if (len > sending.mtu) {
-		ntmd_user_egress_too_big(path, packet, len, sending.mtu);
-		return 0;
-	}
-	if (packet_seal(&sending, path, packet, len))
+	if (sending_prepare(&sending, path) || packet_pass(&sending, path, packet, len, &answered))
 		return -EAGAIN;
 	return ntmd_user_train_flush(path, false);
 }
 
 void ntmd_user_egress_unsettled(struct ntmd_engine_path *path)
 {
-	if (path->unsettled)
+	if (path->unsettled || path->gone)
 		return;
 	path->unsettled = true;
 	TAILQ_INSERT_TAIL(&path->engine->unsettled, path, to_settle);
@@ -161,16 +196,10 @@ static void segments_send(struct ntmd_engine *engine, struct ntmd_engine_path *p
 	size_t len;
 
 	hold = hold || sending_prepare(&sending, path);
+	if (!hold)
+		ntmd_segment_limit(&engine->segments, sending.mtu);
 	while ((packet = ntmd_segment_next(&engine->segments, &len))) {
-		if (!hold && len > sending.mtu) {
-			if (answered) /* one answer tells of all segments */
-				ntmd_user_path_drop(path, NTM_DROP_TOO_BIG);
-			else
-				ntmd_user_egress_too_big(path, packet, len, sending.mtu);
-			answered = true;
-			continue;
-		}
-		if (!hold && packet_seal(&sending, path, packet, len)) {
+		if (!hold && packet_pass(&sending, path, packet, len, &answered)) { /* one answer tells of all segments */
 			ntmd_user_train_flush(path, true);
 			hold = true;
 		}
@@ -245,6 +274,7 @@ void ntmd_user_egress_readable(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	engine->reading = true;
 	for (int i = 0; i < NTMD_USER_BATCH && bytes < NTMD_USER_BATCH_BYTES; i++) {
 		n = device_read(engine);
 		if (!n)
@@ -252,5 +282,6 @@ void ntmd_user_egress_readable(evutil_socket_t fd, short what, void *arg)
 		bytes += n;
 	}
 	ntmd_user_train_flush_all(engine);
+	engine->reading = false;
 	all_settle(engine);
 }

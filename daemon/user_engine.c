@@ -32,6 +32,7 @@ static void timer_fired(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	engine->timer_ms = INT64_MAX;
 	ntmd_user_held_expire(engine);
+	ntmd_user_piece_expire(engine);
 	while ((path = TAILQ_FIRST(&engine->acks)) && now >= path->ack_ms) {
 		TAILQ_REMOVE(&engine->acks, path, acks);
 		path->ack_paused = false;
@@ -62,7 +63,8 @@ static int events_make(struct ntmd_engine *engine)
 	engine->timer = ntm_timer_new(engine->base, timer_fired, engine);
 	engine->readable = event_new(engine->base, engine->tun.fd, EV_READ | EV_PERSIST,
 				     ntmd_user_egress_readable, engine);
-	if (!engine->timer || !engine->readable)
+	if (!engine->timer || !engine->readable ||
+	    event_priority_set(engine->readable, event_base_get_npriorities(engine->base) - 1) < 0)
 		return -ENOMEM;
 	return 0;
 }
@@ -94,6 +96,7 @@ int ntmd_engine_open(struct ntmd_engine **ret_engine, struct event_base *base,
 	engine->timer_ms = INT64_MAX;
 	LIST_INIT(&engine->paths);
 	TAILQ_INIT(&engine->held);
+	engine->piece_room.max = NTM_PIECE_TOTAL;
 	TAILQ_INIT(&engine->acks);
 	TAILQ_INIT(&engine->unsettled);
 	if (ntmd_user_table_init(&engine->by_id) || ntmd_user_table_init(&engine->by_vip))
@@ -279,7 +282,9 @@ void ntmd_engine_path_delete(struct ntmd_engine_path *path, bool refuse)
 	if (path->gone)
 		return;
 	path->gone = true;
+	ntmd_user_train_forget(path);
 	ntmd_user_held_clear(path, refuse);
+	ntmd_user_piece_clear(path);
 	ntmd_user_key_drop_all(path);
 	ntmd_user_table_remove(&engine->by_id, &path->by_id);
 	for (int family = 0; family < 2; family++)
@@ -382,6 +387,10 @@ void ntmd_user_path_settle(struct ntmd_engine_path *path)
 {
 	if (path->settling) { /* called from ops that are told below */
 		path->again = true;
+		return;
+	}
+	if (path->engine->reading) { /* called from ops, or for what the sockets told, between trains */
+		ntmd_user_egress_unsettled(path);
 		return;
 	}
 	ntmd_user_path_pin(path);

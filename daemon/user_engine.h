@@ -9,6 +9,7 @@
  *	user_egress.c	TUN -> segments -> path -> seal -> train
  *	user_train.c	trains of sealed packets -> UDP socket
  *	user_ingress.c	data packet -> path -> window -> open -> checks -> coalesce -> TUN
+ *	user_piece.c	packets in pieces: which are cut, and what waits for its other pieces
  *	user_table.c	finding paths
  */
 #ifndef NTMD_USER_ENGINE_H
@@ -22,6 +23,7 @@
 #include "daemon/coalesce.h"
 #include "daemon/engine.h"
 #include "daemon/ntm0.h"
+#include "daemon/piece.h"
 #include "daemon/segment.h"
 #include "daemon/user_table.h"
 #include "replay.h"
@@ -76,6 +78,7 @@ enum ntmd_user_note {
  */
 struct ntmd_user_train {
 	struct ntmd_engine_path *path; /* NULL: empty */
+	bool going; /* it is being sent */
 	struct ntmd_user_lane *keys; /* that sealed them */
 	enum ntm_lane lane;
 	unsigned count;
@@ -122,6 +125,8 @@ struct ntmd_engine_path {
 	TAILQ_ENTRY(ntmd_engine_path) acks;
 
 	struct ntmd_user_held_list held;
+	uint32_t piece_id; /* of the next packet that is sent in pieces */
+	struct ntmd_user_pieces *pieces; /* received; NULL: none */
 	unsigned notes; /* enum ntmd_user_note */
 	int failed_err;
 	struct ntmd_engine_stats stats;
@@ -145,7 +150,10 @@ struct ntmd_engine {
 	uint64_t held_bytes;
 	TAILQ_HEAD(, ntmd_engine_path) acks; /* paused paths, the first to go on first */
 
+	LIST_HEAD(, ntmd_user_pieces) pieces; /* of all paths */
+	struct ntmd_piece_room piece_room;
 	TAILQ_HEAD(, ntmd_engine_path) unsettled; /* have notes or held packets since the TUN was read */
+	bool reading; /* the TUN is being read: nothing is settled meanwhile */
 	struct ntmd_segments segments;
 	struct ntmd_coalesce coalesce;
 	int64_t batch_ms; /* clock when the first of the packets that arrived together was opened; 0: none was */
@@ -206,6 +214,14 @@ int ntmd_user_egress_send(struct ntmd_engine_path *path, const uint8_t *packet, 
 void ntmd_user_egress_too_big(struct ntmd_engine_path *path, const uint8_t *packet, size_t len, unsigned mtu);
 void ntmd_user_egress_unsettled(struct ntmd_engine_path *path); /* settle it before the loop goes on */
 
+/* ---- user_piece.c */
+/* Whether a packet that does not fit the path goes in pieces, since ICMP cannot make its sender send smaller ones. */
+bool ntmd_user_piece_needed(const uint8_t *packet, size_t len);
+/* Counts what is dropped. The length of a packet that is complete now, and ret_packet, which the caller frees; or 0. */
+int ntmd_user_piece_take(struct ntmd_engine_path *path, const uint8_t *plain, size_t len, uint8_t **ret_packet);
+void ntmd_user_piece_expire(struct ntmd_engine *engine);
+void ntmd_user_piece_clear(struct ntmd_engine_path *path);
+
 /* ---- user_train.c */
 /* Whether a sealed packet of len bytes may go anywhere now: a route that is not proven takes only so much. */
 bool ntmd_user_train_allowed(const struct ntmd_engine_path *path, size_t len);
@@ -221,6 +237,7 @@ uint8_t *ntmd_user_train_add(struct ntmd_engine_path *path, struct ntmd_user_lan
  */
 int ntmd_user_train_flush(struct ntmd_engine_path *path, bool hold);
 void ntmd_user_train_flush_all(struct ntmd_engine *engine); /* holds */
+void ntmd_user_train_forget(const struct ntmd_engine_path *path); /* it is deleted, with its keys */
 
 /* ---- user_ingress.c */
 /* Writes one packet into the TUN. 0 or -errno. */

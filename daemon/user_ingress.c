@@ -6,6 +6,7 @@
  * Nothing of a packet counts before it has opened; where it came from never matters for delivery.
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/uio.h>
 
 #include "daemon/inner.h"
@@ -155,6 +156,24 @@ static void inner_deliver(struct ntmd_engine_path *path, uint8_t *packet, size_t
 	path->stats.rx_bytes += len;
 }
 
+/* The last piece of a packet lets it go on like one that came whole. */
+static void piece_deliver(struct ntmd_engine_path *path, uint8_t type, const uint8_t *plain, size_t len)
+{
+	uint8_t *packet;
+	int n;
+
+	if (NTM_TYPE_LANE(type) != NTM_LANE_BULK) {
+		ntmd_user_path_drop(path, NTM_DROP_PIECE);
+		return;
+	}
+	n = ntmd_user_piece_take(path, plain, len, &packet);
+	if (!n)
+		return;
+	inner_deliver(path, packet, (size_t)n);
+	ntmd_coalesce_flush(&path->engine->coalesce); /* it may have been gathered, and goes away */
+	free(packet);
+}
+
 void ntmd_engine_receive(struct ntmd_engine *engine, const struct ntm_flow *from, uint8_t *packet, size_t len)
 {
 	const struct ntm_header *header = (const struct ntm_header *)packet;
@@ -182,7 +201,9 @@ void ntmd_engine_receive(struct ntmd_engine *engine, const struct ntm_flow *from
 	}
 	ntmd_user_path_pin(path);
 	opened_tell(path, from, header->type);
-	if (n) /* an empty packet only keeps the path alive */
+	if (n && !packet[sizeof(*header)] && !path->gone)
+		piece_deliver(path, header->type, packet + sizeof(*header), (size_t)n);
+	else if (n) /* an empty packet only keeps the path alive */
 		inner_deliver(path, packet + sizeof(*header), (size_t)n);
 	ntmd_user_path_unpin(path);
 }

@@ -26,14 +26,14 @@ static struct ntmd_user_train *train_of(const struct ntmd_engine_path *path)
 	struct ntmd_engine *engine = path->engine;
 
 	for (unsigned i = 0; i < NTMD_USER_TRAINS; i++)
-		if (engine->train[i].path == path)
+		if (engine->train[i].path == path && !engine->train[i].going)
 			return &engine->train[i];
 	return NULL;
 }
 
 static int train_send(struct ntmd_user_train *train, bool hold);
 
-/* An empty one; if all are in use, they go in turn. */
+/* An empty one; if all are in use, they go in turn. At most one is going. */
 static struct ntmd_user_train *train_empty(struct ntmd_engine *engine)
 {
 	struct ntmd_user_train *train;
@@ -41,8 +41,10 @@ static struct ntmd_user_train *train_empty(struct ntmd_engine *engine)
 	for (unsigned i = 0; i < NTMD_USER_TRAINS; i++)
 		if (!engine->train[i].path)
 			return &engine->train[i];
-	train = &engine->train[engine->train_next];
-	engine->train_next = (engine->train_next + 1) % NTMD_USER_TRAINS;
+	do {
+		train = &engine->train[engine->train_next];
+		engine->train_next = (engine->train_next + 1) % NTMD_USER_TRAINS;
+	} while (train->going);
 	train_send(train, true);
 	return train;
 }
@@ -204,6 +206,16 @@ static unsigned mtu_learn(const struct ntm_flow *flow, size_t len)
 	return mtu - outer - NTMD_USER_OVERHEAD;
 }
 
+/* Sends it again, in pieces, now that the MTU is known; false: it is none for pieces. */
+static bool piece_hold(struct ntmd_user_train *train, const uint8_t *packet, size_t len)
+{
+	if (train->lane != NTM_LANE_BULK || !ntmd_user_piece_needed(packet, len))
+		return false;
+	ntmd_user_held_put(train->path, packet, len);
+	ntmd_user_egress_unsettled(train->path);
+	return true;
+}
+
 /* The i-th packet was too large. Returns the next one that may be small enough. */
 static unsigned too_big(struct ntmd_user_train *train, unsigned i)
 {
@@ -213,9 +225,13 @@ static unsigned too_big(struct ntmd_user_train *train, unsigned i)
 	const uint8_t *packet = plain_of(train, i, &len);
 
 	path->mtu_learned = mtu_learn(flow, len);
-	ntmd_user_egress_too_big(path, packet, len, path->mtu_learned);
-	for (i++; i < train->count && sealed_len(train, i) - NTMD_USER_OVERHEAD > path->mtu_learned; i++)
-		ntmd_user_path_drop(path, NTM_DROP_TOO_BIG);
+	if (!piece_hold(train, packet, len))
+		ntmd_user_egress_too_big(path, packet, len, path->mtu_learned);
+	for (i++; i < train->count && sealed_len(train, i) - NTMD_USER_OVERHEAD > path->mtu_learned; i++) {
+		packet = plain_of(train, i, &len);
+		if (!piece_hold(train, packet, len))
+			ntmd_user_path_drop(path, NTM_DROP_TOO_BIG);
+	}
 	return i;
 }
 
@@ -243,11 +259,16 @@ static int train_send(struct ntmd_user_train *train, bool hold)
 	unsigned i = 0, sent;
 	int err = 0;
 
+	train->going = true;
+	/* Sending reads what ICMP told of earlier packets (ntm_udp.too_big): who hears of that may act on it. */
+	ntmd_user_path_pin(path);
 	while (i < train->count) {
 		size_t at = i * train->size;
 		struct rest rest = {train->data + at, train->len - at, train->size};
 
 		err = routes_send(path, &rest, &sent);
+		if (path->gone)
+			break;
 		if (sent)
 			sent_note(path, train->lane, sent,
 				  (err ? sent * rest.size : rest.len) - sent * NTMD_USER_OVERHEAD);
@@ -267,7 +288,17 @@ static int train_send(struct ntmd_user_train *train, bool hold)
 	if (!err)
 		path->retry_ms = 0;
 	train->path = NULL;
+	train->going = false;
+	ntmd_user_path_unpin(path);
 	return err;
+}
+
+void ntmd_user_train_forget(const struct ntmd_engine_path *path)
+{
+	struct ntmd_user_train *train = train_of(path);
+
+	if (train)
+		train->path = NULL;
 }
 
 int ntmd_user_train_flush(struct ntmd_engine_path *path, bool hold)
@@ -280,6 +311,6 @@ int ntmd_user_train_flush(struct ntmd_engine_path *path, bool hold)
 void ntmd_user_train_flush_all(struct ntmd_engine *engine)
 {
 	for (unsigned i = 0; i < NTMD_USER_TRAINS; i++)
-		if (engine->train[i].path)
+		if (engine->train[i].path && !engine->train[i].going)
 			train_send(&engine->train[i], true);
 }

@@ -165,6 +165,12 @@ static int value_build(uint8_t *out, size_t size, const struct ntm_field *field,
 		memcpy(out, endpoint->addr.b, 16);
 		put_be(out + 16, endpoint->port, 2);
 		return ENDPOINT_LEN;
+	case NTM_FORM_PADDING:
+		len = integer_get(member, field->size);
+		if (size < len)
+			return -EMSGSIZE;
+		memset(out, 0, len);
+		return (int)len;
 	case NTM_FORM_FIELDS:
 		return ntm_fields_build(out, size, field->fields, member);
 	}
@@ -249,6 +255,13 @@ static int value_parse(uint8_t *member, const struct ntm_field *field, const uin
 		if (ntm_endpoint_is_none(&endpoint) || !endpoint.port)
 			return -NTM_DROP_FIELD_VALUE;
 		memcpy(member, &endpoint, sizeof(endpoint));
+		return 0;
+	case NTM_FORM_PADDING:
+		if (!len)
+			return -NTM_DROP_FIELD_LENGTH;
+		if (!is_zero(value, len))
+			return -NTM_DROP_FIELD_VALUE;
+		integer_set(member, field->size, len);
 		return 0;
 	case NTM_FORM_FIELDS:
 		return fields_parse(member, field->fields, value, len, depth + 1);

@@ -24,6 +24,7 @@ enum ntm_field_form {
 	NTM_FORM_NAME, /* char[NTM_FQDN_MAX + 1], normalised on the wire too */
 	NTM_FORM_TEXT, /* char[NTM_TEXT_MAX + 1], printable UTF-8 */
 	NTM_FORM_ENDPOINT, /* struct ntm_endpoint: 16 bytes of address, 2 of port */
+	NTM_FORM_PADDING, /* zero bytes; the structure has their number, a uint16_t */
 	NTM_FORM_FIELDS, /* a structure with a table of its own */
 };
 

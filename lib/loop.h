@@ -33,6 +33,14 @@ struct ntm_loop_options {
 int ntm_loop_options_parse(struct ntm_loop_options *ret_options, int argc, char **argv, const char *program,
 			   const char *role, const char *default_config);
 
+/*
+ * Events of three kinds, the first first: 0 signals, 1 whatever says nothing (control, timers, DNS), 2 the
+ * sockets and devices that carry data. These take a bounded time each (udp.c, user_egress.c), and after each
+ * round of them the loop looks whether anything else has come.
+ */
+#define NTM_LOOP_PRIORITIES 3
+#define NTM_LOOP_DATA 2
+
 struct ntm_loop {
 	struct event_base *base;
 	struct event *term, *intr, *hup;

@@ -104,6 +104,7 @@ struct ntm_tunnel_response { /* payload of Noise message 2 */
 
 struct ntm_challenge { /* ADDRESS_CHALLENGE, ADDRESS_RESPONSE, PATH_CHALLENGE */
 	uint64_t nonce;
+	uint16_t padding; /* so many zero bytes more; 0: none */
 };
 
 struct ntm_error_message { /* ERROR */

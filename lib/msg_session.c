@@ -21,6 +21,7 @@ NTM_MSG_CODEC(session_welcome)
 
 static const struct ntm_field challenge_fields[] = {
 	{ NTM_FIELD_ONE(NONCE, U64, ntm_challenge, nonce), .required = true },
+	{ NTM_FIELD_ONE(PADDING, PADDING, ntm_challenge, padding) },
 	NTM_FIELDS_END,
 };
 NTM_MSG_CODEC(challenge)

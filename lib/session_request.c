@@ -267,12 +267,11 @@ void ntm_session_challenge_send(struct ntm_peer *peer)
 {
 	uint8_t body[NTM_MSG_HEADER_LEN + 16];
 	struct ntm_session_request *request;
-	struct ntm_challenge challenge;
+	struct ntm_challenge challenge = { 0 };
 	int n;
 
 	ntm_session_challenge_cancel(peer); /* of an address it has left again */
-	peer->challenge = ntm_crypto_random_u64() | 1;
-	challenge.nonce = peer->challenge;
+	peer->challenge = challenge.nonce = ntm_crypto_random_u64() | 1;
 	n = ntm_msg_challenge_build(body + NTM_MSG_HEADER_LEN, sizeof(body) - NTM_MSG_HEADER_LEN, &challenge);
 	/* No done(): response_handle() settles it, which knows where the answer came from. */
 	request = request_new(peer, NTM_MSG_ADDRESS_CHALLENGE, body, NTM_MSG_HEADER_LEN + (size_t)n, NULL, NULL);

@@ -150,7 +150,9 @@ int ntm_udp_open(struct ntm_udp *ret_udp, struct event_base *base, const struct 
 		r = -ENOMEM;
 		udp.batch = batch_new();
 		udp.readable = event_new(base, udp.fd, EV_READ | EV_PERSIST, on_readable, ret_udp);
-		if (!udp.batch || !udp.readable || event_add(udp.readable, NULL) < 0)
+		if (!udp.batch || !udp.readable ||
+		    event_priority_set(udp.readable, event_base_get_npriorities(base) - 1) < 0 ||
+		    event_add(udp.readable, NULL) < 0)
 			goto err_event;
 		udp.gro = !set_int(udp.fd, IPPROTO_UDP, UDP_GRO, 1); /* Linux 5.0 */
 	}
@@ -465,8 +467,8 @@ static int train_send_whole(const struct ntm_udp *udp, struct outgoing *out, str
 }
 
 /* sendmmsg stops at the first that fails, and tells why only if that is its first. */
-static int train_send_single(const struct ntm_udp *udp, const struct outgoing *out, const uint8_t *buf, size_t len, size_t size,
-			     unsigned *sent)
+static int train_send_single(const struct ntm_udp *udp, const struct outgoing *out, const uint8_t *buf,
+			     size_t len, size_t size, unsigned *sent)
 {
 	struct mmsghdr msg[NTM_UDP_SEGMENTS_MAX];
 	struct iovec part[NTM_UDP_SEGMENTS_MAX];
@@ -499,9 +501,17 @@ int ntm_udp_send_train(const struct ntm_flow *to, const uint8_t *buf, size_t len
 	struct iovec whole = {(void *)buf, len};
 	struct outgoing out;
 	unsigned sent = 0;
-	int r = outgoing_init(&out, to);
+	int r;
 
-	if (!r && segment && len > size) {
+	*ret_sent = 0;
+	if (len <= size) {
+		r = ntm_udp_sendv(to, &whole, 1);
+		*ret_sent = !r;
+		return r;
+	}
+	r = outgoing_init(&out, to);
+
+	if (!r && segment) {
 		r = train_send_whole(to->udp, &out, &whole, size);
 		if (!r)
 			sent = (unsigned)((len + size - 1) / size);

@@ -6,10 +6,11 @@
 #	mk/deps.sh check build|all	one line for each thing missing; status 1 if anything is
 #	mk/deps.sh has PROBE NAME	whether this one is there
 #	mk/deps.sh install		install what is missing (root), or say what to install
+#	mk/deps.sh install-bench	what only `make bench` compares with
 set -u
 
-# FOR PROBE NAME PACKAGE. FOR: build, or test for what the programs can do without. PROBE: command, library (by
-# pkg-config), header, or runtime: clang's libclang_rt.NAME.
+# FOR PROBE NAME PACKAGE. FOR: build, test for what the programs can do without, or bench for what they are compared
+# with. PROBE: command, library (by pkg-config), header, or runtime: clang's libclang_rt.NAME.
 list() {
 	cat <<-LIST
 	build command ${CC:-gcc} $(case ${CC:-gcc} in *clang*) echo clang ;; *) echo gcc ;; esac)
@@ -42,6 +43,10 @@ list() {
 	test command tcpdump tcpdump
 	test command jq jq
 	test command ps procps
+	bench command wg wireguard-tools
+	bench command dnsperf dnsperf
+	bench command knotd knot
+	bench command turnserver coturn
 	LIST
 }
 
@@ -70,15 +75,15 @@ found() { # PROBE NAME
 	esac
 }
 
-missing() { # all, or build: prints the list's lines that are not there
+missing() { # all (that is build and test), build or bench: prints the list's lines that are not there
 	list | while read -r for probe name package; do
 		[ -n "$for" ] || continue
-		[ "$1" = all ] || [ "$1" = "$for" ] || continue
+		[ "$1" = "$for" ] || { [ "$1" = all ] && [ "$for" != bench ]; } || continue
 		found "$probe" "$name" || echo "$for $probe $name $package"
 	done
 }
 
-check() { # build|all
+check() { # build|all|bench
 	gone=$(missing "$1")
 	[ -n "$gone" ] || return 0
 	echo "$gone" | while read -r _ probe name package; do
@@ -101,22 +106,23 @@ apt_get_install() {
 	apt-get update -q && apt-get install -q -y --no-install-recommends "$@"
 }
 
-install_missing() {
-	packages=$(missing all | awk '!seen[$4]++ { print $4 }')
+install_missing() { # all|bench
+	packages=$(missing "$1" | awk '!seen[$4]++ { print $4 }')
 	[ -n "$packages" ] || return 0
 	if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-		check all
+		check "$1"
 		return 1
 	fi
 	# shellcheck disable=SC2086 # words are package names
 	apt_get_install $packages || return 1
-	check all
+	check "$1"
 }
 
 PATH=$PATH:/usr/sbin:/sbin
 case "${1-} ${2-}" in
 "check build" | "check all") check "$2" ;;
 "has "*) found "${2-}" "${3-}" ;;
-"install ") install_missing ;;
-*) echo "usage: mk/deps.sh check build|all, mk/deps.sh has PROBE NAME, or mk/deps.sh install" >&2; exit 2 ;;
+"install ") install_missing all ;;
+"install-bench ") install_missing bench ;;
+*) echo "usage: mk/deps.sh check build|all, mk/deps.sh has PROBE NAME, or mk/deps.sh install[-bench]" >&2; exit 2 ;;
 esac

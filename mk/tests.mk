@@ -13,7 +13,7 @@
 #: make check-asan      unit and netns with AddressSanitizer and UndefinedBehaviorSanitizer
 #: make check-long      check-asan, long fuzzing, and tests that take long
 #: make fuzz            fuzz every parser for FUZZ_SECONDS (10) each, keep what was learnt in the corpus
-#: make bench           one table and bench.json; bench-handover: only the handover; bench-aead: only the ciphers
+#: make bench           one table and bench.json (ROWS="..." only these; BENCH_QUICK=1); bench-handover: only the handover; bench-aead: only the ciphers
 
 # The words that FILE has for NAME:
 extra_objects = $(addprefix $1/,$(addsuffix .o,$(shell sed -n 's/^$3:[[:space:]]*//p' $2 2>/dev/null)))
@@ -38,8 +38,8 @@ endef
 # selftests/bench/NAME.c becomes $(O)/bench/NAME, linked with libntm.
 BENCHES := $(patsubst selftests/%.c,$(O)/%,$(wildcard selftests/bench/*.c))
 
-# What the scripts in selftests/netns run: one file each.
-NETNS_TOOLS := $(O)/linkdelay $(O)/flow
+# What the scripts in selftests/netns (and those in selftests/bench) run: one file each.
+NETNS_TOOLS := $(O)/linkdelay $(O)/flow $(O)/udpload
 
 ifdef BUILDING
 $(call c_tests,unit)
@@ -130,4 +130,5 @@ bench-aead:
 
 bench bench-handover:
 	$(call build_step,all tests benches)
+	-$(Q)mk/deps.sh install-bench # rows that lack what cannot be had are not measured
 	$(Q)bash selftests/bench/$@.sh

@@ -11,6 +11,7 @@
 /* ---- messages: bytes and counts */
 #define NTM_PACKET_MAX 65535 /* largest UDP datagram read */
 #define NTM_CONTROL_MAX 1200 /* largest packet that is no data: fits every IPv6 path */
+#define NTM_PROBE_MAX 9000 /* but a PATH_CHALLENGE padded to find the path's MTU */
 #define NTM_REAL_ADDRS_MAX 8 /* real addresses (RIP4/RIP6) a node registers */
 #define NTM_SERVERS_MAX 8 /* endpoints of one DC or RS */
 #define NTM_CANDIDATES_MAX 8 /* direct candidates in a Route Direction */
@@ -64,6 +65,19 @@
 #define NTM_PUNCH_TRIES 20
 #define NTM_BULK_ACK_MS 250 /* receiver of bulk data tells that its daemon lives */
 #define NTM_BULK_DEAD_MS 1000 /* without: only the inline lane */
+/* path MTU: sizes of datagrams (UDP payloads), bytes */
+#define NTM_PATH_MTU_FLOOR4 1096 /* no ICMP error makes it less, by IPv4 or a relay: 1124 - 20 - 8 */
+#define NTM_PATH_MTU_FLOOR6 1232 /* by IPv6: 1280 - 40 - 8 */
+#define NTM_PATH_MTU_LEAST 548 /* nor one's own interface: 576 - 20 - 8 */
+#define NTM_PATH_MTU_GRAIN 8 /* a search that is this near ends */
+#define NTM_PATH_MTU_CHECK_MS 5000 /* whether the size in use still passes, while there is traffic */
+#define NTM_PATH_MTU_RAISE_MS 600000 /* whether a larger one passes now */
+/* pieces of inner packets that do not fit the path, and may not be refused */
+#define NTM_PIECES_MAX 64 /* of one packet */
+#define NTM_PIECE_PACKETS_MAX 8 /* incomplete ones of a path */
+#define NTM_PIECE_BYTES 65536 /* of a path */
+#define NTM_PIECE_TOTAL (16U << 20) /* of all paths of a node */
+#define NTM_PIECE_MS 2000 /* then an incomplete one is given up */
 #define NTM_DNS_WAIT_MS 2000 /* a name query is answered after this at the latest */
 
 /* ---- relay */

@@ -127,6 +127,7 @@ enum ntm_field_type {
 	NTM_FIELD_ENDPOINT = 49, /* endpoint */
 	NTM_FIELD_REGISTERED = 50, /* u8, 0 or 1 */
 	NTM_FIELD_SOFTWARE = 52, /* text: name and version of the sender */
+	NTM_FIELD_PADDING = NTM_FIELD_MAY_IGNORE | 53, /* zero bytes, any number: makes a PATH_CHALLENGE as long as wanted */
 };
 
 /* Why a direction is asked for, or a path closed. */

@@ -192,6 +192,18 @@ moves "behind a NAT" nat1
 flow_end "every byte from the user's node arrived, in one connection" $UP
 flow_end "every byte to the user's node arrived, in one connection" $DOWN
 
+# ---- beside a node of the machine
+ns u umount /dev/net/tun # root's own
+node_start u u.$ZONE
+eventually 10 nodes_registered u
+OUTSIDE=$(vip4 u)
+ns u mount --bind "$WORK/tun" /dev/net/tun
+REAL=$(run sh -c 'sleep 1; ntmctl -j status' | jq -r '.real | join(" ")')
+eq "the machine's real address is a way to the user's node, its virtual addresses are none" \
+	"$(host_addr4 u)" "$REAL"
+check "both reach each other, beside each other" run ping -c 1 -W 3 u.$ZONE
+eq "the machine's device is as it was" "$OUTSIDE/32" "$(nsip u -o -4 addr show ntm0 | awk '{ print $4 }')"
+
 # ---- the end
 check "no process of the user is left" eventually 5 none_left
 eq "nor a file of the runs" "" "$(find "$HOME_OF/run" ! -type d)"

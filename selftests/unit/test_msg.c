@@ -53,7 +53,7 @@
 static const struct ntm_session_hello sample_session_hello = {.version = 1, .reset_token = BYTES16(0x10)};
 static const struct ntm_session_welcome sample_session_welcome = {.session_id = 0x1112131415161718,
 								  .reset_token = BYTES16(0x20)};
-static const struct ntm_challenge sample_challenge = {.nonce = 0x2122232425262728};
+static const struct ntm_challenge sample_challenge = {.nonce = 0x2122232425262728, .padding = 5};
 static const struct ntm_error_message sample_error_message = {
 	.code = NTM_ERROR_NOT_MEMBER, .text = "mn.ntm.example is not a member of this DC"};
 static const struct ntm_registration_request sample_registration_request = {

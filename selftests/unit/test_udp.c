@@ -232,6 +232,88 @@ static void datagrams_lost_in_the_buffer_are_counted(void **state)
 	ntm_udp_close(&a);
 }
 
+static size_t lengths[100];
+
+static void receive_in_order(void *ctx, const struct ntm_flow *from, uint8_t *buf, size_t len)
+{
+	(void)ctx;
+	(void)from;
+	assert_int_equal(buf[0], received);
+	assert_int_equal(buf[len - 1], received);
+	lengths[received++] = len;
+}
+
+static int flushed_at, flushes;
+
+static void flush(void *ctx)
+{
+	(void)ctx;
+	flushed_at = received;
+	flushes++;
+}
+
+static void a_train_arrives_as_its_datagrams(void **state)
+{
+	static uint8_t train[NTM_UDP_DATAGRAM_MAX];
+	const size_t size = 1000, len = 63 * size + 7;
+	struct ntm_endpoint ep = endpoint_of("127.0.0.1");
+	struct ntm_flow flow;
+	unsigned sent;
+	struct ntm_udp a;
+
+	(void)state;
+	for (size_t i = 0; i < len; i++)
+		train[i] = (uint8_t)(i / size);
+	assert_int_equal(ntm_udp_open(&a, base, &ep, true, receive_in_order, NULL), 0);
+	a.flush = flush;
+	for (int segment = 0; segment <= a.segment; segment++) {
+		flow = flow_to(&a, "127.0.0.1", a.bound.port);
+		received = flushes = 0;
+		assert_int_equal(ntm_udp_send_train(&flow, train, len, size, segment, &sent), 0);
+		assert_int_equal(sent, 64);
+		event_base_loop(base, EVLOOP_NONBLOCK);
+		event_base_loop(base, EVLOOP_NONBLOCK);
+		assert_int_equal(received, 64);
+		assert_int_equal(flushed_at, 64);
+		for (int i = 0; i < 64; i++)
+			assert_int_equal(lengths[i], i < 63 ? size : 7);
+		if (segment && a.gro) /* they came in one piece */
+			assert_int_equal(flushes, 1);
+		/* one alone */
+		received = 0;
+		assert_int_equal(ntm_udp_send_train(&flow, train, 5, 1000, segment, &sent), 0);
+		assert_int_equal(sent, 1);
+		event_base_loop(base, EVLOOP_NONBLOCK);
+		assert_int_equal(received, 1);
+		assert_int_equal(lengths[0], 5);
+	}
+	ntm_udp_close(&a);
+}
+
+static void a_train_that_the_kernel_does_not_cut_is_refused_whole(void **state)
+{
+	static uint8_t train[5000];
+	struct ntm_flow flow;
+	struct ntm_udp a, b;
+	int on = 1;
+	unsigned sent = 9;
+
+	(void)state;
+	open_at(&a, "127.0.0.1");
+	open_at(&b, "127.0.0.1");
+	/* without a checksum the kernel makes no segments */
+	assert_int_equal(setsockopt(a.fd, SOL_SOCKET, SO_NO_CHECK, &on, sizeof(on)), 0);
+	flow = flow_to(&a, "127.0.0.1", b.bound.port);
+	assert_int_equal(ntm_udp_send_train(&flow, train, sizeof(train), 1000, true, &sent), -EIO);
+	assert_int_equal(sent, 0);
+	assert_int_equal(ntm_udp_send_train(&flow, train, sizeof(train), 1000, false, &sent), 0);
+	assert_int_equal(sent, 5);
+	event_base_loop(base, EVLOOP_NONBLOCK);
+	assert_int_equal(received, 5);
+	ntm_udp_close(&a);
+	ntm_udp_close(&b);
+}
+
 /* A port of the loopback device that nobody has. */
 static uint16_t closed_port(const char *address)
 {
@@ -344,6 +426,8 @@ int main(void)
 		TEST(the_largest_datagram_arrives_whole),
 		TEST(one_wakeup_takes_a_bounded_number_and_the_rest_comes_later),
 		TEST(datagrams_lost_in_the_buffer_are_counted),
+		TEST(a_train_arrives_as_its_datagrams),
+		TEST(a_train_that_the_kernel_does_not_cut_is_refused_whole),
 		TEST(an_earlier_refusal_does_not_stop_the_next_datagram),
 		TEST(icmp_errors_do_not_keep_the_loop_busy),
 		TEST(a_socket_only_for_sending_needs_no_loop),

@@ -344,6 +344,7 @@ static inline size_t inner_make(uint8_t *packet, const struct ntm_addr *source, 
 		packet[0] = 0x45;
 		packet[2] = (uint8_t)(len >> 8);
 		packet[3] = (uint8_t)len;
+		packet[6] = 0x40; /* DF */
 		packet[8] = 64;
 		packet[9] = 17;
 		memcpy(packet + 12, source->b + 12, 4);

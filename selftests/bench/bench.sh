@@ -1,0 +1,167 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
+#
+# bench.sh - `make bench`: measures, prints one table, and writes bench.json.
+#
+#	make bench				all rows that can be measured here
+#	make bench ROWS="bulk_tcp udp64"	these
+#	selftests/bench/bench.sh --list		what there is
+#
+# Every row is measured beside its reference in the same run, one after the other in turns: only the ratio of the two
+# says something on another machine. Each row belongs to a group, a script group_NAME.sh beside this one that makes the
+# networks for it and writes samples (measure.sh); peers.sh has what we are compared with.
+#
+#	BENCH_RUNS	turns; medians are of that many (3)
+#	BENCH_SECONDS	how long a bulk transfer lasts (8)
+#	BENCH_QUICK=1	one short turn, to see that it works: the figures mean little, and are marked
+#	BENCH_QUIET	seconds to wait for a quiet machine before each turn of a row (60)
+#	BENCH_TRIES	how often at most a turn is tried that other processes disturb (3)
+#	BENCH_CACHE	where programs that are compared lie after the first run (/var/cache/ntm-bench)
+#	BENCH_JSON	the file (bench.json)
+#	NTM_ENGINE	auto, bpf or user
+#
+# Exit status: 0 if all that was asked for was measured, whether the goals are met or not; 1 if something broke.
+set -u
+cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 2
+BENCH=selftests/bench
+if [ "${BENCH_QUICK:-0}" = 1 ]; then
+	BENCH_RUNS=${BENCH_RUNS:-1} BENCH_SECONDS=${BENCH_SECONDS:-2}
+fi
+export BENCH_QUICK=${BENCH_QUICK:-0} BENCH_RUNS=${BENCH_RUNS:-3} BENCH_SECONDS=${BENCH_SECONDS:-8}
+export BENCH_CACHE=${BENCH_CACHE:-/var/cache/ntm-bench}
+export BENCH_QUIET=${BENCH_QUIET:-60} BENCH_TRIES=${BENCH_TRIES:-3}
+JSON=${BENCH_JSON:-bench.json}
+
+# ROW GROUP UNIT REFERENCE GOAL WHAT. A goal compares the value, or the ratio value/reference, or with ref+N the value
+# with the reference and so much more; "-": none is set. A group may set another goal that fits what it finds.
+table() {
+	cat <<-'TABLE'
+	bulk_tcp direct Gbit/s wireguard-go ratio>=3 TCP, one stream, underlay MTU 1500
+	udp64 direct kpps plain ratio>=0.8 UDP 64 B, a message each: best received rate of a paced sweep
+	udp64_segment direct kpps plain ratio>=0.8 UDP 64 B, 32 a message by UDP_SEGMENT: best received rate
+	overload direct % wireguard-go value>=80 UDP 64 B (UDP_SEGMENT) at twice the best rate: received, in % of it
+	cpu_per_gb direct s/GB wireguard-go ratio<=0.334 CPU seconds (daemons and kernel) per GB at 2 Gbit/s of TCP
+	rtt_median direct us wireguard-go - round trip, idle, minus plain: median of 500 pings
+	rtt_p99 direct us wireguard-go - round trip, idle, minus plain: p99 of 500 pings
+	loaded_p99 direct us wireguard-go ratio<=1 round trip while a bulk TCP flow runs: p99
+	rootless_tcp direct Gbit/s root ratio>=0.8 TCP, one stream, out of `ntmctl run` as an ordinary user
+	paper_case1 paper % plain value>=99.5 100 Mbit/s, global IPv4: goodput in % of the pure header limit
+	paper_case2 paper % plain value>=99.5 100 Mbit/s, IPv6: goodput in % of the pure header limit
+	paper_case3 paper % plain value>=99.5 100 Mbit/s, private IPv4 to IPv6 by RS: goodput in % of the limit
+	paper_loss1 paper % paper ref+0 100 Mbit/s, global IPv4: loss against plain
+	paper_loss2 paper % paper ref+0 100 Mbit/s, IPv6: loss against plain
+	paper_loss3 paper % paper ref+0 100 Mbit/s, private IPv4 to IPv6 by RS: loss against plain IPv4
+	memory_100 state MiB wireguard-go value<=64 resident with 100 tunnels
+	memory_tunnel state bytes wireguard-go value<=4096 for each idle tunnel
+	setup_0ms setup ms sum ref+3 DNS query for a new peer to answer
+	setup_20ms setup ms sum ref+3 the same over links with 20 ms each way
+	dns_queries servers queries/s knot ratio>=0.5 DC: DNS queries answered, one worker
+	relay64_user servers kpps coturn - RS in user space, 64 B, one core: best forwarded rate
+	TABLE
+}
+
+rows_of() { table | awk -v g="$1" -v want=" $ROWS " '$2 == g && index(want, " " $1 " ") { print $1 }'; }
+
+die() { echo "bench.sh: $*" >&2; exit 2; }
+
+case ${1-} in
+--list) table | awk '{ w = $6; for (i = 7; i <= NF; i++) w = w " " $i; printf "%-14s %s, beside %s\n", $1, w, $4 }'; exit 0 ;;
+?*) die "usage: [ROWS=...] selftests/bench/bench.sh [--list]" ;;
+esac
+ROWS=${ROWS:-$(table | awk '{ print $1 }')}
+ROWS=${ROWS//$'\n'/ }
+for row in $ROWS; do
+	table | grep -q "^$row " || die "no row $row; selftests/bench/bench.sh --list shows what there is"
+done
+[ "$(id -u)" = 0 ] || die "needs root: network namespaces"
+
+TMP=$(mktemp -d "${TMPDIR:-/tmp}/ntmbench.XXXXXX") || exit 2
+CHILD=
+# shellcheck disable=SC2317 # by the trap
+interrupted() {
+	trap - INT TERM
+	# The whole group of processes: bash itself would wait for what it has started.
+	[ -z "$CHILD" ] || { kill -TERM -- "-$CHILD" 2>/dev/null; wait "$CHILD" 2>/dev/null; }
+	exit 130
+}
+trap interrupted INT TERM
+trap 'cgroup_remove; rm -rf "$TMP"' EXIT
+export BENCH_SAMPLES=$TMP/samples
+: >"$BENCH_SAMPLES"
+
+# A cgroup, of either version, only to know what CPU time the measurements use themselves, and so what others do.
+BENCH_CGROUP=
+cgroup_make() {
+	local dir
+	for dir in /sys/fs/cgroup /sys/fs/cgroup/unified /sys/fs/cgroup/cpuacct; do
+		[ -e "$dir/cgroup.procs" ] || continue
+		mkdir "$dir/ntmbench$$" 2>/dev/null || continue
+		BENCH_CGROUP=$dir/ntmbench$$
+		[ ! -e "$BENCH_CGROUP/cpuacct.usage" ] && ! grep -qs usage_usec "$BENCH_CGROUP/cpu.stat" || return 0
+		rmdir "$BENCH_CGROUP"
+		BENCH_CGROUP=
+	done
+	echo "no cgroup: others are noticed only at the end of each turn"
+}
+# shellcheck disable=SC2317 # by the trap
+cgroup_remove() {
+	[ -z "$BENCH_CGROUP" ] || rmdir "$BENCH_CGROUP" 2>/dev/null || { sleep 0.5; rmdir "$BENCH_CGROUP"; }
+}
+
+# ---- measuring
+cgroup_make
+export BENCH_CGROUP
+BROKEN=0
+for group in $(table | awk '!seen[$2]++ { print $2 }'); do
+	rows=$(rows_of "$group" | paste -sd' ')
+	[ -n "$rows" ] || continue
+	echo "== $group: $rows"
+	: >"$TMP/$group.log"
+	BENCH_ROWS=$rows setsid bash "$BENCH/group_$group.sh" >>"$TMP/$group.log" 2>&1 </dev/null &
+	CHILD=$!
+	# What it has measured so far, as it comes.
+	tail -n +1 -f --pid="$CHILD" "$TMP/$group.log" | grep --line-buffered '^  ' &
+	SHOWN=$!
+	wait "$CHILD" # a signal interrupts this, as it would no foreground process
+	STATUS=$?
+	wait $SHOWN
+	[ $STATUS = 0 ] || {
+		BROKEN=1
+		echo "   group_$group.sh broke; the end of what it said:"
+		grep -v '^  ' "$TMP/$group.log" | tail -n 30 | sed 's/^/   | /'
+	}
+	CHILD=
+done
+
+# ---- the report. A line a row: name, unit, value, least, most, reference, its value, least, most, ratio, goal, met,
+# note, what; separated by tabs, "-" for nothing.
+report() {
+	awk -v rows="$ROWS" -v OFS='\t' -f "$BENCH/report.awk" <(table) "$BENCH_SAMPLES"
+}
+
+report >"$TMP/report"
+{
+	echo
+	echo "$(uname -m), $(nproc) CPUs ($(sed -n 's/^model name.*: //p' /proc/cpuinfo | sed 1q)), kernel $(uname -r);" \
+		"medians of $BENCH_RUNS, least to most in brackets"
+	[ "$BENCH_QUICK" = 0 ] || echo "BENCH_QUICK: short runs, only to see that it works"
+	awk -F'\t' '
+		function shown(v, lo, hi) { return lo == hi ? v : v " [" lo ".." hi "]" }
+		BEGIN { f = "%-14s %-26s %-9s %-44s %-7s %-14s %s\n"; printf f, "row", "value", "unit", "reference", "ratio", "goal", "met" }
+		{ printf f, $1, shown($3, $4, $5), $2, shown($7, $8, $9) " " $6, $10, $11, $12 }
+		{ what[++n] = sprintf("%-14s %s%s", $1, $14, $13 == "-" ? "" : "; " $13) }
+		END { print ""; for (i = 1; i <= n; i++) print what[i] }' "$TMP/report"
+	awk '$1 == "skip" { row = $2; sub(/^skip [^ ]+ /, ""); printf "%-14s not measured: %s\n", row, $0 }' "$BENCH_SAMPLES"
+}
+jq -R -s --argjson quick "$([ "$BENCH_QUICK" = 1 ] && echo true || echo false)" --argjson runs "$BENCH_RUNS" '
+	def number: if . == "-" then null else tonumber end;
+	[split("\n")[] | select(length > 0) | split("\t") | {
+		row: .[0], value: (.[2] | number), unit: .[1], reference: .[5], reference_value: (.[6] | number),
+		ratio: (.[9] | number), goal: (if .[10] == "-" then null else .[10] end),
+		met: (if .[11] == "-" then null else .[11] == "yes" end),
+		min: (.[3] | number), max: (.[4] | number), reference_min: (.[7] | number), reference_max: (.[8] | number),
+		runs: $runs, quick: $quick, what: .[13], note: (if .[12] == "-" then null else .[12] end)
+	}]' "$TMP/report" >"$JSON" || BROKEN=1
+echo
+echo "written to $JSON"
+exit $BROKEN

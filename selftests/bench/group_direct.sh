@@ -1,0 +1,193 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
+#
+# group_direct.sh - rows of a direct tunnel over a router, beside plain routing and wireguard-go; for bench.sh.
+#
+#	a ------ core ------ b		underlay MTU 1500, veth with the offloads that it has
+#	           '--- srv1: dc
+#
+# All three ways from a to b are there at once, and used in turns.
+# shellcheck source=selftests/netns/lib.sh
+. "$(dirname "$0")/../netns/lib.sh"
+# shellcheck source=selftests/bench/measure.sh
+. "$ROOT/selftests/bench/measure.sh"
+# shellcheck source=selftests/bench/peers.sh
+. "$ROOT/selftests/bench/peers.sh"
+
+FIXED_RATE=2 # Gbit/s, of cpu_per_gb
+SEGMENTS=32 # datagrams in a message
+declare -A TO=() # way -> address of b
+WAYS=()
+
+# ---- a turn of each row: every way once
+
+turn_bulk_tcp() {
+	local way
+	for way in "${WAYS[@]}"; do
+		sample bulk_tcp "$way" "$(tcp_gbit a "${TO[$way]}" "$BENCH_SECONDS")"
+	done
+}
+
+turn_udp64() {
+	local way
+	for way in "${WAYS[@]}"; do
+		sample udp64 "$way" "$(udp_best a "${TO[$way]}" b)"
+	done
+}
+
+# Sets BEST.
+declare -A BEST=()
+turn_udp64_segment() {
+	local way
+	for way in "${WAYS[@]}"; do
+		BEST[$way]=$(udp_best a "${TO[$way]}" b segment=$SEGMENTS)
+		sample udp64_segment "$way" "${BEST[$way]}"
+	done
+}
+
+# Uses the best rates of the turn before it. One message for each datagram would cost the sender too much to offer that.
+turn_overload() {
+	local way twice is
+	for way in "${WAYS[@]}"; do
+		twice=$(awk -v b="${BEST[$way]}" 'BEGIN { printf "%d", 2000 * b }')
+		is=$(udp_point a "${TO[$way]}" b $((BENCH_QUICK == 1 ? 1 : 3)) "$twice" segment=$SEGMENTS)
+		sample overload "$way" "$(awk -v a="$is" -v b="${BEST[$way]}" 'BEGIN { printf "%.1f", 100 * a / b }')"
+		note overload "$way: offered $(awk -v b="${BEST[$way]}" '{ printf "%d", $2 / $4 / 10 / b }' "$WORK/sent") %"
+	done
+}
+
+# CPU of the whole machine, without what iperf3's two ends used in user space: daemons and kernel.
+turn_cpu_per_gb() {
+	local way before after
+	for way in "${WAYS[@]}"; do
+		before=$(busy)
+		tcp_json a "${TO[$way]}" "$BENCH_SECONDS" -b "${FIXED_RATE}G" >"$WORK/cpu.json"
+		after=$(busy)
+		sample cpu_per_gb "$way" "$(jq --argjson busy "$(minus "$after" "$before")" '.end |
+			($busy - (.cpu_utilization_percent | .host_user + .remote_user) / 100 * .sum_received.seconds) /
+			(.sum_received.bytes / 1e9) * 1000 | round / 1000' "$WORK/cpu.json")"
+		jq -e --argjson rate $FIXED_RATE '.end.sum_received.bits_per_second >= $rate * 0.95e9' "$WORK/cpu.json" >/dev/null ||
+			note cpu_per_gb "$way reached only $(jq '.end.sum_received.bits_per_second / 1e7 | round / 100' \
+				"$WORK/cpu.json") Gbit/s"
+	done
+}
+
+turn_rtt() {
+	local way median p99 plain_median=0 plain_p99=0
+	for way in plain "${WAYS[@]}"; do
+		ns a ping -q -i 0.01 -c 20 "${TO[$way]}" >/dev/null
+		read -r median p99 <<<"$(rtt a "${TO[$way]}" 500 0.002)"
+		if [ "$plain_median" = 0 ]; then
+			plain_median=$median plain_p99=$p99
+		elif [ "$way" != plain ]; then
+			sample rtt_median "$way" "$(minus "$median" "$plain_median")"
+			sample rtt_p99 "$way" "$(minus "$p99" "$plain_p99")"
+		fi
+	done
+	note rtt_median "plain itself: $plain_median us"
+	note rtt_p99 "plain itself: $plain_p99 us"
+}
+
+turn_loaded_p99() {
+	local way
+	for way in "${WAYS[@]}"; do
+		tcp_json a "${TO[$way]}" "$BENCH_SECONDS" >/dev/null &
+		sleep 0.5
+		sample loaded_p99 "$way" "$(rtt a "${TO[$way]}" $(((BENCH_SECONDS - 1) * 100)) 0.01 | cut -d' ' -f2)"
+		wait $!
+	done
+}
+
+# ---- as an ordinary user: a third node, whose ntmd and applications have no privilege at all
+ROOTLESS_UID=12345
+ROOTLESS_HOME=$WORK/home
+
+rootless_start() {
+	# The build may lie where only root may look; and /dev/net/tun as udev gives it to everyone.
+	chmod 711 "$WORK"
+	mkdir -m 755 "$WORK/bin"
+	install -m 755 "$NTM_BIN/ntmctl" "$NTM_BIN/ntmd" "$WORK/bin"
+	mknod -m 666 "$WORK/tun" c 10 200
+	ns a mount --bind "$WORK/tun" /dev/net/tun
+	mkdir -m 700 "$ROOTLESS_HOME" "$ROOTLESS_HOME/run"
+	member_add "rootless.$ZONE" "$(public_key rootless)"
+	cp "$WORK/rootless.key" "$ROOTLESS_HOME/key"
+	{
+		printf '%s\n' "[node]" "fqdn = rootless.$ZONE" "private-key-file = $ROOTLESS_HOME/key" \
+			"control-socket = /run/ntm/ntmd.sock" "state-dir = /var/lib/ntm" "[dc]" "$(node_dc_section)" \
+			"[dns]" "mode = resolv.conf" "upstream = $DC_ADDR4" "[datapath]" "interface = eth0"
+	} >"$ROOTLESS_HOME/ntmd.conf"
+	chown -R $ROOTLESS_UID:$ROOTLESS_UID "$ROOTLESS_HOME"
+}
+
+rootless_run() { # CMD...
+	ns a setpriv --reuid=$ROOTLESS_UID --regid=$ROOTLESS_UID --clear-groups env HOME="$ROOTLESS_HOME" \
+		XDG_RUNTIME_DIR="$ROOTLESS_HOME/run" PATH="$WORK/bin:$PATH" timeout $((BENCH_SECONDS + 45)) \
+		ntmctl run -c "$ROOTLESS_HOME/ntmd.conf" -- "$@"
+}
+
+turn_rootless_tcp() {
+	# The tunnel is made by the first packets: they are not of the figure.
+	sample rootless_tcp ntm "$(rootless_run iperf3 -J -c "${TO[ntm]}" -t "$BENCH_SECONDS" -O 1 |
+		jq '.end.sum_received.bits_per_second / 1e9')"
+	sample rootless_tcp root "$(tcp_gbit a "${TO[ntm]}" "$BENCH_SECONDS" -O 1)"
+}
+
+# ---- networks
+net_up
+dc_start
+bench_host a
+bench_host b
+bench_node a
+bench_node b
+TO[plain]=$(host_addr4 b)
+TO[ntm]=$(vip4 b)
+eventually 5 reaches a "${TO[ntm]}"
+eventually 5 route_is a b direct
+WAYS=(ntm plain)
+if wireguard_go; then
+	wireguard_start a b
+	TO[wireguard-go]=$WG_ADDR
+	WAYS=(ntm wireguard-go plain)
+else
+	for row in bulk_tcp overload cpu_per_gb rtt_median rtt_p99 loaded_p99; do
+		skip_row $row "neither Debian 13's wireguard-go nor Debian 12's, or no wg, could be had"
+	done
+fi
+tcp_start b
+for row in $BENCH_ROWS; do
+	note "$row" "engine $(status a .engine), cipher $(tunnel a b .cipher)"
+done
+if [[ $(ns a ethtool -k ntm0 2>/dev/null) = *"tx-udp-segmentation: on"* ]]; then
+	goal udp64 "ratio>=1.5"
+	goal udp64_segment "ratio>=1.5"
+	label plain "plain routing"
+fi
+if wanted rootless_tcp; then
+	if ! ns a ntmctl run -h >/dev/null 2>&1; then
+		skip_row rootless_tcp "this ntmctl has no command run"
+	else
+		rootless_start
+		if ! rootless_run ping -q -c 1 -W 5 "${TO[ntm]}" >"$WORK/rootless.log" 2>&1; then
+			skip_row rootless_tcp "ntmctl run does not reach the peer: $(tail -n 1 "$WORK/rootless.log")"
+		else
+			note rootless_tcp "net.core.rmem_max here: $(cat /proc/sys/net/core/rmem_max)"
+			label root "the same with root"
+			ROOTLESS=1
+		fi
+	fi
+fi
+
+for _ in $(turns); do
+	if wanted bulk_tcp; then timed turn_bulk_tcp; fi
+	if wanted udp64; then timed turn_udp64; fi
+	if wanted udp64_segment overload; then timed turn_udp64_segment; fi
+	if wanted overload; then timed turn_overload; fi
+	if wanted cpu_per_gb; then timed turn_cpu_per_gb; fi
+	if wanted rtt_median rtt_p99; then timed turn_rtt; fi
+	if wanted loaded_p99; then timed turn_loaded_p99; fi
+	if [ "${ROOTLESS:-0}" = 1 ]; then timed turn_rootless_tcp; fi
+done
+for host in a b; do
+	echo "  drops at $host: $(ns $host ntmctl -j stats | jq -c '.drops | with_entries(select(.value != 0))')"
+done

@@ -1,0 +1,70 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
+#
+# group_paper.sh - the three cases in which paper B measured its node in user space, at 100 Mbit/s; for bench.sh. There a
+# node lost 8.95 to 9.12 % against communication without NTMobile (7.04 to 7.43 % with the kernel module).
+#
+#	case 1	mn1 (v4)  ==100 Mbit/s== core ---- cn4 (v4b)	global IPv4
+#	case 2	mn2 (v6)  ==100 Mbit/s== core ---- cn6 (v6b)	IPv6
+#	case 3	mn3 [NAT] ==100 Mbit/s== core ---- cn6		private IPv4 to IPv6, by rs1
+#
+# mn sends. Case 3 has no plain counterpart; mn3 to cn4, IPv4 through its NAT, stands for it.
+# shellcheck source=selftests/netns/lib.sh
+. "$(dirname "$0")/../netns/lib.sh"
+# shellcheck source=selftests/bench/measure.sh
+. "$ROOT/selftests/bench/measure.sh"
+
+RATE=100 # Mbit/s, counted from the Ethernet header on, as tbf does
+UNDERLAY=1500
+ETHERNET=14
+TUNNEL=$((8 + 16 + 16)) # UDP, the header of every packet, and the tag: doc/PROTOCOL.md
+TCP4=$((20 + 20 + 12)) # inner IPv4, TCP and its timestamps
+# shellcheck disable=SC2034 # lib.sh reads them by their names
+NET_RATE_MBIT_v4=$RATE NET_RATE_MBIT_v6=$RATE NET_RATE_MBIT_nat1=$RATE
+declare -A MN=([1]=mn1 [2]=mn2 [3]=mn3) CN=([1]=cn4 [2]=cn6 [3]=cn6) PLAIN=() LOSS=([1]=8.95 [2]=9.12 [3]=9.12)
+# Outer IP header on the way of the shaped link, and the longest on the whole way.
+declare -A OUTER=([1]=20 [2]=40 [3]=20) LONGEST=([1]=20 [2]=40 [3]=40)
+
+# Mbit/s that TCP could get if all that is lost were headers.
+limit_tunnel() { # CASE: with the largest inner packet that fits
+	local inner=$((UNDERLAY - LONGEST[$1] - TUNNEL))
+	awk -v p=$((inner - TCP4)) -v f=$((inner + TUNNEL + OUTER[$1] + ETHERNET)) -v r=$RATE 'BEGIN { print r * p / f }'
+}
+limit_plain() { # CASE
+	local headers=$TCP4
+	[ "$1" != 2 ] || headers=$((TCP4 + 20))
+	awk -v p=$((UNDERLAY - headers)) -v f=$((UNDERLAY + ETHERNET)) -v r=$RATE 'BEGIN { print r * p / f }'
+}
+# Of a goodput in Gbit/s, in % of a limit in Mbit/s.
+percent() { awk -v g="$1" -v l="$2" 'BEGIN { printf "%.2f\n", 1e5 * g / l }'; }
+
+turn_case() { # CASE
+	local ntm plain
+	ntm=$(tcp_gbit "${MN[$1]}" "$(vip4 "${CN[$1]}")" "$BENCH_SECONDS" -O 2)
+	plain=$(tcp_gbit "${MN[$1]}" "${PLAIN[$1]}" "$BENCH_SECONDS" -O 2)
+	sample "paper_case$1" ntm "$(percent "$ntm" "$(limit_tunnel "$1")")"
+	sample "paper_case$1" plain "$(percent "$plain" "$(limit_plain "$1")")"
+	sample "paper_loss$1" ntm "$(awk -v g="$ntm" -v p="$plain" 'BEGIN { printf "%.2f", 100 * (1 - g / p) }')"
+	sample "paper_loss$1" paper "${LOSS[$1]}"
+	note "paper_case$1" "limits: $(limit_tunnel "$1") Mbit/s in the tunnel, $(limit_plain "$1") plain"
+}
+
+label paper "paper B, in user space"
+label plain "plain"
+net_up
+dc_start rs1
+rs_start rs1
+nodes_add mn1=v4 mn2=v6 mn3=nat1 cn4=v4b cn6=v6b
+PLAIN=([1]=$(host_addr4 cn4) [2]=$(host_addr6 cn6) [3]=$(host_addr4 cn4))
+for case in 1 2 3; do
+	eventually 5 reaches "${MN[$case]}" "$(vip4 "${CN[$case]}")"
+	eventually 5 route_is "${MN[$case]}" "${CN[$case]}" "$([ $case = 3 ] && echo relay || echo direct)"
+	note "paper_case$case" "engine $(status "${MN[$case]}" .engine)"
+done
+tcp_start cn4
+tcp_start cn6
+for _ in $(turns); do
+	for case in 1 2 3; do
+		if wanted paper_case$case paper_loss$case; then timed turn_case $case; fi
+	done
+done
