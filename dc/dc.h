@@ -7,6 +7,7 @@
  *	          -> path.c (withdrawals)
  *	dns.c     -> dns_zone.c -> member.c
  *	control.c -> member.c -> addr_pool.c, store.c
+ *	recall.c  -> store.c; calls the members back after a restart
  *
  * Members are durable (store.c); locations, paths and directions are soft state and end with the process.
  */
@@ -42,6 +43,7 @@
 #define DC_PATH_ID_DRAWS 4 /* the first and three more */
 #define DC_DRAIN_MS (NTM_KEY_DRAIN_S * 1000) /* a replaced path is withdrawn this much later */
 #define DC_LEAVING_MS 3000 /* a removed member is told for this long */
+#define DC_RECALLS 2 /* resets to each member that was registered before a restart */
 #define DC_RELAY_KEEPALIVE_MS 3000 /* to each RS; also how long it may take to answer */
 #define DC_RELAY_RETRY_MS 1000 /* to one that is down */
 #define DC_RELAY_MISSES 2 /* then it is down */
@@ -124,6 +126,17 @@ struct dc_path_end { /* one end of a path, as the DC knows it */
 	uint8_t public_key[NTM_KEY_LEN];
 };
 
+struct dc_recall { /* recall.c: how to call a member back after a restart, as the store has it */
+	struct ntm_endpoint remote, listen; /* where it is; the address of ours that it talks to */
+	uint64_t session; /* our ID; 0: the store has nothing */
+	bool changed; /* the store is to be told */
+	TAILQ_ENTRY(dc_member) by_change;
+	unsigned calls; /* yet to be made; 0: not in a list */
+	int64_t call_ms; /* the next */
+	TAILQ_ENTRY(dc_member) by_call;
+};
+TAILQ_HEAD(dc_members, dc_member);
+
 struct dc_member {
 	struct dc_actor actor; /* first */
 	struct dc_table_link by_name, by_number;
@@ -137,6 +150,7 @@ struct dc_member {
 	unsigned paths;
 	LIST_HEAD(, dc_direction) direction; /* that it asked for and that are under way */
 	unsigned directions;
+	struct dc_recall recall;
 	char fqdn[];
 };
 
@@ -214,6 +228,13 @@ struct dc {
 	TAILQ_HEAD(, dc_location) location; /* the next to expire first */
 	unsigned locations;
 	LIST_HEAD(, dc_member) leaver;
+	/* recall.c */
+	struct dc_members changed; /* oldest first */
+	struct dc_members
+		call[DC_RECALLS]; /* by the number of calls yet to be made, less one; the next first */
+	struct event *recall_store, *recall_call;
+	int64_t recall_end_ms; /* who is not back then is forgotten; 0: that is done */
+	bool recall_failed; /* said so already */
 	/* relay.c, location.c */
 	struct dc_relay *relay;
 	unsigned relays;
@@ -255,6 +276,15 @@ static inline bool dc_member_is_registered(const struct dc_member *member)
 	return member->location;
 }
 void dc_member_location_end(struct dc_member *member);
+
+/* ---- recall.c */
+
+int dc_recall_open(struct dc *dc); /* after the store; 0 or -ENOMEM */
+void dc_recall_start(struct dc *dc); /* after the members and the sockets: calls back who was registered */
+void dc_recall_close(struct dc *dc); /* writes what is left to be written */
+/* The member's location was refreshed, moved or ended: the store learns it soon if that matters. Cheap. */
+void dc_recall_note(struct dc_member *member);
+void dc_recall_forget(struct dc_member *member); /* it is being removed, and so is what the store has */
 
 /* ---- receive.c */
 

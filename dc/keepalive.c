@@ -13,6 +13,7 @@ void dc_keepalive_refresh(struct dc *dc, struct dc_location *location)
 	/* all live equally long, so the one heard last stands last */
 	TAILQ_REMOVE(&dc->location, location, by_expiry);
 	TAILQ_INSERT_TAIL(&dc->location, location, by_expiry);
+	dc_recall_note(location->member);
 }
 
 void dc_keepalive_handle(struct dc *dc, const struct ntm_session_from *from,
@@ -53,6 +54,7 @@ void dc_keepalive_expire(struct dc *dc, int64_t now_ms)
 		ntm_info("%s was not heard for %d s: not registered any more", member->fqdn,
 			 NTM_LOCATION_LIFETIME_S);
 		dc_member_location_end(member);
+		dc_recall_note(member);
 		dc_control_tell(dc, "expired", member->fqdn, NULL, NULL);
 	}
 }

@@ -144,6 +144,7 @@ static int start(struct dc *dc, char *ret_why, size_t why_len)
 	dc->started_ms = ntm_loop_now_ms();
 	ntm_timer_set_ms(dc->tick, TICK_MS);
 	dc_relay_start(dc);
+	dc_recall_start(dc);
 	return 0;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
  * member.c - the members of this DC: enrolled in the store, all in memory, found by name, virtual address, or
- * key (by the sessions). Before it: control.c (node add, node del); beside it: addr_pool.c and store.c.
+ * key (by the sessions). Before it: control.c (node add, node del); beside it: addr_pool.c, store.c and
+ * recall.c.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -131,8 +132,19 @@ static int empty_ref_above(struct dc *dc, const char *fqdn)
 
 /* ---- coming and going */
 
+/* Its session is none of ours any more: it need not wait for its next Keep Alive to learn it. */
+static void leave_tell(struct dc_member *member)
+{
+	const struct ntm_peer *peer = &member->actor.peer;
+	uint64_t id = ntm_session_id(peer);
+
+	if (id && peer->flow.udp)
+		ntm_session_reset_tell(&member->dc->sessions, &peer->flow, id);
+}
+
 static void leave_end(struct dc_member *member)
 {
+	leave_tell(member); /* the session that was made since, to be told why */
 	LIST_REMOVE(member, leaver);
 	ntm_peer_remove(&member->actor.peer);
 	event_free(member->leave);
@@ -204,6 +216,7 @@ static void member_unlink(struct dc_member *member)
 	struct dc *dc = member->dc;
 
 	dc_member_location_end(member);
+	dc_recall_forget(member);
 	dc_table_remove(&dc->member_by_name, &member->by_name);
 	dc_table_remove(&dc->member_by_number, &member->by_number);
 	empty_unref_above(dc, member->fqdn, NULL);
@@ -274,6 +287,10 @@ int dc_member_open(struct dc *dc, char *ret_why, size_t why_len)
 			 dc->config.database, why);
 		return err;
 	}
+	if (dc_recall_open(dc)) {
+		snprintf(ret_why, why_len, "out of memory");
+		return -ENOMEM;
+	}
 	why[0] = '\0';
 	err = dc_store_members(dc->store, member_load, &loading, why, sizeof(why));
 	if (err && why[0])
@@ -285,6 +302,7 @@ void dc_member_close(struct dc *dc)
 {
 	struct dc_table_link *link;
 
+	dc_recall_close(dc);
 	while (!LIST_EMPTY(&dc->leaver))
 		leave_end(LIST_FIRST(&dc->leaver));
 	while (dc->member_by_name.bucket && (link = dc_table_each(&dc->member_by_name, NULL))) {
@@ -402,7 +420,8 @@ release:
 	return err;
 }
 
-/* Paths of a removed member end at once; its session lives on for as long as it takes to tell it. */
+/* Paths of a removed member end at once. It is sent to register again, and refused for as long as it takes to
+ * tell it why. */
 static void member_leave(struct dc_member *member)
 {
 	struct dc *dc = member->dc;
@@ -418,6 +437,7 @@ static void member_leave(struct dc_member *member)
 	member->leaving = true;
 	LIST_INSERT_HEAD(&dc->leaver, member, leaver);
 	ntm_timer_set_ms(member->leave, DC_LEAVING_MS);
+	leave_tell(member);
 }
 
 int dc_member_del(struct dc *dc, const char *fqdn, char *ret_why, size_t why_len)

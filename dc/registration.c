@@ -188,7 +188,9 @@ void dc_registration_moved(struct dc *dc, struct dc_member *member)
 	const struct ntm_endpoint *remote = &member->actor.peer.flow.remote;
 
 	(void)dc;
-	if (member->location)
+	if (member->location) {
 		member->location->observed[!ntm_endpoint_is4(remote)] = *remote;
+		dc_recall_note(member);
+	}
 	dc_direction_moved(member);
 }

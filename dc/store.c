@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * store.c - the member table in SQLite. Write-ahead log with synchronous=FULL: a change that returned 0
- * survives kill -9 and a loss of power. Behind it: dc/member.c.
+ * store.c - the tables of members and their sessions in SQLite. Write-ahead log with synchronous=FULL: a
+ * change of members that returned 0 survives kill -9 and a loss of power. Before it: dc/member.c,
+ * dc/recall.c.
  */
 #include <errno.h>
 #include <sqlite3.h>
@@ -12,6 +13,7 @@
 #include <time.h>
 
 #include "dc/store.h"
+#include "endpoint.h"
 
 #define SCHEMA_VERSION 1
 #define BUSY_MS 250 /* another process (a backup) holds the database: the loop waits no longer */
@@ -19,6 +21,7 @@
 struct dc_store {
 	sqlite3 *db;
 	sqlite3_stmt *add, *del, *list;
+	sqlite3_stmt *session_put, *session_del, *session_list;
 };
 
 static const char schema[] = "BEGIN IMMEDIATE;"
@@ -28,6 +31,12 @@ static const char schema[] = "BEGIN IMMEDIATE;"
 			     " virtual4 BLOB NOT NULL UNIQUE CHECK (length(virtual4) = 4),"
 			     " virtual6 BLOB NOT NULL UNIQUE CHECK (length(virtual6) = 16),"
 			     " added INTEGER NOT NULL" /* seconds since 1970 */
+			     ") WITHOUT ROWID;"
+			     "CREATE TABLE IF NOT EXISTS session ("
+			     " fqdn TEXT NOT NULL PRIMARY KEY REFERENCES member ON DELETE CASCADE,"
+			     " remote TEXT NOT NULL," /* endpoints */
+			     " listen TEXT NOT NULL,"
+			     " id INTEGER NOT NULL"
 			     ") WITHOUT ROWID;"
 			     "PRAGMA user_version = 1;"
 			     "COMMIT;";
@@ -75,8 +84,12 @@ static int prepare(struct dc_store *store, char *ret_why, size_t why_len)
 		"INSERT INTO member (fqdn, public_key, virtual4, virtual6, added) VALUES (?, ?, ?, ?, ?)",
 		"DELETE FROM member WHERE fqdn = ?",
 		"SELECT fqdn, public_key, virtual4, virtual6 FROM member ORDER BY virtual4",
+		"INSERT OR REPLACE INTO session (fqdn, remote, listen, id) VALUES (?, ?, ?, ?)",
+		"DELETE FROM session WHERE fqdn = ?",
+		"SELECT fqdn, remote, listen, id FROM session",
 	};
-	sqlite3_stmt **const statement[] = {&store->add, &store->del, &store->list};
+	sqlite3_stmt **const statement[] = {&store->add,	 &store->del,	      &store->list,
+					    &store->session_put, &store->session_del, &store->session_list};
 
 	for (size_t i = 0; i < sizeof(text) / sizeof(*text); i++)
 		if (sqlite3_prepare_v3(store->db, text[i], -1, SQLITE_PREPARE_PERSISTENT, statement[i], NULL))
@@ -114,8 +127,11 @@ int dc_store_open(struct dc_store **ret_store, const char *where, char *ret_why,
 		err = -EPROTO;
 		goto close;
 	}
-	err = sqlite3_exec(store->db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;", NULL, NULL,
-			   NULL);
+	/* what was deleted tells where nodes were: it is overwritten */
+	err = sqlite3_exec(store->db,
+			   "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
+			   "PRAGMA secure_delete = ON;",
+			   NULL, NULL, NULL);
 	/* writing it anew, though nothing changes, shows at start whether the database can be written */
 	if (err || sqlite3_exec(store->db, schema, NULL, NULL, NULL)) {
 		err = said(store, ret_why, why_len);
@@ -138,6 +154,9 @@ void dc_store_close(struct dc_store *store)
 	sqlite3_finalize(store->add);
 	sqlite3_finalize(store->del);
 	sqlite3_finalize(store->list);
+	sqlite3_finalize(store->session_put);
+	sqlite3_finalize(store->session_del);
+	sqlite3_finalize(store->session_list);
 	sqlite3_close(store->db);
 	free(store);
 }
@@ -213,5 +232,92 @@ int dc_store_del(struct dc_store *store, const char *fqdn, char *ret_why, size_t
 	}
 	sqlite3_reset(store->del);
 	sqlite3_clear_bindings(store->del);
+	return err;
+}
+
+/* ---- sessions */
+
+static int endpoint_get(sqlite3_stmt *row, int column, struct ntm_endpoint *ret_endpoint)
+{
+	const char *text = (const char *)sqlite3_column_text(row, column);
+
+	return text && !ntm_endpoint_parse(ret_endpoint, text, 0) && ret_endpoint->port ? 0 : -EIO;
+}
+
+int dc_store_sessions(struct dc_store *store, int (*each)(void *ctx, const struct dc_store_session *session),
+		      void *ctx, char *ret_why, size_t why_len)
+{
+	sqlite3_stmt *list = store->session_list;
+	int step, err = 0;
+
+	while (!err && (step = sqlite3_step(list)) != SQLITE_DONE) {
+		struct dc_store_session session = {0};
+
+		if (step != SQLITE_ROW) {
+			err = said(store, ret_why, why_len);
+			break;
+		}
+		session.id = (uint64_t)sqlite3_column_int64(list, 3);
+		/* one row less costs its node a Keep Alive's time, no more */
+		if (session.id && !column_get(list, 0, session.fqdn, 0) &&
+		    !endpoint_get(list, 1, &session.remote) && !endpoint_get(list, 2, &session.listen))
+			err = each(ctx, &session);
+	}
+	sqlite3_reset(list);
+	return err < 0 ? err : 0;
+}
+
+int dc_store_sessions_begin(struct dc_store *store, char *ret_why, size_t why_len)
+{
+	int err = 0;
+
+	sqlite3_busy_timeout(store->db, 0);
+	/* in a write-ahead log only the last changes can be lost by this, the database is never damaged */
+	if (sqlite3_exec(store->db, "PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE;", NULL, NULL, NULL)) {
+		err = said(store, ret_why, why_len);
+		sqlite3_exec(store->db, "PRAGMA synchronous = FULL", NULL, NULL, NULL);
+		sqlite3_busy_timeout(store->db, BUSY_MS);
+	}
+	return err;
+}
+
+static int session_step(struct dc_store *store, sqlite3_stmt *statement, char *ret_why, size_t why_len)
+{
+	int err = sqlite3_step(statement) == SQLITE_DONE ? 0 : said(store, ret_why, why_len);
+
+	sqlite3_reset(statement);
+	sqlite3_clear_bindings(statement);
+	return err;
+}
+
+int dc_store_session_put(struct dc_store *store, const struct dc_store_session *session, char *ret_why,
+			 size_t why_len)
+{
+	char remote[NTM_ENDPOINT_TEXT], listen[NTM_ENDPOINT_TEXT];
+	sqlite3_stmt *put = store->session_put;
+
+	sqlite3_bind_text(put, 1, session->fqdn, -1, SQLITE_STATIC);
+	sqlite3_bind_text(put, 2, ntm_endpoint_format(&session->remote, remote), -1, SQLITE_STATIC);
+	sqlite3_bind_text(put, 3, ntm_endpoint_format(&session->listen, listen), -1, SQLITE_STATIC);
+	sqlite3_bind_int64(put, 4, (sqlite3_int64)session->id);
+	return session_step(store, put, ret_why, why_len);
+}
+
+int dc_store_session_del(struct dc_store *store, const char *fqdn, char *ret_why, size_t why_len)
+{
+	sqlite3_bind_text(store->session_del, 1, fqdn, -1, SQLITE_STATIC);
+	return session_step(store, store->session_del, ret_why, why_len);
+}
+
+int dc_store_sessions_end(struct dc_store *store, bool commit, char *ret_why, size_t why_len)
+{
+	int err = 0;
+
+	if (commit && sqlite3_exec(store->db, "COMMIT", NULL, NULL, NULL))
+		err = said(store, ret_why, why_len);
+	if (!sqlite3_get_autocommit(store->db)) /* still in it */
+		sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
+	sqlite3_exec(store->db, "PRAGMA synchronous = FULL", NULL, NULL, NULL);
+	sqlite3_busy_timeout(store->db, BUSY_MS);
 	return err;
 }

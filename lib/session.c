@@ -178,6 +178,11 @@ bool ntm_peer_is_up(const struct ntm_peer *peer)
 	return peer->current;
 }
 
+uint64_t ntm_session_id(const struct ntm_peer *peer)
+{
+	return peer->current ? peer->current->id : 0;
+}
+
 uint64_t ntm_session_id_draw(struct ntm_sessions *sessions)
 {
 	uint64_t id;
@@ -412,19 +417,24 @@ void ntm_session_reset_token(const struct ntm_sessions *sessions, uint64_t id, u
 	ntm_crypto_mac(ret_token, NTM_MAC_LEN, sessions->reset_key, &h, sizeof(h));
 }
 
-void ntm_session_reset_send(struct ntm_sessions *sessions, const struct ntm_flow *to, uint64_t id, size_t packet_len)
+void ntm_session_reset_tell(const struct ntm_sessions *sessions, const struct ntm_flow *to, uint64_t id)
 {
 	struct ntm_reset reset;
 
+	ntm_header_set(&reset.h, NTM_TYPE_RESET, 0, id);
+	ntm_session_reset_token(sessions, id, reset.token);
+	ntm_udp_send(to, &reset, sizeof(reset));
+}
+
+void ntm_session_reset_send(struct ntm_sessions *sessions, const struct ntm_flow *to, uint64_t id, size_t packet_len)
+{
 	if (packet_len < RESET_MIN_LEN)
 		return;
 	if (!ntm_limiter_take(&sessions->reply_limiter, ntm_loop_now_us(), &to->remote, 0)) {
 		ntm_drop_count(NTM_DROP_RATE);
 		return;
 	}
-	ntm_header_set(&reset.h, NTM_TYPE_RESET, 0, id);
-	ntm_session_reset_token(sessions, id, reset.token);
-	ntm_udp_send(to, &reset, sizeof(reset));
+	ntm_session_reset_tell(sessions, to, id);
 }
 
 int ntm_session_echo_answer(struct ntm_sessions *sessions, const struct ntm_flow *from, const uint8_t *packet, size_t len)

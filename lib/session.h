@@ -104,6 +104,7 @@ int ntm_peer_add(struct ntm_sessions *sessions, struct ntm_peer *peer);
 void ntm_peer_remove(struct ntm_peer *peer);
 struct ntm_peer *ntm_peer_find(struct ntm_sessions *sessions, const uint8_t key[NTM_KEY_LEN]);
 bool ntm_peer_is_up(const struct ntm_peer *peer); /* there is a session */
+uint64_t ntm_session_id(const struct ntm_peer *peer); /* ours, of the session in use; 0: there is none */
 
 /*
  * Takes SESSION_INIT, SESSION_RESPONSE, COOKIE, SESSION and RESET packets. 0 if it was for a session, else the negative drop
@@ -150,6 +151,8 @@ int ntm_session_handshake_admit(struct ntm_sessions *sessions, const struct ntm_
 
 /* Resets for IDs nobody knows: answers packet (at least 33 bytes, rate-limited); also used for paths. */
 void ntm_session_reset_send(struct ntm_sessions *sessions, const struct ntm_flow *to, uint64_t id, size_t packet_len);
+/* A reset that answers nothing: to where a peer had the session with this ID of ours. The caller bounds how many. */
+void ntm_session_reset_tell(const struct ntm_sessions *sessions, const struct ntm_flow *to, uint64_t id);
 /* The token that goes with an ID of ours: keyed hash under a secret derived from our private key. */
 void ntm_session_reset_token(const struct ntm_sessions *sessions, uint64_t id, uint8_t ret_token[NTM_MAC_LEN]);
 

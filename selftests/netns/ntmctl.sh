@@ -116,10 +116,14 @@ nsbg dc dc-monitor.log ntmctl -j dc monitor
 sleep 0.2
 
 # ---- a member that is removed
+unregistered() { [ "$(status cn .registered)" = false ]; }
+says_removed() { grep -q 'cn\.ntm\.example was removed' <<<"$(status cn .dc.error)"; }
 gone() { [ "$(tunnels mn length)" = 0 ]; }
 check "before, data flows" reaches mn "$(vip4 cn)"
 old=$(vip4 cn)
 says "a member with tunnels can be removed" dc 'no member' dc node del cn.$ZONE
+check "its status says within 3 s that it is not registered" eventually 3 unregistered
+check "and why" eventually 3 says_removed
 check "its tunnels are withdrawn" eventually 3 gone
 check_not "nobody reaches it any more" reaches mn "$old"
 eq "the DC lists it no more" mn.$ZONE "$(ns dc ntmctl -j dc node list | jq -r '.[].fqdn')"

@@ -54,10 +54,16 @@ daemon_run h2 ntmd
 goes_on "ntmd is stopped and started: TCP by the relay goes on within 5 s" 7200 5
 
 # ---- the DC
+sleep 2.5 # it writes down where nodes are within 2 s
 daemon_stop dc ntm-dc KILL
 goes_on "the DC is killed: tunnels do not care" 7100 1
 goes_on "the DC is killed: neither do relayed ones" 7200 1
+start=$(now_ms)
 daemon_run dc ntm-dc
+check "the DC is started: all nodes register again within 3 s, long before their Keep Alive" \
+	eventually 3 registered_at_dc mn cn h1 h2
+echo "# after $(($(now_ms) - start)) ms"
+check "a direction works then" reaches cn h1.$ZONE -W 4
 nodes_add newcomer=v4b
 check "after its restart a newcomer registers, and an old node that knows nothing of it gets there" \
 	eventually 6 reaches mn newcomer.$ZONE -W 3

@@ -2,7 +2,7 @@
 /*
  * test_dc_direction.c - a whole DC in this process, and around it two nodes, a relay and another DC that
  * speak the protocol over 127.0.0.1: what is directed, in which order, and what is said when it cannot be
- * (dc/direction.c, dc/relay.c, dc/path.c, dc/registration.c).
+ * (dc/direction.c, dc/relay.c, dc/path.c, dc/registration.c, dc/recall.c).
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -412,6 +412,123 @@ static void a_keepalive_holds_a_location_and_makes_none(void **state)
 	assert_int_equal(dc.locations, 0);
 }
 
+/* ---- a restart */
+
+static int collect_session(void *ctx, const struct dc_store_session *session)
+{
+	struct dc_store_session *found = ctx;
+
+	*(found->id ? found + 1 : found) = *session;
+	return 0;
+}
+
+static bool stored(struct dc_store_session found[2])
+{
+	char why[DC_STORE_WHY];
+
+	memset(found, 0, 2 * sizeof(*found));
+	assert_int_equal(dc_store_sessions(dc.store, collect_session, found, why, sizeof(why)), 0);
+	return found[0].id;
+}
+
+static void the_store_has_where_a_member_is_until_its_location_expires(void **state)
+{
+	struct dc_store_session found[2];
+	uint8_t body[DC_BODY_MAX];
+	struct dc_member *member = dc_member_find(&dc, MN);
+
+	(void)state;
+	registered(&mn, MN);
+	assert_false(stored(found)); /* not on the way of a message */
+	until(stored(found));
+	assert_true(!found[1].id);
+	assert_string_equal(found[0].fqdn, MN);
+	assert_true(ntm_endpoint_equal(&found[0].remote, &mn.udp.bound));
+	assert_true(ntm_endpoint_equal(&found[0].listen, &dc.udp[0].bound));
+	assert_true(found[0].id == ntm_session_id(&member->actor.peer));
+	send_request(&mn, NTM_MSG_KEEPALIVE_REQUEST, body, 0);
+	until(mn.outcome.done);
+	registered(&mn, MN);
+	assert_false(member->recall.changed); /* nothing to write */
+	dc_keepalive_expire(&dc, ntm_loop_now_ms() + NTM_LOCATION_LIFETIME_S * 1000LL + 1);
+	assert_null(member->location);
+	until(!stored(found));
+	assert_true(!member->recall.session);
+}
+
+/* As a DC that was killed and started: it knows no session, and who was registered only from the store. */
+static void forget_like_a_restart(const char *fqdn)
+{
+	struct dc_member *member = dc_member_find(&dc, fqdn);
+	struct ntm_peer *peer = &member->actor.peer;
+	uint8_t key[NTM_KEY_LEN];
+
+	memcpy(key, peer->key, NTM_KEY_LEN);
+	dc_member_location_end(member);
+	memset(&member->recall, 0, sizeof(member->recall));
+	ntm_peer_remove(peer);
+	memset(peer, 0, sizeof(*peer));
+	memcpy(peer->key, key, NTM_KEY_LEN);
+	assert_int_equal(ntm_peer_add(&dc.sessions, peer), 0);
+}
+
+static void a_restarted_dc_calls_the_nodes_back_that_are_away(void **state)
+{
+	struct dc_store_session found[2];
+	struct dc_member *member;
+
+	(void)state;
+	registered(&mn, MN);
+	registered(&cn, CN);
+	until(stored(found) && found[1].id);
+	forget_like_a_restart(MN);
+	dc_recall_start(&dc);
+	until(!ntm_peer_is_up(&mn.dc)); /* the reset came, and was believed */
+	assert_true(ntm_peer_is_up(&cn.dc)); /* this one was not away */
+	registered(&mn, MN);
+	member = dc_member_find(&dc, MN);
+	until(!member->recall.calls);
+	settle();
+	assert_true(ntm_peer_is_up(&mn.dc)); /* once is enough */
+	until(stored(found) && (found[0].id == ntm_session_id(&member->actor.peer) ||
+				found[1].id == ntm_session_id(&member->actor.peer)));
+}
+
+static void who_does_not_come_back_is_forgotten(void **state)
+{
+	struct dc_store_session found[2];
+
+	(void)state;
+	registered(&mn, MN);
+	until(stored(found));
+	forget_like_a_restart(MN);
+	dc_recall_start(&dc);
+	until(!dc_member_find(&dc, MN)->recall.calls);
+	settle();
+	assert_true(stored(found));
+	dc.recall_end_ms = ntm_loop_now_ms(); /* the life of a location later */
+	ntm_timer_set_ms(dc.recall_call, 0);
+	until(!stored(found));
+}
+
+static void a_removed_member_learns_it_at_once_and_why(void **state)
+{
+	struct dc_store_session found[2];
+	char why[512];
+
+	(void)state;
+	registered(&mn, MN);
+	until(stored(found));
+	assert_int_equal(dc_member_del(&dc, MN, why, sizeof(why)), 0);
+	assert_false(stored(found));
+	until(!ntm_peer_is_up(&mn.dc));
+	send_registration(&mn, MN);
+	assert_refused(&mn, NTM_ERROR_NOT_MEMBER);
+	assert_true(ntm_peer_is_up(&mn.dc));
+	until(LIST_EMPTY(&dc.leaver));
+	until(!ntm_peer_is_up(&mn.dc)); /* nor is the session it was told in any more */
+}
+
 /* ---- directions */
 
 static void both_ends_and_the_relay_are_directed_to_one_path(void **state)
@@ -807,6 +924,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_node_registers_under_its_own_name_only),
 		TEST(a_keepalive_holds_a_location_and_makes_none),
+		TEST(the_store_has_where_a_member_is_until_its_location_expires),
+		TEST(a_restarted_dc_calls_the_nodes_back_that_are_away),
+		TEST(who_does_not_come_back_is_forgotten),
+		TEST(a_removed_member_learns_it_at_once_and_why),
 		TEST(both_ends_and_the_relay_are_directed_to_one_path),
 		TEST(what_cannot_be_directed_is_refused_with_a_reason),
 		TEST(a_held_path_keeps_its_id_and_a_lost_one_does_not),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * test_dc_store.c - members survive in the database, and what cannot be written is said (dc/store.c).
+ * test_dc_store.c - members and their sessions survive in the database, and what cannot be written is said
+ * (dc/store.c).
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -12,12 +13,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 #include <sqlite3.h>
 
 #include "dc/store.h"
+#include "endpoint.h"
 
 static char folder[64], where[160], why[DC_STORE_WHY];
 
@@ -231,6 +234,210 @@ static void a_locked_database_is_an_error_and_no_more(void **state)
 	dc_store_close(store);
 }
 
+/* ---- sessions */
+
+static struct dc_store_session session(int number)
+{
+	struct dc_store_session s = {.id = 0xfedcba9876543210ULL + (unsigned)number};
+	struct dc_store_member m = member(number);
+	char text[NTM_ENDPOINT_TEXT];
+
+	strcpy(s.fqdn, m.fqdn);
+	snprintf(text, sizeof(text), number & 1 ? "[2001:db8::%d]:40000" : "192.0.2.%d:40000", number);
+	assert_int_equal(ntm_endpoint_parse(&s.remote, text, 0), 0);
+	assert_int_equal(
+		ntm_endpoint_parse(&s.listen, number & 1 ? "[2001:db8:1::1]:6866" : "203.0.113.1:6867", 0),
+		0);
+	return s;
+}
+
+struct found_sessions {
+	struct dc_store_session session[8];
+	int count;
+};
+
+static int collect_session(void *ctx, const struct dc_store_session *s)
+{
+	struct found_sessions *found = ctx;
+
+	found->session[found->count++] = *s;
+	return 0;
+}
+
+static struct found_sessions sessions_of(struct dc_store *store)
+{
+	struct found_sessions found = {0};
+
+	assert_int_equal(dc_store_sessions(store, collect_session, &found, why, sizeof(why)), 0);
+	return found;
+}
+
+static int put(struct dc_store *store, const struct dc_store_session *s, bool commit)
+{
+	int err, end;
+
+	err = dc_store_sessions_begin(store, why, sizeof(why));
+	if (err)
+		return err;
+	err = dc_store_session_put(store, s, why, sizeof(why));
+	end = dc_store_sessions_end(store, !err && commit, why, sizeof(why));
+	return err ? err : end;
+}
+
+static struct dc_store *store_with_members(int first, int last)
+{
+	struct dc_store *store;
+
+	assert_int_equal(dc_store_open(&store, where, why, sizeof(why)), 0);
+	for (int i = first; i <= last; i++) {
+		struct dc_store_member m = member(i);
+
+		assert_int_equal(dc_store_add(store, &m, why, sizeof(why)), 0);
+	}
+	return store;
+}
+
+static void assert_session(const struct dc_store_session *expected, const struct dc_store_session *s)
+{
+	assert_string_equal(s->fqdn, expected->fqdn);
+	assert_true(ntm_endpoint_equal(&s->remote, &expected->remote));
+	assert_true(ntm_endpoint_equal(&s->listen, &expected->listen));
+	assert_true(s->id == expected->id);
+}
+
+static void sessions_survive_a_kill_right_after_they_were_written(void **state)
+{
+	struct dc_store_session a = session(2), b = session(3);
+	struct found_sessions found;
+	struct dc_store *store;
+	int status;
+	pid_t pid;
+
+	(void)state;
+	pid = fork();
+	if (!pid) {
+		store = store_with_members(2, 3);
+		if (put(store, &a, true) || put(store, &b, true))
+			_exit(1);
+		raise(SIGKILL);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status));
+	assert_int_equal(dc_store_open(&store, where, why, sizeof(why)), 0);
+	found = sessions_of(store);
+	assert_int_equal(found.count, 2); /* by name */
+	assert_session(&a, &found.session[0]);
+	assert_session(&b, &found.session[1]);
+	dc_store_close(store);
+}
+
+static void a_session_replaces_the_one_before_and_can_be_removed(void **state)
+{
+	struct dc_store *store = store_with_members(2, 3);
+	struct dc_store_session a = session(2), b = session(3);
+	struct found_sessions found;
+
+	(void)state;
+	assert_int_equal(put(store, &a, true), 0);
+	a.id++;
+	a.remote = b.remote;
+	assert_int_equal(put(store, &a, true), 0);
+	assert_int_equal(put(store, &b, true), 0);
+	found = sessions_of(store);
+	assert_int_equal(found.count, 2);
+	assert_session(&a, &found.session[0]);
+	assert_int_equal(dc_store_sessions_begin(store, why, sizeof(why)), 0);
+	assert_int_equal(dc_store_session_del(store, a.fqdn, why, sizeof(why)), 0);
+	assert_int_equal(dc_store_session_del(store, a.fqdn, why, sizeof(why)), 0);
+	assert_int_equal(dc_store_sessions_end(store, true, why, sizeof(why)), 0);
+	found = sessions_of(store);
+	assert_int_equal(found.count, 1);
+	assert_session(&b, &found.session[0]);
+	dc_store_close(store);
+}
+
+static void what_is_not_committed_was_not_written(void **state)
+{
+	struct dc_store *store = store_with_members(2, 3);
+	struct dc_store_session a = session(2), nobody = session(4);
+
+	(void)state;
+	assert_int_equal(put(store, &a, false), 0);
+	assert_int_equal(sessions_of(store).count, 0);
+	assert_int_equal(dc_store_sessions_begin(store, why, sizeof(why)), 0);
+	assert_int_equal(dc_store_session_put(store, &a, why, sizeof(why)), 0);
+	assert_int_equal(dc_store_session_put(store, &nobody, why, sizeof(why)), -EIO); /* no member */
+	assert_int_equal(dc_store_sessions_end(store, false, why, sizeof(why)), 0);
+	assert_int_equal(sessions_of(store).count, 0);
+	assert_int_equal(put(store, &a, true), 0); /* it is usable after that */
+	assert_int_equal(sessions_of(store).count, 1);
+	dc_store_close(store);
+}
+
+static void the_session_of_a_removed_member_is_gone_with_it(void **state)
+{
+	struct dc_store *store = store_with_members(2, 3);
+	struct dc_store_session a = session(2), b = session(3);
+	struct dc_store_member m = member(2);
+	struct found_sessions found;
+
+	(void)state;
+	assert_int_equal(put(store, &a, true), 0);
+	assert_int_equal(put(store, &b, true), 0);
+	assert_int_equal(dc_store_del(store, a.fqdn, why, sizeof(why)), 0);
+	assert_int_equal(dc_store_add(store, &m, why, sizeof(why)), 0); /* another of that name */
+	found = sessions_of(store);
+	assert_int_equal(found.count, 1);
+	assert_session(&b, &found.session[0]);
+	dc_store_close(store);
+}
+
+static void a_damaged_session_is_passed_over(void **state)
+{
+	struct dc_store *store = store_with_members(2, 5);
+	struct found_sessions found;
+	sqlite3 *db;
+
+	(void)state;
+	for (int i = 2; i <= 5; i++) {
+		struct dc_store_session s = session(i);
+
+		assert_int_equal(put(store, &s, true), 0);
+	}
+	assert_int_equal(sqlite3_open(where + 7, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db,
+				      "UPDATE session SET remote = 'rubbish' WHERE fqdn = 'n2.ntm.example';"
+				      "UPDATE session SET listen = x'ff00' WHERE fqdn = 'n3.ntm.example';"
+				      "UPDATE session SET id = 0 WHERE fqdn = 'n4.ntm.example';",
+				      NULL, NULL, NULL),
+			 SQLITE_OK);
+	sqlite3_close(db);
+	found = sessions_of(store);
+	assert_int_equal(found.count, 1);
+	assert_string_equal(found.session[0].fqdn, "n5.ntm.example");
+	dc_store_close(store);
+}
+
+static void sessions_do_not_wait_for_a_locked_database(void **state)
+{
+	struct dc_store *store = store_with_members(2, 2);
+	struct dc_store_session a = session(2);
+	struct timespec start, end;
+	sqlite3 *db;
+
+	(void)state;
+	assert_int_equal(sqlite3_open(where + 7, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	assert_int_equal(dc_store_sessions_begin(store, why, sizeof(why)), -EIO);
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	assert_true((end.tv_sec - start.tv_sec) * 1000 + (end.tv_nsec - start.tv_nsec) / 1000000 < 200);
+	assert_true(why[0]);
+	sqlite3_close(db);
+	assert_int_equal(put(store, &a, true), 0);
+	dc_store_close(store);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -245,6 +452,12 @@ int main(void)
 		TEST(a_file_that_is_no_database_is_refused),
 		TEST(a_database_of_a_newer_version_is_left_alone),
 		TEST(a_locked_database_is_an_error_and_no_more),
+		TEST(sessions_survive_a_kill_right_after_they_were_written),
+		TEST(a_session_replaces_the_one_before_and_can_be_removed),
+		TEST(what_is_not_committed_was_not_written),
+		TEST(the_session_of_a_removed_member_is_gone_with_it),
+		TEST(a_damaged_session_is_passed_over),
+		TEST(sessions_do_not_wait_for_a_locked_database),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

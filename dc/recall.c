@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * recall.c - calls the members back after a restart. A DC that starts knows its members (store.c) but not
+ * where they are, and they would find out only by their next Keep Alive. So the store also has, of each
+ * registered member, its address, ours that it talks to, and our session ID; and a DC that starts sends
+ * each of these sessions its reset (doc/PROTOCOL.md, "Resets"), whereupon the node registers again.
+ *
+ *	keepalive.c, registration.c -> dc_recall_note -> changed -> store.c, late and many at a time
+ *	start: store.c -> call -> ntm_session_reset_tell
+ *
+ * What the store has is a hint: it makes no location and no session. One that is old does nothing, for a node
+ * believes a reset of the session it uses only.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "dc/dc.h"
+#include "endpoint.h"
+#include "log.h"
+
+#define STORE_MS 2000 /* from the first change to the batch it is written with */
+#define STORE_MORE_MS 100 /* to the next batch, where one was too small */
+#define STORE_BATCH 500 /* rows: some milliseconds */
+#define STORE_RETRY_MS 30000 /* the database cannot be written */
+/* Calls are paced as fast as handshakes are admitted without much load (NTM_HANDSHAKES_PER_S): more of them
+ * would only make nodes repeat theirs. */
+#define CALL_MS 100
+#define CALLS_AT_ONCE 25
+#define CALL_AGAIN_MS 1000
+
+/* ---- to the store */
+
+/* What the store should have now, but for the name. false: that is not known, and what it has may do. */
+static bool wanted(const struct dc_member *member, struct dc_store_session *ret_session)
+{
+	const struct ntm_peer *peer = &member->actor.peer;
+	const struct ntm_flow *flow = &peer->flow;
+
+	memset(ret_session, 0, sizeof(*ret_session));
+	if (!member->location)
+		return true;
+	ret_session->id = ntm_session_id(peer);
+	if (!ret_session->id || !flow->udp)
+		return false;
+	ret_session->remote = flow->remote;
+	ret_session->listen.addr = ntm_addr_is_none(&flow->local) ? flow->udp->bound.addr : flow->local;
+	ret_session->listen.port = flow->udp->bound.port;
+	return true;
+}
+
+static bool is_stored(const struct dc_recall *recall, const struct dc_store_session *session)
+{
+	return recall->session == session->id && ntm_endpoint_equal(&recall->remote, &session->remote) &&
+	       ntm_endpoint_equal(&recall->listen, &session->listen);
+}
+
+static int member_write(struct dc *dc, const struct dc_member *member, char *ret_why, size_t why_len)
+{
+	struct dc_store_session session;
+
+	if (!wanted(member, &session) || is_stored(&member->recall, &session))
+		return 0; /* changed there and back */
+	strcpy(session.fqdn, member->fqdn);
+	return session.id ? dc_store_session_put(dc->store, &session, ret_why, why_len)
+			  : dc_store_session_del(dc->store, member->fqdn, ret_why, why_len);
+}
+
+static void member_written(struct dc *dc, struct dc_member *member)
+{
+	struct dc_store_session session;
+
+	TAILQ_REMOVE(&dc->changed, member, recall.by_change);
+	member->recall.changed = false;
+	if (!wanted(member, &session))
+		return;
+	member->recall.session = session.id;
+	member->recall.remote = session.remote;
+	member->recall.listen = session.listen;
+}
+
+/* One batch. 0 or -EIO: all are still to be written. */
+static int batch_write(struct dc *dc)
+{
+	struct dc_member *member;
+	char why[DC_STORE_WHY];
+	unsigned count = 0;
+	int err, end;
+
+	err = dc_store_sessions_begin(dc->store, why, sizeof(why));
+	if (err)
+		goto failed;
+	TAILQ_FOREACH (member, &dc->changed, recall.by_change) {
+		err = member_write(dc, member, why, sizeof(why));
+		if (err || ++count == STORE_BATCH)
+			break;
+	}
+	end = dc_store_sessions_end(dc->store, !err, why, sizeof(why));
+	err = err ? err : end;
+	if (err)
+		goto failed;
+	while (count--)
+		member_written(dc, TAILQ_FIRST(&dc->changed));
+	dc->recall_failed = false;
+	return 0;
+failed:
+	if (!dc->recall_failed)
+		ntm_warn("where members are cannot be written to the database %s: %s; after a restart some "
+			 "come "
+			 "back with their next Keep Alive only",
+			 dc->config.database, why);
+	dc->recall_failed = true;
+	return err;
+}
+
+static void store_fired(evutil_socket_t fd, short what, void *arg)
+{
+	struct dc *dc = arg;
+
+	(void)fd;
+	(void)what;
+	if (TAILQ_EMPTY(&dc->changed))
+		return; /* they were removed */
+	if (batch_write(dc))
+		ntm_timer_set_ms(dc->recall_store, STORE_RETRY_MS);
+	else if (!TAILQ_EMPTY(&dc->changed))
+		ntm_timer_set_ms(dc->recall_store, STORE_MORE_MS);
+}
+
+void dc_recall_note(struct dc_member *member)
+{
+	struct dc *dc = member->dc;
+	struct dc_store_session session;
+
+	if (member->recall.changed || !wanted(member, &session) || is_stored(&member->recall, &session))
+		return;
+	member->recall.changed = true;
+	if (TAILQ_EMPTY(&dc->changed))
+		ntm_timer_set_ms(dc->recall_store, STORE_MS);
+	TAILQ_INSERT_TAIL(&dc->changed, member, recall.by_change);
+}
+
+/* ---- calling back */
+
+static void call_queue(struct dc *dc, struct dc_member *member, unsigned calls, int64_t when_ms)
+{
+	member->recall.calls = calls;
+	if (!calls)
+		return;
+	member->recall.call_ms = when_ms;
+	TAILQ_INSERT_TAIL(&dc->call[calls - 1], member, recall.by_call);
+}
+
+static void call_unqueue(struct dc *dc, struct dc_member *member)
+{
+	if (member->recall.calls)
+		TAILQ_REMOVE(&dc->call[member->recall.calls - 1], member, recall.by_call);
+	member->recall.calls = 0;
+}
+
+/* The socket it talked to: no other gets through its NAT. */
+static struct ntm_udp *socket_of(struct dc *dc, const struct ntm_endpoint *listen)
+{
+	struct ntm_udp *found = NULL;
+	struct ntm_addr any4;
+
+	ntm_addr_from4(&any4, (const uint8_t[4]){0});
+	for (unsigned i = 0; i < dc->udps; i++) {
+		struct ntm_udp *udp = &dc->udp[i];
+
+		if (udp->is4 != ntm_endpoint_is4(listen) || udp->bound.port != listen->port)
+			continue;
+		if (ntm_addr_equal(&udp->bound.addr, &listen->addr))
+			return udp;
+		if (ntm_addr_is_none(&udp->bound.addr) || ntm_addr_equal(&udp->bound.addr, &any4))
+			found = udp;
+	}
+	return found;
+}
+
+static void call(struct dc *dc, const struct dc_member *member)
+{
+	const struct dc_recall *recall = &member->recall;
+	struct ntm_flow flow = {.remote = recall->remote, .local = recall->listen.addr};
+
+	if (member->location)
+		return; /* it is back */
+	flow.udp = socket_of(dc, &recall->listen);
+	if (flow.udp && flow.udp->is4 == ntm_endpoint_is4(&flow.remote))
+		ntm_session_reset_tell(&dc->sessions, &flow, recall->session);
+}
+
+/* Who was registered before the restart and has not come back for the life of a location is not where the
+ * store says. */
+static void lost_forget(struct dc *dc)
+{
+	struct dc_table_link *link = NULL;
+
+	dc->recall_end_ms = 0;
+	while ((link = dc_table_each(&dc->member_by_name, link))) {
+		struct dc_member *member = dc_container(link, struct dc_member, by_name);
+
+		if (!member->location)
+			dc_recall_note(member);
+	}
+}
+
+static void call_fired(evutil_socket_t fd, short what, void *arg)
+{
+	struct dc *dc = arg;
+	int64_t now_ms = ntm_loop_now_ms();
+	bool waiting = false;
+
+	(void)fd;
+	(void)what;
+	for (unsigned calls = 1; calls <= DC_RECALLS; calls++) {
+		struct dc_member *member;
+
+		for (unsigned i = 0; i < CALLS_AT_ONCE && (member = TAILQ_FIRST(&dc->call[calls - 1])) &&
+				     member->recall.call_ms <= now_ms;
+		     i++) {
+			call(dc, member);
+			call_unqueue(dc, member);
+			call_queue(dc, member, calls - 1, now_ms + CALL_AGAIN_MS);
+		}
+	}
+	for (unsigned i = 0; i < DC_RECALLS; i++)
+		waiting |= !TAILQ_EMPTY(&dc->call[i]);
+	if (!waiting && dc->recall_end_ms && dc->recall_end_ms <= now_ms)
+		lost_forget(dc);
+	if (waiting)
+		ntm_timer_set_ms(dc->recall_call, CALL_MS);
+	else if (dc->recall_end_ms)
+		ntm_timer_set_ms(dc->recall_call, dc->recall_end_ms - now_ms);
+}
+
+/* ---- coming and going */
+
+static int session_load(void *ctx, const struct dc_store_session *session)
+{
+	struct dc *dc = ctx;
+	struct dc_member *member = dc_member_find(dc, session->fqdn);
+
+	if (!member || member->recall.calls || member->recall.session)
+		return 0;
+	member->recall.session = session->id;
+	member->recall.remote = session->remote;
+	member->recall.listen = session->listen;
+	call_queue(dc, member, DC_RECALLS, 0);
+	return 0;
+}
+
+int dc_recall_open(struct dc *dc)
+{
+	TAILQ_INIT(&dc->changed);
+	for (unsigned i = 0; i < DC_RECALLS; i++)
+		TAILQ_INIT(&dc->call[i]);
+	dc->recall_store = ntm_timer_new(dc->loop.base, store_fired, dc);
+	dc->recall_call = ntm_timer_new(dc->loop.base, call_fired, dc);
+	return dc->recall_store && dc->recall_call ? 0 : -ENOMEM;
+}
+
+void dc_recall_start(struct dc *dc)
+{
+	char why[DC_STORE_WHY];
+
+	if (dc_store_sessions(dc->store, session_load, dc, why, sizeof(why)))
+		ntm_warn("the database %s does not tell where members were: %s; they come back with their "
+			 "next "
+			 "Keep Alive",
+			 dc->config.database, why);
+	dc->recall_end_ms = ntm_loop_now_ms() + NTM_LOCATION_LIFETIME_S * 1000LL;
+	ntm_timer_set_ms(dc->recall_call, 0);
+}
+
+void dc_recall_forget(struct dc_member *member)
+{
+	struct dc *dc = member->dc;
+
+	if (member->recall.changed)
+		TAILQ_REMOVE(&dc->changed, member, recall.by_change);
+	member->recall.changed = false;
+	call_unqueue(dc, member);
+}
+
+void dc_recall_close(struct dc *dc)
+{
+	if (dc->recall_store) {
+		while (!TAILQ_EMPTY(&dc->changed) && !batch_write(dc))
+			;
+		event_free(dc->recall_store);
+	}
+	if (dc->recall_call)
+		event_free(dc->recall_call);
+	dc->recall_store = dc->recall_call = NULL;
+}
