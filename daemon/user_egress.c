@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * user_egress.c - from applications to the network: TUN -> segments -> path -> lane -> seal -> train. Before it:
- * ntm0.c's device and segment.c; behind it: user_train.c; beside it: user_held.c for what cannot go yet; at
+ * user_egress.c - from applications to the network: TUN -> segments -> path -> lane -> seal -> train. Before
+ * it: ntm0.c's device and segment.c; behind it: user_train.c; beside it: user_held.c for what cannot go yet; at
  * the far end: user_ingress.c.
  *
  * A super-packet of the TUN is looked up once. Each of its segments is sealed from the read buffer straight

@@ -3,3 +3,4 @@
 fuzz_inner: daemon/inner
 fuzz_segment: daemon/checksum daemon/inner daemon/segment
 fuzz_coalesce: daemon/checksum daemon/coalesce daemon/inner daemon/segment
+fuzz_piece: daemon/piece
