@@ -35,10 +35,10 @@ begins mn6 cn6 v6 1280 48
 # ---- later, while data flows
 tunnel_anew mn cn
 check "a wide path again" eventually 2 found mn cn 1420 1420
-flow_start mn cn "$(vip4 cn)" 7005 2000 7
+flow_start mn cn "$(vip4 cn)" 7005 2000 5
 link_mtu v4 1280
 start=$(now_ms)
-check "a path that gets narrower is noticed within 7 s, by who sends" eventually 7 mtu_is mn cn 1212 1220
+check "a path that gets narrower is noticed within 5 s, by who sends" eventually 5 mtu_is mn cn 1212 1220
 echo "# after $(($(now_ms) - start)) ms"
 flow_end "the flow loses nothing" 7005 12
 check "ICMP errors were there to be filtered, by IPv4" icmp_filtered r-v4
