@@ -170,7 +170,7 @@ struct ntmd_path {
 	/* path_mtu_probe.c */
 	unsigned peer_mtu; /* largest inner packet that the peer's device takes, bytes; 0: not told yet */
 	struct event *mtu_timer;
-	int64_t mtu_checked_ms; /* the active route was, last */
+	int64_t mtu_checked_ms; /* the active route was, last, or a question about it was answered */
 	uint64_t mtu_checked_tx; /* bytes sent by then */
 
 	/* keepalive.c */

@@ -158,6 +158,8 @@ bool ntmd_path_mtu_response(struct ntmd_path *path, uint64_t nonce)
 
 		if (!route->kind || !ntmd_path_mtu_answered(&route->mtu, nonce, ntm_loop_now_ms()))
 			continue;
+		if (path->active == (int)i && route->mtu.proven == route->mtu.size)
+			path->mtu_checked_ms = ntm_loop_now_ms();
 		changed(path, route, before);
 		timer_arm(path);
 		return true;

@@ -70,7 +70,7 @@
 #define NTM_PATH_MTU_FLOOR6 1232 /* by IPv6: 1280 - 40 - 8 */
 #define NTM_PATH_MTU_LEAST 548 /* nor one's own interface: 576 - 20 - 8 */
 #define NTM_PATH_MTU_GRAIN 8 /* a search that is this near ends */
-#define NTM_PATH_MTU_CHECK_MS 5000 /* whether the size in use still passes, while there is traffic */
+#define NTM_PATH_MTU_CHECK_MS 3000 /* whether the size in use still passes, while there is traffic */
 #define NTM_PATH_MTU_RAISE_MS 600000 /* whether a larger one passes now */
 /* pieces of inner packets that do not fit the path, and may not be refused */
 #define NTM_PIECES_MAX 64 /* of one packet */

@@ -36,9 +36,10 @@ icmp_filter() { # ROUTER...
 }
 
 icmp_filtered() { # ROUTER...
-	local name
+	local name rules
 	for name; do
-		! ns "$name" nft list table inet blackhole | grep -q 'counter packets [1-9]' || return 0
+		rules=$(ns "$name" nft list table inet blackhole)
+		! grep -q 'counter packets [1-9]' <<<"$rules" || return 0
 	done
 	return 1
 }
