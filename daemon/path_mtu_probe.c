@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "crypto.h"
+#include "daemon/inner.h"
 #include "endpoint.h"
 #include "log.h"
 #include "path.h"
@@ -27,6 +28,9 @@ static unsigned inner_wanted(const struct ntmd_path *path)
 {
 	unsigned own = path->ntmd->mtu, peer = path->peer_mtu;
 
+	/* No device has less (ntmd.conf(5)). A peer that says so would have us cut and seal segments of a few bytes. */
+	if (peer && peer < NTMD_INNER_MTU_MIN6)
+		peer = NTMD_INNER_MTU_MIN6;
 	return peer && peer < own ? peer : own;
 }
 

@@ -143,10 +143,13 @@ int ntmd_user_egress_send(struct ntmd_engine_path *path, const uint8_t *packet, 
 {
 	struct sending sending;
 	bool answered = false;
+	int err, flushed;
 
-	if (sending_prepare(&sending, path) || packet_pass(&sending, path, packet, len, &answered))
+	if (sending_prepare(&sending, path))
 		return -EAGAIN;
-	return ntmd_user_train_flush(path, false);
+	err = packet_pass(&sending, path, packet, len, &answered);
+	flushed = ntmd_user_train_flush(path, false); /* also pieces before one that failed: none may wait with its key */
+	return err ? err : flushed;
 }
 
 void ntmd_user_egress_unsettled(struct ntmd_engine_path *path)

@@ -125,6 +125,7 @@ struct ntmd_engine_path {
 	TAILQ_ENTRY(ntmd_engine_path) acks;
 
 	struct ntmd_user_held_list held;
+	struct ntmd_user_held *sending; /* of these, by ntmd_user_held_flush; NULL: none */
 	uint32_t piece_id; /* of the next packet that is sent in pieces */
 	struct ntmd_user_pieces *pieces; /* received; NULL: none */
 	unsigned notes; /* enum ntmd_user_note */

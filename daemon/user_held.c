@@ -29,24 +29,35 @@ void ntmd_user_held_remove(struct ntmd_user_held *held)
 	free(held);
 }
 
-static void oldest_drop(struct ntmd_engine_path *path, int reason)
+static void drop(struct ntmd_user_held *held, int reason)
 {
-	ntmd_user_held_remove(TAILQ_FIRST(&path->held));
+	struct ntmd_engine_path *path = held->path;
+
+	ntmd_user_held_remove(held);
 	ntmd_user_path_drop(path, reason);
+}
+
+/* The oldest that may go: not the one that is just being sent, which can lead to another being put here. */
+static struct ntmd_user_held *oldest_of(const struct ntmd_engine_path *path)
+{
+	struct ntmd_user_held *oldest = TAILQ_FIRST(&path->held);
+
+	return oldest && oldest == path->sending ? TAILQ_NEXT(oldest, in_path) : oldest;
 }
 
 void ntmd_user_held_put(struct ntmd_engine_path *path, const uint8_t *packet, size_t len)
 {
 	struct ntmd_engine *engine = path->engine;
-	struct ntmd_user_held *held;
+	struct ntmd_user_held *held, *oldest;
 
 	if (path->gone) {
 		ntmd_user_path_drop(path, NTM_DROP_NO_PATH);
 		return;
 	}
-	while (!TAILQ_EMPTY(&path->held) && (path->stats.held_bytes + cost(len) > NTM_HELD_BYTES ||
-					     engine->held_bytes + cost(len) > NTMD_USER_HELD_TOTAL))
-		oldest_drop(path, NTM_DROP_HELD_FULL);
+	while ((path->stats.held_bytes + cost(len) > NTM_HELD_BYTES ||
+		engine->held_bytes + cost(len) > NTMD_USER_HELD_TOTAL) &&
+	       (oldest = oldest_of(path)))
+		drop(oldest, NTM_DROP_HELD_FULL);
 	held = engine->held_bytes + cost(len) > NTMD_USER_HELD_TOTAL ? NULL : malloc(sizeof(*held) + len);
 	if (!held) {
 		ntmd_user_path_drop(path, NTM_DROP_HELD_FULL);
@@ -83,12 +94,17 @@ void ntmd_user_held_expire(struct ntmd_engine *engine)
 void ntmd_user_held_flush(struct ntmd_engine_path *path)
 {
 	struct ntmd_user_held *held;
+	int err = 0;
 
 	ntmd_user_held_expire(path->engine);
-	while ((held = TAILQ_FIRST(&path->held))) {
-		if (ntmd_user_egress_send(path, held->packet, held->len) == -EAGAIN)
+	while (!err && (held = TAILQ_FIRST(&path->held))) {
+		path->sending = held;
+		err = ntmd_user_egress_send(path, held->packet, held->len);
+		path->sending = NULL;
+		if (path->gone) /* and all that it held */
 			break;
-		ntmd_user_held_remove(held);
+		if (!err)
+			ntmd_user_held_remove(held);
 	}
 }
 
@@ -104,7 +120,7 @@ void ntmd_user_held_clear(struct ntmd_engine_path *path, bool refuse)
 			if (len && ntmd_user_ingress_write(path->engine, error, len))
 				ntmd_user_path_drop(path, NTM_DROP_TUN_WRITE);
 		}
-		oldest_drop(path, NTM_DROP_NO_PATH);
+		drop(held, NTM_DROP_NO_PATH);
 	}
 }
 
@@ -121,6 +137,6 @@ void ntmd_user_held_move(struct ntmd_engine_path *from, struct ntmd_engine_path 
 	to->stats.held_bytes += from->stats.held_bytes;
 	from->stats.held_packets = 0;
 	from->stats.held_bytes = 0;
-	while (to->stats.held_bytes > NTM_HELD_BYTES)
-		oldest_drop(to, NTM_DROP_HELD_FULL);
+	while (to->stats.held_bytes > NTM_HELD_BYTES && (held = oldest_of(to)))
+		drop(held, NTM_DROP_HELD_FULL);
 }

@@ -49,9 +49,10 @@ static struct ntmd_user_train *train_empty(struct ntmd_engine *engine)
 	return train;
 }
 
-static bool fits(const struct ntmd_user_train *train, enum ntm_lane lane, size_t len)
+static bool fits(const struct ntmd_user_train *train, const struct ntmd_user_lane *keys, enum ntm_lane lane,
+		 size_t len)
 {
-	return train->lane == lane && len <= train->size && train->len == train->count * train->size &&
+	return train->keys == keys && train->lane == lane && len <= train->size && train->len == train->count * train->size &&
 	       train->count < NTM_UDP_SEGMENTS_MAX && train->len + len <= NTM_UDP_DATAGRAM_MAX;
 }
 
@@ -61,7 +62,7 @@ uint8_t *ntmd_user_train_add(struct ntmd_engine_path *path, struct ntmd_user_lan
 	struct ntmd_user_train *train = train_of(path);
 	uint8_t *at;
 
-	if (train && !fits(train, lane, len)) {
+	if (train && !fits(train, keys, lane, len)) {
 		if (train_send(train, true))
 			return NULL;
 		train = NULL;
@@ -209,7 +210,8 @@ static unsigned mtu_learn(const struct ntm_flow *flow, size_t len)
 /* Sends it again, in pieces, now that the MTU is known; false: it is none for pieces. */
 static bool piece_hold(struct ntmd_user_train *train, const uint8_t *packet, size_t len)
 {
-	if (train->lane != NTM_LANE_BULK || !ntmd_user_piece_needed(packet, len))
+	/* What is not larger than that would be refused again, for ever. */
+	if (train->lane != NTM_LANE_BULK || len <= train->path->mtu_learned || !ntmd_user_piece_needed(packet, len))
 		return false;
 	ntmd_user_held_put(train->path, packet, len);
 	ntmd_user_egress_unsettled(train->path);

@@ -166,6 +166,28 @@ static void a_packet_that_the_system_refuses_goes_again_in_pieces(void **state)
 	assert_int_equal(app_number(&b), 2);
 }
 
+/* The queue has no room for another copy of the one being sent, which is its oldest. */
+static void a_held_packet_that_the_system_refuses_goes_again_in_pieces(void **state)
+{
+	struct ntm_flow flow = flow_to(&a, &b.udp);
+
+	(void)state;
+	ntmd_engine_path_route_set(a.path, NULL, NULL, 0);
+	for (uint32_t i = 1; i <= 3; i++)
+		send4(65535, i, false);
+	send4(60000, 4, false);
+	assert_int_equal(stats_of(&a).held_packets, 4);
+	ntmd_engine_path_route_set(a.path, &flow, NULL, 0);
+	pump();
+	assert_int_equal(stats_of(&a).held_packets, 0);
+	assert_int_equal(stats_of(&a).held_bytes, 0);
+	assert_int_equal(dropped(NTM_DROP_HELD_FULL), 1); /* the next oldest */
+	assert_int_equal(dropped_in_all(), 1);
+	assert_int_equal(app_number(&b), 3);
+	assert_int_equal(app_number(&b), 4);
+	assert_int_equal(app_number(&b), 1);
+}
+
 static void a_path_too_narrow_for_any_piece_refuses(void **state)
 {
 	(void)state;
@@ -214,6 +236,7 @@ int main(void)
 		established_test(a_lost_piece_costs_its_packet_only_and_no_memory),
 		established_test(pieces_do_not_get_round_the_inner_checks),
 		established_test(a_packet_that_the_system_refuses_goes_again_in_pieces),
+		established_test(a_held_packet_that_the_system_refuses_goes_again_in_pieces),
 		established_test(a_path_too_narrow_for_any_piece_refuses),
 		established_test(an_unproven_route_gets_no_more_pieces_than_its_bound),
 	};
