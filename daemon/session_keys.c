@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
  * session_keys.c - the keys that come out of a tunnel handshake, and when they change: each lane and path control have their own by
- * direction; a new phase is made while the old one works (doc/PROTOCOL.md, "Keys and rekey").
+ * direction; a new phase is made while the old one works (doc/PROTOCOL.md, section 12).
  */
 #include <string.h>
 

@@ -4,13 +4,11 @@
  * routes, and the one timer. Above: path.c through engine.h; below: user_egress.c, user_ingress.c,
  * user_key.c, user_held.c.
  *
- * Control and data share one thread. On two cores a thread for each direction gained nothing and cost no less a
- * byte: the kernel's work for the applications fills the second core. With both ntmd of a test on one core
- * together bulk TCP is within a tenth of what it is with a core each. So that control never waits for data
- * for long, a wake-up of the device or of a socket takes a bounded number of bytes (NTMD_USER_BATCH_BYTES, about
- * a millisecond), and everything else comes before the next one (NTM_LOOP_DATA). A flow is not reordered: one
- * thread reads, seals and sends in the order of the counters. What stands in the way of several threads is only
- * struct ntmd_user_lane, whose counter and window they would share.
+ * Control and data share one thread; it does not use more than one core. So that control does not wait long for
+ * data, a wake-up of the device or of a socket takes a bounded number of bytes (NTMD_USER_BATCH_BYTES, about a
+ * millisecond), and timers, the control socket and DNS come before the next one (NTM_LOOP_DATA); control packets
+ * of peers share the data sockets and wait in their queue. A flow is not reordered: one thread reads, seals and
+ * sends in the order of the counters.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -8,12 +8,12 @@
 # clang together with lib/ (and what selftests/fuzz/objects.mk names), all with the fuzzer's instrumentation.
 #: make demo            the papers' network in namespaces: names, tunnel, handover, a table of times
 #: make check           install what is missing, build, run all tests that finish within 20 minutes
-#: make check-unit      codecs, crypto and other pure logic (no root); check-prog: BPF programs
-#: make check-netns     whole systems in network namespaces (root); check-vm: on other kernels by QEMU
+#: make check-unit      codecs, crypto and other pure logic (no root)
+#: make check-netns     whole systems in network namespaces (root)
 #: make check-asan      unit and netns with AddressSanitizer and UndefinedBehaviorSanitizer
 #: make check-long      check-asan, long fuzzing, and tests that take long
 #: make fuzz            fuzz every parser for FUZZ_SECONDS (10) each, keep what was learnt in the corpus
-#: make bench           one table and bench.json (ROWS="..." only these; BENCH_QUICK=1); bench-handover: only the handover; bench-aead: only the ciphers
+#: make bench           one table and bench.json (ROWS="..." only these; BENCH_QUICK=1); bench-aead: only the ciphers
 
 # The words that FILE has for NAME:
 extra_objects = $(addprefix $1/,$(addsuffix .o,$(shell sed -n 's/^$3:[[:space:]]*//p' $2 2>/dev/null)))
@@ -93,7 +93,7 @@ FUZZ_SECONDS ?= 10
 NTM_BIN := $(abspath $O)
 export FUZZ_SECONDS NTM_BIN
 
-.PHONY: demo check check-unit check-prog check-netns check-vm check-asan check-long fuzz bench bench-handover bench-aead
+.PHONY: demo check check-unit check-netns check-asan check-long fuzz bench bench-aead
 demo:
 	$(call build_step,all tests)
 	$(Q)bash selftests/netns/demo.sh
@@ -107,9 +107,9 @@ check-unit: # the programs are not needed for it
 	$(call build_step,tests)
 	$(Q)$(RUN) unit
 
-check-prog check-netns check-vm: check-%:
+check-netns:
 	$(call build_step,all tests)
-	$(Q)$(RUN) $*
+	$(Q)$(RUN) netns
 
 check-asan:
 	$(call build_step,SAN=1 all tests)
@@ -128,7 +128,7 @@ bench-aead:
 	$(call build_step,benches)
 	$(Q)$(O)/bench/aead
 
-bench bench-handover:
+bench:
 	$(call build_step,all tests benches)
 	-$(Q)mk/deps.sh install-bench # rows that lack what cannot be had are not measured
-	$(Q)bash selftests/bench/$@.sh
+	$(Q)bash selftests/bench/bench.sh
