@@ -205,8 +205,11 @@ static void error_read(const struct ntm_udp *udp, struct msghdr *msg, const uint
 	}
 }
 
-/* ICMP errors queue up (IP_RECVERR), and a queue that is not empty keeps the socket readable for ever. */
-static void drain_errors(const struct ntm_udp *udp)
+/*
+ * ICMP errors queue up (IP_RECVERR), and a queue that is not empty keeps the socket readable for ever. True: there may be
+ * more, and the next send is told of one of them.
+ */
+static bool drain_errors(const struct ntm_udp *udp)
 {
 	struct sockaddr_storage name;
 	union {
@@ -222,10 +225,11 @@ static void drain_errors(const struct ntm_udp *udp)
 		ssize_t n = recvmsg(udp->fd, &msg, MSG_ERRQUEUE | MSG_DONTWAIT);
 
 		if (n < 0)
-			return;
+			return false;
 		if (udp->too_big)
 			error_read(udp, &msg, quote, (size_t)n);
 	}
+	return true;
 }
 
 /* The kernel's count has 32 bits and can seem to go back a little when two CPUs deliver. */
@@ -434,11 +438,14 @@ static bool may_be_old(int error)
 static int send_again(const struct ntm_udp *udp, const struct msghdr *msg)
 {
 	int r = send_once(udp->fd, msg);
+	bool more;
 
 	if (!may_be_old(r))
 		return r;
-	drain_errors(udp);
-	return send_once(udp->fd, msg);
+	more = drain_errors(udp);
+	r = send_once(udp->fd, msg);
+	/* However many a stranger made queue up: being told of one takes it away. */
+	return more && may_be_old(r) ? send_once(udp->fd, msg) : r;
 }
 
 int ntm_udp_sendv(const struct ntm_flow *to, const struct iovec *part, int parts)
