@@ -2,7 +2,7 @@
 /*
  * cn.c - correspondent nodes: finding, making and forgetting them. What happens to them is in direction.c and path.c.
  */
-#include <stdio.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,13 +21,20 @@ static unsigned bucket(const void *data, size_t len)
 	return (hash ^ hash >> 16) % NTMD_CN_BUCKETS;
 }
 
-void ntmd_cn_name_set(struct ntmd_cn *cn, const char *fqdn)
+int ntmd_cn_name_set(struct ntmd_cn *cn, const char *fqdn)
 {
-	if (cn->fqdn[0])
+	char *copy = fqdn[0] ? strdup(fqdn) : NULL;
+
+	if (fqdn[0] && !copy)
+		return -ENOMEM;
+	if (cn->fqdn[0]) {
 		LIST_REMOVE(cn, by_name);
-	snprintf(cn->fqdn, sizeof(cn->fqdn), "%s", fqdn);
-	if (cn->fqdn[0])
-		LIST_INSERT_HEAD(&cn->ntmd->cn_by_name[bucket(cn->fqdn, strlen(cn->fqdn))], cn, by_name);
+		free((char *)cn->fqdn);
+	}
+	cn->fqdn = copy ? copy : "";
+	if (copy)
+		LIST_INSERT_HEAD(&cn->ntmd->cn_by_name[bucket(copy, strlen(copy))], cn, by_name);
+	return 0;
 }
 
 static void vip_set(struct ntmd_cn *cn, int family, struct ntm_addr *own, const struct ntm_addr *vip)
@@ -92,9 +99,12 @@ struct ntmd_cn *ntmd_cn_new(struct ntmd *ntmd, const char *fqdn, const struct nt
 	if (!cn)
 		return NULL;
 	cn->ntmd = ntmd;
+	cn->fqdn = "";
 	LIST_INIT(&cn->ping);
-	if (fqdn)
-		ntmd_cn_name_set(cn, fqdn);
+	if (fqdn && ntmd_cn_name_set(cn, fqdn)) {
+		free(cn);
+		return NULL;
+	}
 	if (vip)
 		ntmd_cn_vips_set(cn, ntm_addr_is4(vip) ? vip : &none, ntm_addr_is4(vip) ? &none : vip);
 	LIST_INSERT_HEAD(&ntmd->cn, cn, next);
@@ -128,5 +138,6 @@ void ntmd_cn_free(struct ntmd_cn *cn)
 	ntmd_cn_vips_set(cn, &none, &none);
 	LIST_REMOVE(cn, next);
 	cn->ntmd->cns--;
+	free(cn->error);
 	free(cn);
 }

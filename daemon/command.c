@@ -217,11 +217,11 @@ static void handle_path_explain(void *ctx, struct ntm_control_request *request, 
 	cn = name && !ntm_name_normalise(fqdn, name) ? ntmd_cn_find(ntmd, fqdn) : NULL;
 	if (!cn || !cn->path) {
 		ntm_control_fail(request, "there is no tunnel to %s%s%s; `ntmctl ping` makes one", name ? name : "(no name)",
-				 cn && cn->error[0] ? ": " : "", cn ? cn->error : "");
+				 cn && cn->error ? ": " : "", cn && cn->error ? cn->error : "");
 		return;
 	}
 	if (cn->path->active >= 0)
-		taken = cn->path->route[cn->path->active].kind;
+		taken = cn->path->route[cn->path->active]->kind;
 	o = json_object_new_object();
 	add_string(o, "peer", cn->fqdn);
 	snprintf(id, sizeof(id), "%016llx", (unsigned long long)cn->path->id);

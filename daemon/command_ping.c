@@ -68,9 +68,9 @@ static void next_send(struct ntmd_ping *ping)
 	ping->number = (uint32_t)ntm_crypto_random_u64() | 1;
 	ping->sent_us = ntm_loop_now_us();
 	if (path && path->active >= 0) {
-		ntmd_path_control_send(path, &path->route[path->active].flow, NTM_MSG_KEEPALIVE_REQUEST, ping->number, body, 0);
+		ntmd_path_control_send(path, &path->route[path->active]->flow, NTM_MSG_KEEPALIVE_REQUEST, ping->number, body, 0);
 		if (path->second >= 0)
-			ntmd_path_control_send(path, &path->route[path->second].flow, NTM_MSG_KEEPALIVE_REQUEST,
+			ntmd_path_control_send(path, &path->route[path->second]->flow, NTM_MSG_KEEPALIVE_REQUEST,
 					       ping->number, body, 0);
 	}
 	ntm_timer_set_ms(ping->timer, TIMEOUT_MS);
@@ -114,7 +114,7 @@ void ntmd_ping_response(struct ntmd_cn *cn, uint32_t transaction)
 		ping->min_us = rtt;
 	if (rtt > ping->max_us)
 		ping->max_us = rtt;
-	route = cn->path && cn->path->active >= 0 ? &cn->path->route[cn->path->active] : NULL;
+	route = cn->path && cn->path->active >= 0 ? cn->path->route[cn->path->active] : NULL;
 	o = json_object_new_object();
 	json_object_object_add(o, "seq", json_object_new_int64(ping->sent));
 	json_object_object_add(o, "rtt_us", json_object_new_int64(rtt));

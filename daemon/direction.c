@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "crypto.h"
@@ -60,10 +61,12 @@ bool ntmd_direction_is_expected(const struct ntmd_cn *cn)
 
 void ntmd_direction_settled(struct ntmd_cn *cn)
 {
-	cn->error[0] = 0;
+	free(cn->error);
+	cn->error = NULL;
 	cn->direction_failures = 0;
 	if (cn->direction_timer)
-		event_del(cn->direction_timer);
+		event_free(cn->direction_timer);
+	cn->direction_timer = NULL;
 	waits_tell(cn, NTMD_DNS_UP, NULL);
 	ntmd_ping_settled(cn, NULL);
 }
@@ -76,7 +79,8 @@ void ntmd_direction_ended(struct ntmd_cn *cn)
 
 void ntmd_direction_failed(struct ntmd_cn *cn, const char *text)
 {
-	snprintf(cn->error, sizeof(cn->error), "%s", text);
+	free(cn->error);
+	cn->error = strdup(text);
 	cn->direction_failed_ms = ntm_loop_now_ms();
 	ntm_info("no tunnel to %s: %s", cn->fqdn[0] ? cn->fqdn : "that virtual address", text);
 	ntmd_event(cn->ntmd, "direction_failed", "peer", cn->fqdn, "error", text, NULL);
@@ -130,7 +134,7 @@ static void done(void *arg, int err, const struct ntm_message *message, const st
 		err = -EBADMSG;
 	if (!err) {
 		/* The Route Direction may come a moment later; what it says is what counts. */
-		if (!cn->fqdn[0])
+		if (!cn->fqdn[0]) /* without memory it stays without a name for now */
 			ntmd_cn_name_set(cn, response.fqdn);
 		if (!cn->known) {
 			ntm_addr_from4(&vip4, response.vip4);

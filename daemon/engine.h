@@ -120,6 +120,9 @@ int ntmd_engine_path_key_set(struct ntmd_engine_path *path, unsigned phase,
 void ntmd_engine_path_phase_set(struct ntmd_engine_path *path, unsigned phase);
 void ntmd_engine_path_key_drop(struct ntmd_engine_path *path, unsigned phase);
 
+/* No data has come or gone for a while: gives back memory that the next packet makes again (some microseconds). */
+void ntmd_engine_path_rest(struct ntmd_engine_path *path);
+
 /*
  * Where packets go. second (may be NULL): every packet goes there as well, while one of the two is not
  * proven; unproven_bytes > 0 bounds what is sent to `route` until the next route_set (the rest goes to second

@@ -19,7 +19,7 @@
 
 static bool is_moved(struct ntmd_path *path)
 {
-	struct ntmd_route *route = path->active >= 0 ? &path->route[path->active] : NULL;
+	struct ntmd_route *route = path->active >= 0 ? path->route[path->active] : NULL;
 	struct ntm_addr local;
 
 	if (!route)
@@ -30,8 +30,8 @@ static bool is_moved(struct ntmd_path *path)
 
 static void direct_unprove(struct ntmd_path *path, const struct ntmd_route *but)
 {
-	for (unsigned i = 0; i < NTM_ROUTES_MAX; i++) {
-		struct ntmd_route *route = &path->route[i];
+	for (unsigned i = 0; i < path->routes; i++) {
+		struct ntmd_route *route = path->route[i];
 
 		if (route->kind && route != but) {
 			route->state = NTMD_ROUTE_IDLE;
@@ -68,7 +68,7 @@ static bool is_bind_stale(struct ntmd_path *path)
 
 void ntmd_handover_path(struct ntmd_path *path)
 {
-	bool bind_stale = path->bind.info.name[0] && is_bind_stale(path);
+	bool bind_stale = path->bind.name && is_bind_stale(path);
 	char sequence[32];
 
 	if (path->state != NTMD_PATH_UP) {
@@ -135,7 +135,7 @@ void ntmd_handover_network_changed(struct ntmd *ntmd)
  */
 static void peer_moved(struct ntmd_path *path, struct ntmd_route *route)
 {
-	int old = path->active, new = (int)(route - path->route);
+	int old = path->active, new = ntmd_route_index(path, route);
 	uint64_t cap = route->kind == NTM_ROUTE_RELAY ? 0 : NTM_UNPROVEN_BYTES;
 
 	direct_unprove(path, route);
@@ -147,7 +147,7 @@ static void peer_moved(struct ntmd_path *path, struct ntmd_route *route)
 	ntmd_route_challenge(path, route);
 	/* Whoever copied a packet cannot answer: then the old way answers, and is taken again. */
 	if (old >= 0 && old != new)
-		ntmd_route_challenge(path, &path->route[old]);
+		ntmd_route_challenge(path, path->route[old]);
 }
 
 void ntmd_handover_peer_seen(struct ntmd_path *path, const struct ntm_flow *from)

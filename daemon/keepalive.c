@@ -14,6 +14,7 @@
 #define TICK_BUSY_MS 500 /* while there is traffic, or something to wait for */
 #define TICK_IDLE_MS 5000
 #define BUSY_FOR_MS 30000
+#define REST_MS 10000 /* without data: what only makes the next packet faster is given back */
 #define UNANSWERED_MS 1000 /* we send and hear nothing: ask */
 #define AGAIN_MS 300 /* a Keep Alive without answer is sent again after this, or 3 round trips if that is more */
 
@@ -59,24 +60,24 @@ static void ask(struct ntmd_path *path, int64_t now_us)
 		path->keepalive_number = (uint32_t)ntm_crypto_random_u64();
 	}
 	path->keepalive_again_us = now_us;
-	ntmd_path_control_send(path, &path->route[path->active].flow, NTM_MSG_KEEPALIVE_REQUEST, path->keepalive_number,
+	ntmd_path_control_send(path, &path->route[path->active]->flow, NTM_MSG_KEEPALIVE_REQUEST, path->keepalive_number,
 			       body, 0);
 	if (path->second >= 0)
-		ntmd_path_control_send(path, &path->route[path->second].flow, NTM_MSG_KEEPALIVE_REQUEST,
+		ntmd_path_control_send(path, &path->route[path->second]->flow, NTM_MSG_KEEPALIVE_REQUEST,
 				       path->keepalive_number, body, 0);
 }
 
 static void dead(struct ntmd_path *path)
 {
-	struct ntmd_route *route = &path->route[path->active];
+	struct ntmd_route *route = path->route[path->active];
 
 	ntm_info("%s does not answer by %s", path->cn->fqdn, ntm_route_name(route->kind));
 	path->misses = 0;
 	path->keepalive_us = 0;
 	/* What was proven before is not proven now. */
-	for (unsigned i = 0; i < NTM_ROUTES_MAX; i++)
-		if (path->route[i].state == NTMD_ROUTE_PROVEN)
-			path->route[i].state = NTMD_ROUTE_IDLE;
+	for (unsigned i = 0; i < path->routes; i++)
+		if (path->route[i]->state == NTMD_ROUTE_PROVEN)
+			path->route[i]->state = NTMD_ROUTE_IDLE;
 	ntmd_event(path->ntmd, "route_failed", "peer", path->cn->fqdn, "route", ntm_route_name(route->kind), NULL);
 	ntmd_route_probe(path);
 	ntmd_route_select(path);
@@ -90,7 +91,7 @@ static int64_t liveness(struct ntmd_path *path, const struct ntmd_engine_stats *
 
 	if (path->active < 0 || path->phase < 0)
 		return 0;
-	if (path->route[path->active].state != NTMD_ROUTE_PROVEN) {
+	if (path->route[path->active]->state != NTMD_ROUTE_PROVEN) {
 		/* route.c asks by every way until all have failed; begun again from here, that would never end. */
 		path->keepalive_us = 0;
 		path->misses = 0;
@@ -137,12 +138,16 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 		return;
 	}
 	next = now - last < BUSY_FOR_MS ? TICK_BUSY_MS : TICK_IDLE_MS;
+	if (path->state == NTMD_PATH_UP && now - last >= REST_MS) {
+		ntmd_engine_path_rest(path->engine);
+		ntmd_tunnel_rest(path);
+	}
 	if (path->state == NTMD_PATH_UP) {
 		int64_t wait = liveness(path, &stats, now);
 
 		if (wait && wait < next)
 			next = wait;
-		if (path->bind.state == NTMD_BIND_NONE && path->bind.info.name[0])
+		if (path->bind.state == NTMD_BIND_NONE && path->bind.name)
 			ntmd_relay_bind_start(path);
 		if (path->active < 0 && !path->cn->next_path)
 			ntmd_route_select(path); /* asks for a new direction, now and then */

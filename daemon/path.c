@@ -44,7 +44,7 @@ struct ntmd_path *ntmd_path_new(struct ntmd_cn *cn, uint64_t id, enum ntm_side s
 	path->directed_ms = ntm_loop_now_ms();
 	path->phase = path->active = path->second = -1;
 	path->engine = ntmd_engine_path_add(ntmd->engine, path);
-	if (!path->engine || ntmd_engine_path_identify(path->engine, id, side) || ntmd_relay_bind_init(path)) {
+	if (!path->engine || ntmd_engine_path_identify(path->engine, id, side)) {
 		if (path->engine)
 			ntmd_engine_path_delete(path->engine, false);
 		free(path);
@@ -116,9 +116,9 @@ void ntmd_path_close(struct ntmd_path *path, enum ntm_reason reason, bool tell_p
 	ntmd_event(path->ntmd, "tunnel_closed", "peer", path->cn->fqdn, NULL);
 	n = ntm_msg_tunnel_close_build(body + NTM_MSG_HEADER_LEN, sizeof(body) - NTM_MSG_HEADER_LEN, &close);
 	/* By every way that works, unacknowledged: the path is gone here, and a packet of the other end's would be answered by a reset. */
-	for (unsigned i = 0; tell_peer && path->state == NTMD_PATH_UP && i < NTM_ROUTES_MAX; i++)
-		if (path->route[i].kind && path->route[i].state == NTMD_ROUTE_PROVEN)
-			ntmd_path_control_send(path, &path->route[i].flow, NTM_MSG_TUNNEL_CLOSE, 0, body, (size_t)n);
+	for (unsigned i = 0; tell_peer && path->state == NTMD_PATH_UP && i < path->routes; i++)
+		if (path->route[i]->kind && path->route[i]->state == NTMD_ROUTE_PROVEN)
+			ntmd_path_control_send(path, &path->route[i]->flow, NTM_MSG_TUNNEL_CLOSE, 0, body, (size_t)n);
 	if (tell_peer && reason != NTM_REASON_SHUTDOWN)
 		withdraw_tell(path, reason);
 	ntmd_path_free(path, true);
@@ -139,6 +139,7 @@ void ntmd_path_free(struct ntmd_path *path, bool refuse)
 	if (path->probe_timer)
 		event_free(path->probe_timer);
 	ntmd_path_mtu_free(path);
+	ntmd_route_free_all(path);
 	free(path->answer);
 	LIST_REMOVE(path, next);
 	LIST_REMOVE(path, by_id);
@@ -210,7 +211,7 @@ static void bulk_received(void *ctx, void *user)
 
 	(void)ctx;
 	if (path && path->active >= 0)
-		ntmd_path_control_send(path, &path->route[path->active].flow, NTM_MSG_BULK_ACK, 0, body, 0);
+		ntmd_path_control_send(path, &path->route[path->active]->flow, NTM_MSG_BULK_ACK, 0, body, 0);
 }
 
 static void bulk_dead(void *ctx, void *user)
@@ -237,7 +238,7 @@ static void send_failed(void *ctx, void *user, int err)
 	if (!path || path->active < 0)
 		return;
 	ntm_debug("sending to %s failed: %s", path->cn->fqdn, strerror(err));
-	if (!ntmd_route_usable(path, &path->route[path->active]))
+	if (!ntmd_route_usable(path, path->route[path->active]))
 		ntmd_handover_path(path);
 }
 
@@ -280,12 +281,12 @@ static void add_int(struct json_object *o, const char *name, int64_t value)
 
 static void add_route(struct json_object *o, struct ntmd_path *path)
 {
-	struct ntmd_route *route = path->active >= 0 ? &path->route[path->active] : NULL;
+	struct ntmd_route *route = path->active >= 0 ? path->route[path->active] : NULL;
 	char text[NTM_ENDPOINT_TEXT];
 	struct ntm_endpoint local;
 
 	add_string(o, "route", !route ? "none" : route->kind == NTM_ROUTE_RELAY ? "relay" : "direct");
-	add_string(o, "relay", route && route->kind == NTM_ROUTE_RELAY ? path->bind.info.name : NULL);
+	add_string(o, "relay", route && route->kind == NTM_ROUTE_RELAY ? path->bind.name : NULL);
 	if (!route) {
 		add_string(o, "local", NULL);
 		add_string(o, "remote", NULL);
@@ -312,9 +313,9 @@ static void add_details(struct json_object *o, struct ntmd_path *path, const str
 	add_int(o, "rx_bulk_packets", (int64_t)stats->lane_rx_packets[NTM_LANE_BULK]);
 	add_int(o, "tx_inline_packets", (int64_t)stats->lane_tx_packets[NTM_LANE_INLINE]);
 	add_int(o, "tx_bulk_packets", (int64_t)stats->lane_tx_packets[NTM_LANE_BULK]);
-	if (path->bind.info.name[0]) {
+	if (path->bind.name) {
 		standby = json_object_new_object();
-		add_string(standby, "name", path->bind.info.name);
+		add_string(standby, "name", path->bind.name);
 		add_string(standby, "endpoint",
 			   path->bind.relay ? ntm_endpoint_format(&path->bind.relay->endpoint, text) : NULL);
 		json_object_object_add(standby, "bound", json_object_new_boolean(path->bind.state == NTMD_BIND_BOUND));
@@ -344,9 +345,9 @@ struct json_object *ntmd_path_json(struct ntmd_path *path, bool all)
 	add_int(o, "tx_packets", (int64_t)stats.tx_packets);
 	add_int(o, "drops", (int64_t)stats.drops);
 	add_int(o, "rtt_us", path->rtt.srtt_us);
-	add_int(o, "mtu", path->active < 0 ? 0 : ntmd_path_mtu_inner(path, &path->route[path->active]));
+	add_int(o, "mtu", path->active < 0 ? 0 : ntmd_path_mtu_inner(path, path->route[path->active]));
 	add_int(o, "established_s", path->state == NTMD_PATH_UP ? (now - path->up_ms) / 1000 : 0);
-	add_int(o, "key_age_s", path->phase < 0 ? 0 : (now - path->keys[path->phase].created_ms) / 1000);
+	add_int(o, "key_age_s", path->phase < 0 ? 0 : (now - path->keys[path->phase]->created_ms) / 1000);
 	add_int(o, "side", path->side);
 	add_string(o, "virtual4", ntm_addr_format(&path->cn->vip4, text));
 	add_string(o, "virtual6", ntm_addr_format(&path->cn->vip6, text));

@@ -28,7 +28,7 @@ struct ntmd_cn {
 	LIST_ENTRY(ntmd_cn) next, by_name, by_vip[2];
 	struct ntmd *ntmd;
 	/* Both are changed only by ntmd_cn_name_set and ntmd_cn_vips_set. */
-	char fqdn[NTM_FQDN_MAX + 1]; /* empty while only the virtual address is known */
+	const char *fqdn; /* its own copy; empty while only the virtual address is known */
 	struct ntm_addr vip4, vip6;
 	uint8_t public_key[NTM_KEY_LEN];
 	bool known; /* fqdn, addresses and key came from a Route Direction */
@@ -44,7 +44,7 @@ struct ntmd_cn {
 	/* asks again after a loss, with jitter; waits for a Route Direction; forgets a refused node after a pause */
 	struct event *direction_timer;
 	unsigned direction_failures;
-	char error[NTM_TEXT_MAX + 1]; /* why the last direction failed */
+	char *error; /* why the last direction failed; NULL: it did not */
 	struct ntmd_dns_wait *dns_wait[4];
 	LIST_HEAD(ntmd_ping_list, ntmd_ping) ping; /* command_ping.c */
 	struct ntmd_verdict *verdict; /* why which route: the DC's words */
@@ -56,7 +56,7 @@ struct ntmd_cn *ntmd_cn_find_vip(struct ntmd *ntmd, const struct ntm_addr *vip);
 /* fqdn or vip may be NULL; NULL: no memory or too many. */
 struct ntmd_cn *ntmd_cn_new(struct ntmd *ntmd, const char *fqdn, const struct ntm_addr *vip);
 void ntmd_cn_verdicts_set(struct ntmd_cn *cn, const struct ntm_verdict *verdict, unsigned count);
-void ntmd_cn_name_set(struct ntmd_cn *cn, const char *fqdn);
+int ntmd_cn_name_set(struct ntmd_cn *cn, const char *fqdn); /* 0, or -ENOMEM: it has the old one */
 void ntmd_cn_vips_set(struct ntmd_cn *cn, const struct ntm_addr *vip4, const struct ntm_addr *vip6);
 /* Frees it if nothing needs it: no path, no direction, no ping. */
 void ntmd_cn_release(struct ntmd_cn *cn);
@@ -103,11 +103,13 @@ struct ntmd_relay { /* one RS endpoint with paths of ours; its Keep Alive serves
 enum ntmd_bind_state { NTMD_BIND_NONE, NTMD_BIND_ASKED, NTMD_BIND_ECHOED, NTMD_BIND_BOUND };
 
 struct ntmd_bind {
-	struct ntm_relay_info info; /* name empty: the path has no standby RS */
+	char *name; /* NULL: the path has no standby RS */
+	struct ntm_endpoint *server; /* of it */
+	unsigned servers;
 	struct ntmd_relay *relay; /* the endpoint in use; NULL: none is routable */
 	enum ntmd_bind_state state;
 	uint8_t leg_key[NTM_KEY_LEN];
-	struct ntm_transaction transaction;
+	struct ntm_transaction transaction; /* has a timer while ASKED or ECHOED */
 	struct ntm_bind *echo; /* what is repeated while ECHOED; NULL otherwise */
 	uint64_t counter; /* of the last packet sent */
 	unsigned first; /* endpoint to try first; the next one after a failure */
@@ -120,7 +122,6 @@ struct ntmd_bind {
 enum ntmd_path_state { NTMD_PATH_DIRECTED, NTMD_PATH_HANDSHAKE, NTMD_PATH_UP };
 
 struct ntmd_path_keys { /* path control under one key phase */
-	bool valid;
 	uint8_t send[NTM_KEY_LEN], receive[NTM_KEY_LEN];
 	uint64_t counter;
 	struct ntm_replay replay;
@@ -143,13 +144,13 @@ struct ntmd_path {
 
 	/* tunnel.c, session_keys.c */
 	struct ntmd_tunnel *tunnel;
-	struct ntmd_path_keys keys[NTM_TYPE_PHASES];
-	int phase; /* sending; -1: none */
+	struct ntmd_path_keys *keys[NTM_TYPE_PHASES]; /* NULL: none */
+	int phase; /* sending, there are keys of it; -1: none */
 	enum ntm_cipher cipher; /* bulk lane */
 	uint8_t peer_token[NTM_MAC_LEN]; /* its resets */
 	bool has_token;
 	uint8_t answered[NTM_KEY_LEN]; /* side 1: ephemeral key of the request that was answered last */
-	uint8_t *answer; /* and the answer */
+	uint8_t *answer; /* and the answer; NULL: none, or nobody asks for it any more */
 	size_t answer_len;
 	struct ntm_endpoint answer_to;
 	bool refused; /* side 1: the answer is a refusal; the path ends with the handshake's time */
@@ -160,10 +161,12 @@ struct ntmd_path {
 	uint64_t request_seen; /* side 1: transaction of the newest Tunnel Request that opened */
 
 	/* route.c */
-	struct ntmd_route route[NTM_ROUTES_MAX];
+	/* Made when first needed, used again, and kept until the path ends: a pointer to one stays good meanwhile. */
+	struct ntmd_route *route[NTM_ROUTES_MAX];
+	unsigned routes; /* slots there are */
 	int active; /* index, -1: none */
 	int second; /* packets go there too until one is proven; -1: none */
-	struct event *probe_timer;
+	struct event *probe_timer; /* while there is something to prove */
 	struct ntmd_bind bind;
 	struct ntm_rtt rtt;
 
@@ -217,6 +220,7 @@ void ntmd_route_withdraw_handle(struct ntmd *ntmd, const struct ntm_session_from
 void ntmd_tunnel_start(struct ntmd_path *path); /* side 0: a handshake; side 1: a probe that asks for one */
 void ntmd_tunnel_kick(struct ntmd_path *path); /* a route became usable: send again now */
 void ntmd_tunnel_free(struct ntmd_path *path);
+void ntmd_tunnel_rest(struct ntmd_path *path); /* idle, and the last handshake is long over */
 /* 0 or negative drop reason */
 int ntmd_tunnel_request_receive(struct ntmd *ntmd, const struct ntm_flow *from, uint8_t *packet, size_t len);
 int ntmd_tunnel_response_receive(struct ntmd *ntmd, const struct ntm_flow *from, uint8_t *packet, size_t len);
@@ -243,10 +247,12 @@ int ntmd_path_reset_receive(struct ntmd *ntmd, const uint8_t *packet, size_t len
 
 /* ---- route.c */
 
+int ntmd_route_index(const struct ntmd_path *path, const struct ntmd_route *route); /* as in path->active */
 struct ntmd_route *ntmd_route_find(struct ntmd_path *path, const struct ntm_endpoint *remote);
 /* Finds or adds; NULL: no slot left. Keeps the better kind. */
 struct ntmd_route *ntmd_route_add(struct ntmd_path *path, enum ntm_route_kind kind, const struct ntm_endpoint *remote);
 void ntmd_route_del(struct ntmd_path *path, enum ntm_route_kind kind); /* all of this kind */
+void ntmd_route_free_all(struct ntmd_path *path); /* the path ends */
 bool ntmd_route_usable(struct ntmd_path *path, struct ntmd_route *route); /* the kernel has a way to it, and a relay is asked */
 /* The candidates of a Route Direction replace those of the one before; what is proven stays. */
 void ntmd_route_candidates_set(struct ntmd_path *path, const struct ntm_candidate *candidate, unsigned count);
@@ -266,7 +272,6 @@ struct json_object *ntmd_routes_json(struct ntmd_path *path);
 
 /* ---- relay_bind.c */
 
-int ntmd_relay_bind_init(struct ntmd_path *path);
 void ntmd_relay_bind_set(struct ntmd_path *path, const struct ntm_relay_info *info); /* and starts */
 void ntmd_relay_bind_start(struct ntmd_path *path); /* (again): we moved */
 void ntmd_relay_bind_clear(struct ntmd_path *path);

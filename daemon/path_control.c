@@ -33,7 +33,7 @@ int ntmd_path_control_send(struct ntmd_path *path, const struct ntm_flow *to, ui
 		return -ENOTCONN;
 	if (NTM_HEADER_LEN + len + NTM_TAG_LEN > max)
 		return -EMSGSIZE;
-	keys = &path->keys[path->phase];
+	keys = path->keys[path->phase];
 	counter = keys->counter++;
 	ntm_msg_header_build(body, type, transaction);
 	ntm_header_set((struct ntm_header *)packet,
@@ -140,8 +140,8 @@ int ntmd_path_control_receive(struct ntmd *ntmd, const struct ntm_flow *from, ui
 	}
 	if (NTM_TYPE_SIDE(header->type) == (unsigned)path->side)
 		return -NTM_DROP_SIDE;
-	keys = &path->keys[phase];
-	if (!keys->valid)
+	keys = path->keys[phase];
+	if (!keys)
 		return -NTM_DROP_PHASE_UNKNOWN;
 	if (!ntm_replay_check(&keys->replay, counter))
 		return -NTM_DROP_REPLAY;

@@ -54,9 +54,9 @@ void ntmd_path_mtu_apply(struct ntmd_path *path)
 	unsigned mtu = inner_wanted(path), second;
 
 	if (path->active >= 0)
-		mtu = ntmd_path_mtu_inner(path, &path->route[path->active]);
+		mtu = ntmd_path_mtu_inner(path, path->route[path->active]);
 	if (path->second >= 0) {
-		second = ntmd_path_mtu_inner(path, &path->route[path->second]);
+		second = ntmd_path_mtu_inner(path, path->route[path->second]);
 		if (second < mtu)
 			mtu = second;
 	}
@@ -114,9 +114,9 @@ static void timer_arm(struct ntmd_path *path)
 {
 	int64_t due = INT64_MAX;
 
-	for (unsigned i = 0; i < NTM_ROUTES_MAX; i++)
-		if (path->route[i].kind && path->route[i].mtu.wanted && path->route[i].mtu.due_ms < due)
-			due = path->route[i].mtu.due_ms;
+	for (unsigned i = 0; i < path->routes; i++)
+		if (path->route[i]->kind && path->route[i]->mtu.wanted && path->route[i]->mtu.due_ms < due)
+			due = path->route[i]->mtu.due_ms;
 	if (due == INT64_MAX)
 		return;
 	if (!path->mtu_timer)
@@ -132,8 +132,8 @@ static void on_due(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	for (unsigned i = 0; i < NTM_ROUTES_MAX; i++) {
-		struct ntmd_route *route = &path->route[i];
+	for (unsigned i = 0; i < path->routes; i++) {
+		struct ntmd_route *route = path->route[i];
 
 		if (!route->kind || now < route->mtu.due_ms)
 			continue;
@@ -156,8 +156,8 @@ void ntmd_path_mtu_start(struct ntmd_path *path, struct ntmd_route *route)
 
 bool ntmd_path_mtu_response(struct ntmd_path *path, uint64_t nonce)
 {
-	for (unsigned i = 0; i < NTM_ROUTES_MAX; i++) {
-		struct ntmd_route *route = &path->route[i];
+	for (unsigned i = 0; i < path->routes; i++) {
+		struct ntmd_route *route = path->route[i];
 		unsigned before = route->mtu.size;
 
 		if (!route->kind || !ntmd_path_mtu_answered(&route->mtu, nonce, ntm_loop_now_ms()))
@@ -173,7 +173,7 @@ bool ntmd_path_mtu_response(struct ntmd_path *path, uint64_t nonce)
 
 void ntmd_path_mtu_tick(struct ntmd_path *path, uint64_t tx_bytes)
 {
-	struct ntmd_route *route = path->active >= 0 ? &path->route[path->active] : NULL;
+	struct ntmd_route *route = path->active >= 0 ? path->route[path->active] : NULL;
 	int64_t now = ntm_loop_now_ms();
 
 	if (!route || now - path->mtu_checked_ms < NTM_PATH_MTU_CHECK_MS || tx_bytes - path->mtu_checked_tx < TRAFFIC_BYTES)
@@ -197,8 +197,8 @@ static void path_told(struct ntmd_path *path, const struct ntm_udp_too_big *told
 {
 	int64_t now = ntm_loop_now_ms();
 
-	for (unsigned i = 0; i < NTM_ROUTES_MAX; i++) {
-		struct ntmd_route *route = &path->route[i];
+	for (unsigned i = 0; i < path->routes; i++) {
+		struct ntmd_route *route = path->route[i];
 		unsigned before = route->mtu.size, outer = outer_len(route), size;
 
 		if (!route->kind || !route->mtu.wanted || !ntm_addr_equal(&route->flow.remote.addr, &told->remote.addr) ||

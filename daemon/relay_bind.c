@@ -145,16 +145,21 @@ static void bind_timeout(struct ntm_transaction *transaction, void *arg)
 	struct ntmd_path *path = arg;
 
 	(void)transaction;
-	ntm_info("relay %s does not bind our leg to %s", path->bind.info.name, path->cn->fqdn);
+	ntm_info("relay %s does not bind our leg to %s", path->bind.name, path->cn->fqdn);
 	path->bind.state = NTMD_BIND_NONE; /* keepalive.c tries again */
 	path->bind.first++;
 	if (path->state == NTMD_PATH_UP)
 		ntmd_direction_again(path->cn, NTM_REASON_HANDOVER);
 }
 
-int ntmd_relay_bind_init(struct ntmd_path *path)
+/* 0 or -ENOMEM. A leg that is bound needs none. */
+static int transaction_make(struct ntmd_path *path)
 {
-	return ntm_transaction_init(&path->bind.transaction, path->ntmd->loop.base, NULL, bind_send, bind_timeout, path);
+	struct ntmd_bind *bind = &path->bind;
+
+	if (bind->transaction.timer)
+		return 0;
+	return ntm_transaction_init(&bind->transaction, path->ntmd->loop.base, NULL, bind_send, bind_timeout, path);
 }
 
 /* Takes the first endpoint that the kernel has a way to; after a failure it begins with the next. */
@@ -165,11 +170,11 @@ static void endpoint_choose(struct ntmd_path *path)
 	struct ntm_addr local;
 
 	bind->relay = NULL;
-	for (unsigned i = 0; i < bind->info.servers && !bind->relay; i++) {
-		const struct ntm_endpoint *server = &bind->info.server[(bind->first + i) % bind->info.servers];
+	for (unsigned i = 0; i < bind->servers && !bind->relay; i++) {
+		const struct ntm_endpoint *server = &bind->server[(bind->first + i) % bind->servers];
 
 		if (ntmd_socket_for(path->ntmd, server) && !ntm_udp_source(server, &local))
-			bind->relay = relay_get(path->ntmd, bind->info.name, server);
+			bind->relay = relay_get(path->ntmd, bind->name, server);
 	}
 	if (old != bind->relay)
 		ntmd_route_del(path, NTM_ROUTE_RELAY);
@@ -182,13 +187,35 @@ void ntmd_relay_bind_start(struct ntmd_path *path)
 {
 	struct ntmd_bind *bind = &path->bind;
 
-	ntm_transaction_stop(&bind->transaction);
+	ntm_transaction_clear(&bind->transaction);
 	bind->state = NTMD_BIND_NONE;
 	endpoint_choose(path);
-	if (!bind->relay)
+	if (!bind->relay || transaction_make(path))
 		return;
 	bind->state = NTMD_BIND_ASKED;
 	ntm_transaction_start(&bind->transaction, NTM_HANDSHAKE_TIMEOUT_MS);
+}
+
+/* Without memory the path has no standby RS. */
+static void info_set(struct ntmd_bind *bind, const struct ntm_relay_info *info)
+{
+	size_t len = info->servers * sizeof(*bind->server);
+
+	free(bind->name);
+	free(bind->server);
+	bind->servers = 0;
+	bind->name = info->name[0] ? strdup(info->name) : NULL;
+	bind->server = bind->name && len ? malloc(len) : NULL;
+	if (!bind->server)
+		return;
+	memcpy(bind->server, info->server, len);
+	bind->servers = info->servers;
+}
+
+static bool info_equal(const struct ntmd_bind *bind, const struct ntm_relay_info *info)
+{
+	return !strcmp(bind->name ? bind->name : "", info->name) && bind->servers == info->servers &&
+	       (!bind->servers || !memcmp(bind->server, info->server, bind->servers * sizeof(*bind->server)));
 }
 
 void ntmd_relay_bind_set(struct ntmd_path *path, const struct ntm_relay_info *info)
@@ -198,14 +225,12 @@ void ntmd_relay_bind_set(struct ntmd_path *path, const struct ntm_relay_info *in
 	bool same;
 
 	ntm_bind_leg_key(leg_key, path->ck, path->id, path->side);
-	same = !strcmp(bind->info.name, info->name) && bind->info.servers == info->servers &&
-	       !memcmp(bind->info.server, info->server, sizeof(info->server)) &&
-	       ntm_crypto_equal(bind->leg_key, leg_key, NTM_KEY_LEN);
+	same = info_equal(bind, info) && ntm_crypto_equal(bind->leg_key, leg_key, NTM_KEY_LEN);
 	memcpy(bind->leg_key, leg_key, NTM_KEY_LEN);
 	ntm_crypto_wipe(leg_key, sizeof(leg_key));
 	if (same && bind->state != NTMD_BIND_NONE)
 		return;
-	bind->info = *info;
+	info_set(bind, info);
 	bind->has_token = false;
 	ntmd_relay_bind_start(path);
 }
@@ -217,6 +242,8 @@ void ntmd_relay_bind_clear(struct ntmd_path *path)
 	ntm_transaction_clear(&bind->transaction);
 	relay_put(bind->relay);
 	free(bind->echo);
+	free(bind->name);
+	free(bind->server);
 	ntm_crypto_wipe(bind, sizeof(*bind));
 }
 
@@ -226,7 +253,9 @@ static void bound(struct ntmd_path *path, const struct ntm_bind *ack)
 	struct ntmd_relay *relay = bind->relay;
 	struct ntmd_route *route;
 
-	ntm_transaction_answered(&bind->transaction);
+	ntm_transaction_clear(&bind->transaction);
+	free(bind->echo);
+	bind->echo = NULL;
 	bind->state = NTMD_BIND_BOUND;
 	memcpy(bind->reset_token, ntm_bind_reset_token(ack), NTM_MAC_LEN);
 	bind->has_token = true;
@@ -263,7 +292,7 @@ static int challenge_take(struct ntmd_path *path, const struct ntm_bind *challen
 
 	if (!bind->echo)
 		bind->echo = malloc(sizeof(*bind->echo));
-	if (!bind->echo)
+	if (!bind->echo || transaction_make(path))
 		return -NTM_DROP_LIMIT;
 	*bind->echo = *challenge;
 	bind->state = NTMD_BIND_ECHOED;
@@ -316,8 +345,8 @@ bool ntmd_relay_bind_reset(struct ntmd_path *path, const uint8_t token[NTM_MAC_L
 		return false;
 	if (bind->state != NTMD_BIND_BOUND)
 		return true; /* at it already */
-	ntm_info("relay %s has lost the path to %s", bind->info.name, path->cn->fqdn);
-	ntmd_event(path->ntmd, "relay_reset", "peer", path->cn->fqdn, "relay", bind->info.name, NULL);
+	ntm_info("relay %s has lost the path to %s", bind->name, path->cn->fqdn);
+	ntmd_event(path->ntmd, "relay_reset", "peer", path->cn->fqdn, "relay", bind->name, NULL);
 	/* It was restarted, most likely: all legs there are gone. Its DC directs them again; the transactions go on trying. */
 	LIST_FOREACH(other, &path->ntmd->path, next)
 		if (other->bind.relay == bind->relay && other->bind.state == NTMD_BIND_BOUND)

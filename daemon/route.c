@@ -5,6 +5,7 @@
  * beside it (doc/PROTOCOL.md, "Routes"). Messages: path_control.c; the relay's leg: relay_bind.c.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "crypto.h"
@@ -14,9 +15,9 @@
 
 struct ntmd_route *ntmd_route_find(struct ntmd_path *path, const struct ntm_endpoint *remote)
 {
-	for (unsigned i = 0; i < NTM_ROUTES_MAX; i++)
-		if (path->route[i].kind && ntm_endpoint_equal(&path->route[i].flow.remote, remote))
-			return &path->route[i];
+	for (unsigned i = 0; i < path->routes; i++)
+		if (path->route[i]->kind && ntm_endpoint_equal(&path->route[i]->flow.remote, remote))
+			return path->route[i];
 	return NULL;
 }
 
@@ -25,27 +26,36 @@ static void sources_tell(struct ntmd_path *path)
 	struct ntm_endpoint source[NTM_ROUTES_MAX];
 	unsigned count = 0;
 
-	for (unsigned i = 0; i < NTM_ROUTES_MAX; i++)
-		if (path->route[i].kind)
-			source[count++] = path->route[i].flow.remote;
+	for (unsigned i = 0; i < path->routes; i++)
+		if (path->route[i]->kind)
+			source[count++] = path->route[i]->flow.remote;
 	ntmd_engine_path_sources_set(path->engine, source, count);
 }
 
-static int index_of(const struct ntmd_path *path, const struct ntmd_route *route)
+int ntmd_route_index(const struct ntmd_path *path, const struct ntmd_route *route)
 {
-	return (int)(route - path->route);
+	int i = 0;
+
+	while (path->route[i] != route)
+		i++;
+	return i;
 }
 
-/* A free slot, or that of an observed address which did not work. */
+/* A free slot, a new one, or that of an observed address which did not work. */
 static struct ntmd_route *slot_find(struct ntmd_path *path)
 {
-	for (unsigned i = 0; i < NTM_ROUTES_MAX; i++)
-		if (!path->route[i].kind)
-			return &path->route[i];
-	for (unsigned i = 0; i < NTM_ROUTES_MAX; i++)
-		if (path->route[i].kind == NTM_ROUTE_REFLEXIVE && path->route[i].state != NTMD_ROUTE_PROVEN &&
+	for (unsigned i = 0; i < path->routes; i++)
+		if (!path->route[i]->kind)
+			return path->route[i];
+	if (path->routes < NTM_ROUTES_MAX) {
+		path->route[path->routes] = calloc(1, sizeof(*path->route[0]));
+		if (path->route[path->routes])
+			return path->route[path->routes++];
+	}
+	for (unsigned i = 0; i < path->routes; i++)
+		if (path->route[i]->kind == NTM_ROUTE_REFLEXIVE && path->route[i]->state != NTMD_ROUTE_PROVEN &&
 		    (int)i != path->active && (int)i != path->second)
-			return &path->route[i];
+			return path->route[i];
 	return NULL;
 }
 
@@ -70,7 +80,7 @@ struct ntmd_route *ntmd_route_add(struct ntmd_path *path, enum ntm_route_kind ki
 
 static void clear(struct ntmd_path *path, struct ntmd_route *route)
 {
-	int i = index_of(path, route);
+	int i = ntmd_route_index(path, route);
 
 	memset(route, 0, sizeof(*route));
 	if (path->active == i || path->second == i)
@@ -79,10 +89,17 @@ static void clear(struct ntmd_path *path, struct ntmd_route *route)
 
 void ntmd_route_del(struct ntmd_path *path, enum ntm_route_kind kind)
 {
-	for (unsigned i = 0; i < NTM_ROUTES_MAX; i++)
-		if (path->route[i].kind == kind)
-			clear(path, &path->route[i]);
+	for (unsigned i = 0; i < path->routes; i++)
+		if (path->route[i]->kind == kind)
+			clear(path, path->route[i]);
 	sources_tell(path);
+}
+
+void ntmd_route_free_all(struct ntmd_path *path)
+{
+	while (path->routes)
+		free(path->route[--path->routes]);
+	path->active = path->second = -1;
 }
 
 bool ntmd_route_usable(struct ntmd_path *path, struct ntmd_route *route)
@@ -100,8 +117,8 @@ bool ntmd_route_usable(struct ntmd_path *path, struct ntmd_route *route)
 
 void ntmd_route_candidates_set(struct ntmd_path *path, const struct ntm_candidate *candidate, unsigned count)
 {
-	for (unsigned i = 0; i < NTM_ROUTES_MAX; i++) {
-		struct ntmd_route *route = &path->route[i];
+	for (unsigned i = 0; i < path->routes; i++) {
+		struct ntmd_route *route = path->route[i];
 		bool named = false;
 
 		if (!route->kind || route->kind == NTM_ROUTE_RELAY || route->state == NTMD_ROUTE_PROVEN ||
@@ -123,9 +140,9 @@ void ntmd_route_each_usable(struct ntmd_path *path, void (*each)(struct ntmd_pat
 			    void *arg)
 {
 	for (int kind = NTM_ROUTE_NONE + 1; kind < NTM_ROUTE_KINDS; kind++)
-		for (unsigned i = 0; i < NTM_ROUTES_MAX; i++)
-			if ((int)path->route[i].kind == kind && ntmd_route_usable(path, &path->route[i]))
-				each(path, &path->route[i], arg);
+		for (unsigned i = 0; i < path->routes; i++)
+			if ((int)path->route[i]->kind == kind && ntmd_route_usable(path, path->route[i]))
+				each(path, path->route[i], arg);
 }
 
 /* ---- proving */
@@ -155,6 +172,8 @@ static void question_send(struct ntmd_path *path, struct ntmd_route *route)
 	ntmd_path_control_send(path, &route->flow, NTM_MSG_PATH_CHALLENGE, 0, body, (size_t)n);
 }
 
+static void probe_timer_start(struct ntmd_path *path);
+
 static void on_probe(evutil_socket_t fd, short what, void *arg)
 {
 	struct ntmd_path *path = arg;
@@ -162,8 +181,8 @@ static void on_probe(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	for (unsigned i = 0; i < NTM_ROUTES_MAX; i++) {
-		struct ntmd_route *route = &path->route[i];
+	for (unsigned i = 0; i < path->routes; i++) {
+		struct ntmd_route *route = path->route[i];
 
 		if (!route->kind || route->state != NTMD_ROUTE_PROBING)
 			continue;
@@ -181,8 +200,12 @@ static void on_probe(evutil_socket_t fd, short what, void *arg)
 			ntmd_route_failed(path, route);
 		}
 	}
-	if (more)
-		ntm_timer_set_ms(path->probe_timer, NTM_PUNCH_INTERVAL_MS);
+	if (more) {
+		probe_timer_start(path);
+	} else if (path->probe_timer && !event_pending(path->probe_timer, EV_TIMEOUT, NULL)) {
+		event_free(path->probe_timer);
+		path->probe_timer = NULL;
+	}
 }
 
 static void probe_timer_start(struct ntmd_path *path)
@@ -209,8 +232,8 @@ void ntmd_route_challenge(struct ntmd_path *path, struct ntmd_route *route)
 
 void ntmd_route_probe(struct ntmd_path *path)
 {
-	for (unsigned i = 0; i < NTM_ROUTES_MAX; i++) {
-		struct ntmd_route *route = &path->route[i];
+	for (unsigned i = 0; i < path->routes; i++) {
+		struct ntmd_route *route = path->route[i];
 
 		if (!route->kind || route->state == NTMD_ROUTE_PROVEN)
 			continue;
@@ -225,8 +248,8 @@ void ntmd_route_response(struct ntmd_path *path, const struct ntm_flow *from, ui
 	(void)from; /* it answers what we sent that way, wherever it came back */
 	if (ntmd_path_mtu_response(path, nonce))
 		return;
-	for (unsigned i = 0; i < NTM_ROUTES_MAX; i++) {
-		struct ntmd_route *route = &path->route[i];
+	for (unsigned i = 0; i < path->routes; i++) {
+		struct ntmd_route *route = path->route[i];
 		int64_t rtt;
 
 		if (!route->kind || !route->nonce || route->nonce != nonce)
@@ -261,7 +284,7 @@ void ntmd_route_proven(struct ntmd_path *path, struct ntmd_route *route)
 
 void ntmd_route_failed(struct ntmd_path *path, struct ntmd_route *route)
 {
-	int i = index_of(path, route);
+	int i = ntmd_route_index(path, route);
 	bool in_use = path->active == i || path->second == i;
 
 	route->state = NTMD_ROUTE_FAILED;
@@ -278,8 +301,8 @@ void ntmd_route_apply(struct ntmd_path *path, int active, int second, uint64_t u
 {
 	path->active = active;
 	path->second = second;
-	ntmd_engine_path_route_set(path->engine, active < 0 ? NULL : &path->route[active].flow,
-				   second < 0 ? NULL : &path->route[second].flow, unproven_bytes);
+	ntmd_engine_path_route_set(path->engine, active < 0 ? NULL : &path->route[active]->flow,
+				   second < 0 ? NULL : &path->route[second]->flow, unproven_bytes);
 	ntmd_path_mtu_apply(path);
 }
 
@@ -297,8 +320,8 @@ static struct ntmd_route *best(struct ntmd_path *path, enum ntmd_route_state sta
 {
 	struct ntmd_route *found = NULL;
 
-	for (unsigned i = 0; i < NTM_ROUTES_MAX; i++) {
-		struct ntmd_route *route = &path->route[i];
+	for (unsigned i = 0; i < path->routes; i++) {
+		struct ntmd_route *route = path->route[i];
 
 		if (route->kind && route->state == state && is_better(route, found) && ntmd_route_usable(path, route))
 			found = route;
@@ -318,12 +341,12 @@ static void guess(struct ntmd_path *path)
 			ntmd_direction_again(path->cn, NTM_REASON_LOST);
 		return;
 	}
-	for (unsigned i = 0; i < NTM_ROUTES_MAX; i++)
-		if (path->route[i].kind == NTM_ROUTE_RELAY && path->route[i].state != NTMD_ROUTE_FAILED)
-			relay = &path->route[i];
+	for (unsigned i = 0; i < path->routes; i++)
+		if (path->route[i]->kind == NTM_ROUTE_RELAY && path->route[i]->state != NTMD_ROUTE_FAILED)
+			relay = path->route[i];
 	if (relay == route || (relay && !ntmd_route_usable(path, relay)))
 		relay = NULL;
-	ntmd_route_apply(path, index_of(path, route), relay ? index_of(path, relay) : -1,
+	ntmd_route_apply(path, ntmd_route_index(path, route), relay ? ntmd_route_index(path, relay) : -1,
 			 route->kind == NTM_ROUTE_REFLEXIVE ? NTM_UNPROVEN_BYTES : 0);
 }
 
@@ -342,16 +365,16 @@ void ntmd_route_select(struct ntmd_path *path)
 			   ms, NULL);
 		path->update_us = 0;
 	}
-	if (path->active == index_of(path, route) && path->second < 0)
+	if (path->active == ntmd_route_index(path, route) && path->second < 0)
 		return;
-	if (path->active != index_of(path, route)) {
+	if (path->active != ntmd_route_index(path, route)) {
 		ntm_info("packets to %s go by %s, %s", path->cn->fqdn, ntm_route_name(route->kind),
 			 ntm_endpoint_format(&route->flow.remote, remote));
 		ntmd_event(path->ntmd, "route_changed", "peer", path->cn->fqdn, "route", ntm_route_name(route->kind), "remote",
 			   ntm_endpoint_format(&route->flow.remote, remote), NULL);
 		path->rtt = route->rtt;
 	}
-	ntmd_route_apply(path, index_of(path, route), -1, 0);
+	ntmd_route_apply(path, ntmd_route_index(path, route), -1, 0);
 }
 
 struct json_object *ntmd_routes_json(struct ntmd_path *path)
@@ -360,8 +383,8 @@ struct json_object *ntmd_routes_json(struct ntmd_path *path)
 	struct json_object *array = json_object_new_array();
 	char text[NTM_ENDPOINT_TEXT];
 
-	for (unsigned i = 0; i < NTM_ROUTES_MAX; i++) {
-		const struct ntmd_route *route = &path->route[i];
+	for (unsigned i = 0; i < path->routes; i++) {
+		const struct ntmd_route *route = path->route[i];
 		struct json_object *o;
 
 		if (!route->kind)

@@ -67,13 +67,15 @@ static void vips_read(const struct ntm_route_direction *direction, struct ntm_ad
 	ntm_addr_from6(ret_vip6, direction->vip6);
 }
 
-static void learn(struct ntmd_cn *cn, const struct ntm_route_direction *direction)
+/* 0, or -ENOMEM: nothing is changed. */
+static int learn(struct ntmd_cn *cn, const struct ntm_route_direction *direction)
 {
 	struct ntm_addr vip4, vip6;
 
+	if (ntmd_cn_name_set(cn, direction->fqdn))
+		return -ENOMEM;
 	vips_read(direction, &vip4, &vip6);
 	ntmd_cn_vips_set(cn, &vip4, &vip6);
-	ntmd_cn_name_set(cn, direction->fqdn);
 	memcpy(cn->public_key, direction->public_key, NTM_KEY_LEN);
 	ntmd_cn_verdicts_set(cn, direction->verdict, direction->verdicts);
 	cn->known = true;
@@ -81,6 +83,7 @@ static void learn(struct ntmd_cn *cn, const struct ntm_route_direction *directio
 	unnamed_join(cn, &cn->vip6);
 	route_to_vip(cn->ntmd, &cn->vip4);
 	route_to_vip(cn->ntmd, &cn->vip6);
+	return 0;
 }
 
 /* The node the direction is about; one that was only known by its virtual address gets its name now. */
@@ -209,7 +212,11 @@ void ntmd_route_direction_handle(struct ntmd *ntmd, const struct ntm_session_fro
 		ntm_session_refuse(from, NTM_ERROR_SUPERSEDED, "another direction for this pair is kept");
 		goto wipe;
 	}
-	learn(cn, &direction);
+	if (learn(cn, &direction)) {
+		ntm_session_refuse(from, NTM_ERROR_LIMIT, "no memory");
+		ntmd_cn_release(cn);
+		goto wipe;
+	}
 	if (!path) {
 		/* Its unfinished predecessor gives way; one that is up goes on until this one is. */
 		cn->going = true; /* not with its last path: there is a new one */

@@ -3,6 +3,8 @@
  * session_keys.c - the keys that come out of a tunnel handshake, and when they change: each lane and path control have their own by
  * direction; a new phase is made while the old one works (doc/PROTOCOL.md, section 12).
  */
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "crypto.h"
@@ -14,27 +16,40 @@ static void lane_derive(uint8_t out[NTM_KEY_LEN], const uint8_t secret[NTM_KEY_L
 	ntm_crypto_derive(out, secret, lane == NTM_LANE_INLINE ? "inline" : "bulk", NULL, 0);
 }
 
+/* Wipes and frees the keys of a phase; harmless if there are none. */
+static void keys_free(struct ntmd_path *path, unsigned phase)
+{
+	if (!path->keys[phase])
+		return;
+	ntm_crypto_wipe(path->keys[phase], sizeof(*path->keys[phase]));
+	free(path->keys[phase]);
+	path->keys[phase] = NULL;
+}
+
 int ntmd_session_keys_set(struct ntmd_path *path, unsigned phase, enum ntm_cipher cipher, uint8_t send[NTM_KEY_LEN],
 			  uint8_t receive[NTM_KEY_LEN])
 {
-	struct ntmd_path_keys *keys = &path->keys[phase];
+	struct ntmd_path_keys *keys = calloc(1, sizeof(*keys));
 	int64_t now = ntm_loop_now_ms();
 	struct ntmd_engine_keys engine;
-	int err;
+	int err = -ENOMEM;
 
 	for (int lane = 0; lane < NTM_LANES; lane++) {
 		engine.lane[lane].cipher = lane == NTM_LANE_INLINE ? NTM_CIPHER_CHACHA20_POLY1305 : cipher;
 		lane_derive(engine.lane[lane].send, send, (enum ntm_lane)lane);
 		lane_derive(engine.lane[lane].receive, receive, (enum ntm_lane)lane);
 	}
-	err = ntmd_engine_path_key_set(path->engine, phase, &engine, now + NTM_KEY_HARD_LIFETIME_S * 1000LL);
+	if (keys)
+		err = ntmd_engine_path_key_set(path->engine, phase, &engine, now + NTM_KEY_HARD_LIFETIME_S * 1000LL);
 	if (!err) {
-		ntm_crypto_wipe(keys, sizeof(*keys));
 		ntm_crypto_derive(keys->send, send, "control", NULL, 0);
 		ntm_crypto_derive(keys->receive, receive, "control", NULL, 0);
-		keys->valid = true;
 		keys->created_ms = now;
+		keys_free(path, phase);
+		path->keys[phase] = keys;
 		path->cipher = cipher;
+	} else {
+		free(keys);
 	}
 	ntm_crypto_wipe(&engine, sizeof(engine));
 	ntm_crypto_wipe(send, NTM_KEY_LEN);
@@ -45,8 +60,8 @@ int ntmd_session_keys_set(struct ntmd_path *path, unsigned phase, enum ntm_ciphe
 void ntmd_session_keys_use(struct ntmd_path *path, unsigned phase)
 {
 	for (unsigned i = 0; i < NTM_TYPE_PHASES; i++)
-		if (i != phase && path->keys[i].valid && !path->keys[i].drop_ms)
-			path->keys[i].drop_ms = ntm_loop_now_ms() + NTM_KEY_DRAIN_S * 1000LL;
+		if (i != phase && path->keys[i] && !path->keys[i]->drop_ms)
+			path->keys[i]->drop_ms = ntm_loop_now_ms() + NTM_KEY_DRAIN_S * 1000LL;
 	path->phase = (int)phase;
 	ntmd_engine_path_phase_set(path->engine, phase);
 	ntmd_event(path->ntmd, "keys_changed", "peer", path->cn->fqdn, NULL);
@@ -54,18 +69,18 @@ void ntmd_session_keys_use(struct ntmd_path *path, unsigned phase)
 
 void ntmd_session_keys_opened(struct ntmd_path *path, unsigned phase)
 {
-	const struct ntmd_path_keys *keys = &path->keys[phase];
+	const struct ntmd_path_keys *keys = path->keys[phase];
 
-	if (path->phase == (int)phase || !keys->valid || keys->drop_ms)
+	if (path->phase == (int)phase || !keys || keys->drop_ms)
 		return;
 	/* Side 1 may have answered a further request meanwhile: an older phase than the one in use only drains. */
-	if (path->phase < 0 || keys->created_ms >= path->keys[path->phase].created_ms)
+	if (path->phase < 0 || keys->created_ms >= path->keys[path->phase]->created_ms)
 		ntmd_session_keys_use(path, phase);
 }
 
 static void drop(struct ntmd_path *path, unsigned phase)
 {
-	ntm_crypto_wipe(&path->keys[phase], sizeof(path->keys[phase]));
+	keys_free(path, phase);
 	ntmd_engine_path_key_drop(path->engine, phase);
 	if (path->phase == (int)phase)
 		path->phase = -1;
@@ -77,10 +92,10 @@ void ntmd_session_keys_tick(struct ntmd_path *path)
 	struct ntmd_engine_stats stats;
 
 	for (unsigned phase = 0; phase < NTM_TYPE_PHASES; phase++) {
-		struct ntmd_path_keys *keys = &path->keys[phase];
+		const struct ntmd_path_keys *keys = path->keys[phase];
 
-		if (keys->valid && ((keys->drop_ms && now >= keys->drop_ms) ||
-				    now - keys->created_ms >= NTM_KEY_HARD_LIFETIME_S * 1000LL))
+		if (keys && ((keys->drop_ms && now >= keys->drop_ms) ||
+			     now - keys->created_ms >= NTM_KEY_HARD_LIFETIME_S * 1000LL))
 			drop(path, phase);
 	}
 	if (path->state != NTMD_PATH_UP || path->tunnel)
@@ -90,7 +105,7 @@ void ntmd_session_keys_tick(struct ntmd_path *path)
 		return;
 	}
 	/* Side 0 makes new keys; side 1 asks for them when they are overdue. */
-	created = path->keys[path->phase].created_ms;
+	created = path->keys[path->phase]->created_ms;
 	if (path->side == NTM_SIDE_OTHER)
 		soft += soft / 4 + 1000;
 	ntmd_engine_path_stats(path->engine, &stats);
@@ -100,6 +115,8 @@ void ntmd_session_keys_tick(struct ntmd_path *path)
 
 void ntmd_session_keys_wipe(struct ntmd_path *path)
 {
-	ntm_crypto_wipe(path->keys, sizeof(path->keys));
+	for (unsigned phase = 0; phase < NTM_TYPE_PHASES; phase++)
+		keys_free(path, phase);
+	path->phase = -1;
 	ntm_crypto_wipe(path->ck, sizeof(path->ck));
 }

@@ -92,9 +92,9 @@ static void everywhere_send(struct ntmd_path *path, void *packet, size_t len)
 	struct iovec part = { packet, len };
 
 	if (path->state == NTMD_PATH_UP && path->active >= 0) {
-		way_send(path, &path->route[path->active], &part);
+		way_send(path, path->route[path->active], &part);
 		if (path->second >= 0)
-			way_send(path, &path->route[path->second], &part);
+			way_send(path, path->route[path->second], &part);
 		return;
 	}
 	ntmd_route_each_usable(path, way_send, &part);
@@ -220,6 +220,15 @@ void ntmd_tunnel_free(struct ntmd_path *path)
 	ntm_transaction_clear(&tunnel->transaction);
 	ntm_crypto_wipe(tunnel, sizeof(*tunnel));
 	free(tunnel);
+}
+
+/* A copy of its request is a replay from then on. */
+void ntmd_tunnel_rest(struct ntmd_path *path)
+{
+	if (path->phase < 0 || ntm_loop_now_ms() - path->keys[path->phase]->created_ms < 2 * NTM_HANDSHAKE_TIMEOUT_MS)
+		return;
+	free(path->answer);
+	path->answer = NULL;
 }
 
 /* ---- side 1: Request in, Response out */
@@ -464,7 +473,7 @@ int ntmd_tunnel_probe_receive(struct ntmd *ntmd, const struct ntm_flow *from, co
 	path->probe_counter = ntm_header_counter(&probe->h);
 	ntmd_route_add(path, NTM_ROUTE_REFLEXIVE, &from->remote);
 	if (ntm_loop_now_ms() - path->probe_ms < PROBE_PAUSE_MS ||
-	    (path->phase >= 0 && ntm_loop_now_ms() - path->keys[path->phase].created_ms < PROBE_LATE_MS))
+	    (path->phase >= 0 && ntm_loop_now_ms() - path->keys[path->phase]->created_ms < PROBE_LATE_MS))
 		return 0;
 	path->probe_ms = ntm_loop_now_ms();
 	if (path->tunnel)

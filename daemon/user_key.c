@@ -111,6 +111,15 @@ void ntmd_engine_path_key_drop(struct ntmd_engine_path *path, unsigned phase)
 	path->key[phase] = NULL;
 }
 
+void ntmd_engine_path_rest(struct ntmd_engine_path *path)
+{
+	for (unsigned phase = 0; phase < NTM_TYPE_PHASES; phase++)
+		for (int i = 0; path->key[phase] && i < NTM_LANES; i++) {
+			ntm_aead_rest(&path->key[phase]->lane[i].seal);
+			ntm_aead_rest(&path->key[phase]->lane[i].open);
+		}
+}
+
 void ntmd_user_key_drop_all(struct ntmd_engine_path *path)
 {
 	for (unsigned phase = 0; phase < NTM_TYPE_PHASES; phase++)

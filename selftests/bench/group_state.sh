@@ -14,6 +14,7 @@
 
 TUNNELS=$((BENCH_QUICK == 1 ? 20 : 100))
 AT_ONCE=10 # peers that start, or are called, together
+REST=12 # seconds after which a tunnel without data is idle (REST_MS and a tick of daemon/keepalive.c)
 
 memory() { # PID FIELD: bytes
 	awk -v f="$2:" '$1 == f { print $2 * 1024 }' "/proc/$1/status"
@@ -61,7 +62,7 @@ hub_calls() { # PID
 		called=$((called + 1))
 		[ $((called % AT_ONCE)) != 0 ] || eventually 10 hub_has $called
 		if [ $called = $((TUNNELS / 2)) ]; then
-			sleep 1
+			sleep $REST
 			memory "$1" RssAnon
 		fi
 	done
@@ -111,7 +112,7 @@ peers_start
 pid=$(daemon_pid hub ntmd)
 half=$(hub_calls "$pid")
 eventually 10 hub_has $TUNNELS
-sleep 1
+sleep $REST
 sample memory_100 ntm "$(mebibytes "$(memory "$pid" VmRSS)")"
 sample memory_tunnel ntm "$(each "$half" "$(memory "$pid" RssAnon)")"
 for row in memory_100 memory_tunnel; do

@@ -4,6 +4,9 @@
  * between the network and the TUN (daemon/user_key.c, user_ingress.c). Holding and routes:
  * test_user_engine.c.
  */
+#include <malloc.h>
+
+#include "daemon/path.h"
 #include "user_pair.h"
 
 static void packets_of_both_families_go_both_ways_unchanged(void **state)
@@ -420,6 +423,98 @@ static void a_path_may_be_deleted_while_it_tells(void **state)
 	assert_int_equal(b.path_unknown, 1);
 }
 
+/* Whether this lane of phase 0 has what takes memory besides the key. */
+static bool is_awake(const struct node *node, enum ntm_lane lane)
+{
+	const struct ntmd_user_lane *keys = &node->path->key[0]->lane[lane];
+
+	return keys->seal.seal_ctx || keys->seal.open_ctx || keys->open.seal_ctx || keys->open.open_ctx;
+}
+
+static void a_path_that_rested_goes_on_where_it_was(void **state)
+{
+	(void)state;
+	for (uint32_t i = 1; i <= 3; i++) {
+		b.capturing = true;
+		app_send(&a, 60, i);
+		b.capturing = false;
+		assert_true(is_awake(&a, NTM_LANE_BULK));
+		replay(&b, b.capture[0], b.capture_len[0]);
+		assert_true(is_awake(&b, NTM_LANE_BULK));
+		assert_int_equal(app_number(&b), i);
+		ntmd_engine_path_rest(a.path);
+		ntmd_engine_path_rest(b.path);
+		ntmd_engine_path_rest(b.path);
+		for (int lane = 0; lane < NTM_LANES; lane++)
+			assert_true(!is_awake(&a, (enum ntm_lane)lane) && !is_awake(&b, (enum ntm_lane)lane));
+		assert_int_equal(ntm_header_counter((const struct ntm_header *)b.capture[0]), i - 1);
+		replay(&b, b.capture[0], b.capture_len[0]);
+		assert_int_equal(dropped(NTM_DROP_REPLAY), i);
+		b.captured = 0;
+	}
+	assert_int_equal(app_number(&b), -1);
+	assert_int_equal(dropped_in_all(), 3);
+}
+
+#define IDLE_PATHS 64
+#define IDLE_BYTES 4096 /* of a tunnel, at most */
+#define CHUNK 16 /* malloc's own, of each piece of memory */
+
+/* A path with everything an established one has, over which a packet went. */
+static struct ntmd_engine_path *idle_path_make(uint8_t number)
+{
+	struct ntm_endpoint source[3] = {b.udp.bound, b.udp2.bound, a.udp2.bound};
+	struct ntm_addr vip4 = b.vip4, vip6 = b.vip6;
+	struct ntmd_engine_keys keys = keys_make(&a, 0);
+	struct ntm_flow flow = flow_to(&a, &b.udp);
+	uint8_t packet[60];
+
+	vip4.b[14] = vip6.b[14] = number;
+	a.path = ntmd_engine_path_add(a.engine, &a);
+	assert_non_null(a.path);
+	ntmd_engine_path_map(a.path, &vip4, &vip6);
+	assert_int_equal(ntmd_engine_path_identify(a.path, number, 0), 0);
+	assert_int_equal(ntmd_engine_path_key_set(a.path, 0, &keys, clock_us / 1000 + 1000), 0);
+	ntmd_engine_path_phase_set(a.path, 0);
+	ntmd_engine_path_sources_set(a.path, source, 3);
+	ntmd_engine_path_route_set(a.path, &flow, NULL, 0);
+	app_write(&a, packet, inner_make(packet, &a.vip4, &vip4, sizeof(packet), number));
+	assert_int_equal(stats_of(&a).tx_packets, 1);
+	assert_true(is_awake(&a, NTM_LANE_BULK));
+	ntmd_engine_path_rest(a.path);
+	return a.path;
+}
+
+/* As in path.c and the files behind it: three routes, one standby RS, one key phase; timers: tick, MTU. */
+static size_t idle_signalling(void)
+{
+	return sizeof(struct ntmd_cn) + sizeof(struct ntmd_path) + 3 * sizeof(struct ntmd_route) +
+	       sizeof(struct ntmd_path_keys) + 2 * (event_get_struct_event_size() + sizeof(void *)) +
+	       2 * 32 /* names */ + 2 * sizeof(struct ntm_endpoint) + 3 * sizeof(struct ntmd_verdict) + 12 * CHUNK;
+}
+
+static void an_idle_tunnel_has_at_most_4_kib(void **state)
+{
+	struct ntmd_engine_path *path[IDLE_PATHS];
+	size_t before, each;
+
+	(void)state;
+#ifdef __SANITIZE_ADDRESS__
+	skip(); /* its malloc does not tell */
+#endif
+	path[0] = idle_path_make(1); /* also what is there once */
+	before = mallinfo2().uordblks;
+	for (uint8_t i = 1; i < IDLE_PATHS; i++)
+		path[i] = idle_path_make((uint8_t)(i + 1));
+	each = (mallinfo2().uordblks - before) / (IDLE_PATHS - 1);
+	assert_in_range(each, sizeof(struct ntmd_engine_path) + sizeof(struct ntmd_user_key), IDLE_BYTES);
+	assert_in_range(each + idle_signalling(), each, IDLE_BYTES);
+	print_message("an idle tunnel: %zu bytes of the engine, %zu of signalling\n", each, idle_signalling());
+	for (int i = 0; i < IDLE_PATHS; i++)
+		ntmd_engine_path_delete(path[i], false);
+	a.path = NULL;
+}
+
 #define pair_test(f) cmocka_unit_test_setup_teardown(f, pair_open_established, pair_close)
 
 int main(void)
@@ -443,6 +538,8 @@ int main(void)
 		pair_test(bulk_is_acknowledged_at_once_and_then_at_intervals),
 		pair_test(unacknowledged_bulk_changes_to_the_inline_lane_and_back),
 		pair_test(a_path_may_be_deleted_while_it_tells),
+		pair_test(a_path_that_rested_goes_on_where_it_was),
+		cmocka_unit_test_setup_teardown(an_idle_tunnel_has_at_most_4_kib, pair_open, pair_close),
 	};
 
 	return cmocka_run_group_tests(user_lanes, NULL, NULL);
