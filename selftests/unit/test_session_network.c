@@ -450,6 +450,7 @@ static void cookies_are_bounded_too(void **state)
 {
 	uint8_t message1[NTM_CONTROL_MAX], mac1_key[NTM_KEY_LEN];
 	unsigned cookies = 0;
+	int64_t started_ms;
 	size_t len;
 
 	(void)state;
@@ -459,6 +460,7 @@ static void cookies_are_bounded_too(void **state)
 	memcpy(message1, server.last[NTM_TYPE_SESSION_INIT], len);
 	ntm_limiter_init(&server.sessions.handshake_limiter, 0, 0);
 	ntm_cookie_mac1_key(mac1_key, server.sessions.public_key);
+	started_ms = ntm_loop_now_ms();
 	for (uint8_t i = 0; i < 50; i++) {
 		message1[NTM_HEADER_LEN] = i; /* another ephemeral key */
 		ntm_cookie_macs_add(message1, len - NTM_HANDSHAKE_MACS, mac1_key, NULL);
@@ -467,7 +469,9 @@ static void cookies_are_bounded_too(void **state)
 	until(server.error[NTM_DROP_COOKIE_NEEDED] + server.error[NTM_DROP_RATE] >= 49, 5000);
 	while (read(third.fd, message1, sizeof(message1)) == sizeof(struct ntm_cookie_packet))
 		cookies++;
-	assert_in_range(cookies, NTM_UNAUTH_REPLIES_SOURCE_PER_S, NTM_UNAUTH_REPLIES_SOURCE_PER_S + 2);
+	/* A busy machine takes its time, and tokens come with it. */
+	assert_in_range(cookies, NTM_UNAUTH_REPLIES_SOURCE_PER_S,
+			NTM_UNAUTH_REPLIES_SOURCE_PER_S * (1 + (ntm_loop_now_ms() - started_ms) / 1000.0) + 2);
 }
 
 static void a_cookie_nobody_asked_for_is_ignored(void **state)
