@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "endpoint.h"
-#include "ntm0.h"
 #include "path.h"
 
 /* Names and addresses are chosen by DCs we trust to direct us, not by strangers: FNV-1a will do. */
@@ -130,8 +129,8 @@ void ntmd_cn_free(struct ntmd_cn *cn)
 		ntmd_path_free(cn->path, false);
 	ntmd_direction_cancel(cn);
 	if (cn->known) {
-		ntmd_ntm0_route_del(ntmd_engine_ifindex(cn->ntmd->engine), &cn->vip4);
-		ntmd_ntm0_route_del(ntmd_engine_ifindex(cn->ntmd->engine), &cn->vip6);
+		ntmd_interface_route_del(cn->ntmd, &cn->vip4);
+		ntmd_interface_route_del(cn->ntmd, &cn->vip6);
 	}
 	ntmd_cn_verdicts_set(cn, NULL, 0);
 	ntmd_cn_name_set(cn, "");

@@ -187,7 +187,6 @@ void ntmd_direction_start(struct ntmd_cn *cn, enum ntm_reason reason)
 		request.path_id = cn->path->id;
 	n = ntm_msg_direction_request_build(body + NTM_MSG_HEADER_LEN, sizeof(body) - NTM_MSG_HEADER_LEN, &request);
 	cn->direction_reason = (uint8_t)reason;
-	cn->direction_ms = ntm_loop_now_ms();
 	if (n >= 0)
 		n = ntm_session_request(&ntmd->dc, NTM_MSG_DIRECTION_REQUEST, body, (size_t)n, NTM_REQUEST_TIMEOUT_MS,
 					done, cn, &cn->direction);

@@ -118,9 +118,22 @@ int ntmd_interface_configure(struct ntmd *ntmd)
 	return err4 ? err4 : err6;
 }
 
+/* The device where we set it up ourselves; 0: its owner does. */
+static unsigned managed_index(const struct ntmd *ntmd)
+{
+	return ntmd->config.tun_fd < 0 ? ntmd->interface.index : ntmd->interface.passed;
+}
+
+int ntmd_interface_route_del(struct ntmd *ntmd, const struct ntm_addr *vip)
+{
+	unsigned index = managed_index(ntmd);
+
+	return index && !ntm_addr_is_none(vip) ? ntm_netlink_route_del(index, vip, ntm_addr_is4(vip) ? 32 : 128) : 0;
+}
+
 int ntmd_interface_route_add(struct ntmd *ntmd, const struct ntm_addr *vip, const struct ntm_addr *source)
 {
-	unsigned index = ntmd->config.tun_fd < 0 ? ntmd->interface.index : ntmd->interface.passed;
+	unsigned index = managed_index(ntmd);
 
 	return index ? ntm_netlink_route_add(index, vip, ntm_addr_is4(vip) ? 32 : 128, source) : 0;
 }

@@ -259,13 +259,3 @@ int ntmd_ntm0_configure(unsigned ifindex, const struct ntm_addr *vip4, unsigned 
 	err6 = family_configure(ifindex, 1, vip6, prefix6);
 	return err4 ? err4 : err6 ? err6 : err;
 }
-
-int ntmd_ntm0_route_add(unsigned ifindex, const struct ntm_addr *dst, const struct ntm_addr *source)
-{
-	return ntm_netlink_route_add(ifindex, dst, ntm_addr_is4(dst) ? 32 : 128, source);
-}
-
-int ntmd_ntm0_route_del(unsigned ifindex, const struct ntm_addr *dst)
-{
-	return ntm_netlink_route_del(ifindex, dst, ntm_addr_is4(dst) ? 32 : 128);
-}

@@ -41,9 +41,4 @@ int ntmd_ntm0_link_up(unsigned ifindex, bool tso, unsigned mtu);
 int ntmd_ntm0_configure(unsigned ifindex, const struct ntm_addr *vip4, unsigned prefix4,
 			const struct ntm_addr *vip6, unsigned prefix6);
 
-/* Routes to a single virtual address outside the pools: a node of another DC. source: our virtual address. 0
- * or -errno. */
-int ntmd_ntm0_route_add(unsigned ifindex, const struct ntm_addr *dst, const struct ntm_addr *source);
-int ntmd_ntm0_route_del(unsigned ifindex, const struct ntm_addr *dst);
-
 #endif

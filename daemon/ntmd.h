@@ -146,6 +146,7 @@ unsigned ntmd_interface_index(const struct ntmd *ntmd); /* in our own network na
 int ntmd_interface_configure(struct ntmd *ntmd); /* virtual addresses and pools as registration has them */
 /* A virtual address outside the pools: a node of another DC. source: our virtual address. */
 int ntmd_interface_route_add(struct ntmd *ntmd, const struct ntm_addr *vip, const struct ntm_addr *source);
+int ntmd_interface_route_del(struct ntmd *ntmd, const struct ntm_addr *vip);
 
 /* socket_buffer.c */
 int ntmd_socket_buffer_watch(struct ntmd *ntmd); /* 0 or -ENOMEM */

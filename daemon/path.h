@@ -40,7 +40,7 @@ struct ntmd_cn {
 	uint8_t direction_reason;
 	enum { NTMD_CN_ASK, NTMD_CN_EXPECT, NTMD_CN_FORGET } timer_for; /* what direction_timer is about */
 	bool going; /* not to be released: it is being freed, or changes its path */
-	int64_t direction_ms, direction_failed_ms;
+	int64_t direction_failed_ms;
 	/* asks again after a loss, with jitter; waits for a Route Direction; forgets a refused node after a pause */
 	struct event *direction_timer;
 	unsigned direction_failures;
