@@ -6,6 +6,7 @@
 #	                    <- dc/*.c         -> ntm-dc
 #	                    <- rs/*.c         -> ntm-rs
 #	                    <- tools/ntmctl/  -> ntmctl
+#	bpf/*.bpf.c -> *.skel.h <- ntmd, ntm-rs   (mk/bpf.mk)
 #	                    <- selftests/unit/test_*.c -> unit/test_*   (mk/tests.mk)
 #
 # Everything built lies under $(O): .output, or .output/asan with SAN=1.
@@ -54,6 +55,8 @@ CFLAGS_ALL += $(SAN_FLAGS)
 LDFLAGS_ALL += $(SAN_FLAGS)
 endif
 
+include mk/bpf.mk
+
 # ---- objects: $(O)/obj mirrors the source tree
 objects = $(patsubst %.c,$(O)/obj/%.o,$(wildcard $1))
 
@@ -87,13 +90,13 @@ $(LIB): $(call objects,lib/*.c)
 	$(Q)rm -f $@
 	$(Q)$(AR) rcs $@ $^
 
-$(O)/obj/%.o: %.c $(O)/flags
+$(O)/obj/%.o: %.c $(O)/flags | $(SKELETONS)
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
 # Objects are built again when the compiler or its flags change.
-FLAGS_NOW := $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(LDFLAGS_ALL)
+FLAGS_NOW := $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(LDFLAGS_ALL) $(CLANG) $(BPF_FLAGS)
 ifdef BUILDING
 $(shell mkdir -p $(O))
 ifneq ($(FLAGS_NOW),$(file <$(O)/flags))
@@ -107,7 +110,7 @@ include mk/tests.mk
 include mk/install.mk
 
 ifdef BUILDING
--include $(shell find $(O)/obj $(O)/fuzz -name '*.d' 2>/dev/null)
+-include $(shell find $(O)/obj $(O)/fuzz $(O)/bpf $(O)/selftests -name '*.d' 2>/dev/null)
 endif
 
 .PHONY: clean format help

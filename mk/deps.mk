@@ -3,7 +3,7 @@
 #: make                 build the programs into .output
 #: make deps            install what building and testing need (root; Debian)
 
-PKGS := libevent libmnl inih json-c libknot sqlite3 libcrypto
+PKGS := libevent libmnl inih json-c libknot sqlite3 libcrypto libbpf
 PKGS_OPTIONAL := libsystemd
 
 ifdef BUILDING

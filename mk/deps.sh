@@ -23,10 +23,12 @@ list() {
 	build library libknot libknot-dev
 	build library sqlite3 libsqlite3-dev
 	build library libcrypto libssl-dev
+	build library libbpf libbpf-dev
+	build command clang clang
+	build command bpftool bpftool
 	test library libsystemd libsystemd-dev
 	$(ipsec_mb_arch && echo test header intel-ipsec-mb.h libipsec-mb-dev)
 	test library cmocka libcmocka-dev
-	test command clang clang
 	test runtime fuzzer libclang-rt-$(clang_major)-dev
 	test command ip iproute2
 	test command bridge iproute2
@@ -47,6 +49,7 @@ list() {
 	bench command dnsperf dnsperf
 	bench command knotd knot
 	bench command turnserver coturn
+	bench command gnuplot gnuplot-nox
 	LIST
 }
 

@@ -9,6 +9,7 @@
 #: make demo            the papers' network in namespaces: names, tunnel, handover, a table of times
 #: make check           install what is missing, build, run all tests that finish within 20 minutes
 #: make check-unit      codecs, crypto and other pure logic (no root)
+#: make check-prog      every BPF program by BPF_PROG_TEST_RUN (root)
 #: make check-netns     whole systems in network namespaces (root)
 #: make check-asan      unit and netns with AddressSanitizer and UndefinedBehaviorSanitizer
 #: make check-long      check-asan, long fuzzing, and tests that take long
@@ -93,7 +94,7 @@ FUZZ_SECONDS ?= 10
 NTM_BIN := $(abspath $O)
 export FUZZ_SECONDS NTM_BIN
 
-.PHONY: demo check check-unit check-netns check-asan check-long fuzz bench bench-aead
+.PHONY: demo check check-unit check-prog check-netns check-asan check-long fuzz bench bench-aead
 demo:
 	$(call build_step,all tests)
 	$(Q)bash selftests/netns/demo.sh
@@ -106,6 +107,10 @@ check:
 check-unit: # the programs are not needed for it
 	$(call build_step,tests)
 	$(Q)$(RUN) unit
+
+check-prog:
+	$(call build_step,tests)
+	$(Q)$(RUN) prog
 
 check-netns:
 	$(call build_step,all tests)
