@@ -7,10 +7,11 @@
 #	mk/deps.sh has PROBE NAME	whether this one is there
 #	mk/deps.sh install		install what is missing (root), or say what to install
 #	mk/deps.sh install-bench	what only `make bench` compares with
+#	mk/deps.sh install-vm		what runs other kernels: `make check-vm`
 set -u
 
-# FOR PROBE NAME PACKAGE. FOR: build, test for what the programs can do without, or bench for what they are compared
-# with. PROBE: command, library (by pkg-config), header, or runtime: clang's libclang_rt.NAME.
+# FOR PROBE NAME PACKAGE. FOR: build, test for what the programs can do without, bench for what they are compared
+# with, or vm for what runs other kernels. PROBE: command, library (by pkg-config), header, or runtime: clang's libclang_rt.NAME.
 list() {
 	cat <<-LIST
 	build command ${CC:-gcc} $(case ${CC:-gcc} in *clang*) echo clang ;; *) echo gcc ;; esac)
@@ -45,6 +46,13 @@ list() {
 	test command tcpdump tcpdump
 	test command jq jq
 	test command ps procps
+	vm command qemu-system-$(uname -m | sed 's/arm64/aarch64/') $(case $(uname -m) in x86_64) echo qemu-system-x86 ;; *) echo qemu-system-arm ;; esac)
+	vm command busybox busybox-static
+	vm command cpio cpio
+	vm command depmod kmod
+	vm command xz xz-utils
+	vm command zstd zstd
+	vm command wg wireguard-tools
 	bench command wg wireguard-tools
 	bench command dnsperf dnsperf
 	bench command knotd knot
@@ -78,15 +86,15 @@ found() { # PROBE NAME
 	esac
 }
 
-missing() { # all (that is build and test), build or bench: prints the list's lines that are not there
+missing() { # all (that is build and test), build, bench or vm: prints the list's lines that are not there
 	list | while read -r for probe name package; do
 		[ -n "$for" ] || continue
-		[ "$1" = "$for" ] || { [ "$1" = all ] && [ "$for" != bench ]; } || continue
+		[ "$1" = "$for" ] || { [ "$1" = all ] && [ "$for" != bench ] && [ "$for" != vm ]; } || continue
 		found "$probe" "$name" || echo "$for $probe $name $package"
 	done
 }
 
-check() { # build|all|bench
+check() { # build|all|bench|vm
 	gone=$(missing "$1")
 	[ -n "$gone" ] || return 0
 	echo "$gone" | while read -r _ probe name package; do
@@ -109,7 +117,7 @@ apt_get_install() {
 	apt-get update -q && apt-get install -q -y --no-install-recommends "$@"
 }
 
-install_missing() { # all|bench
+install_missing() { # all|bench|vm
 	packages=$(missing "$1" | awk '!seen[$4]++ { print $4 }')
 	[ -n "$packages" ] || return 0
 	if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
@@ -127,5 +135,6 @@ case "${1-} ${2-}" in
 "has "*) found "${2-}" "${3-}" ;;
 "install ") install_missing all ;;
 "install-bench ") install_missing bench ;;
-*) echo "usage: mk/deps.sh check build|all, mk/deps.sh has PROBE NAME, or mk/deps.sh install[-bench]" >&2; exit 2 ;;
+"install-vm ") install_missing vm ;;
+*) echo "usage: mk/deps.sh check build|all, mk/deps.sh has PROBE NAME, or mk/deps.sh install[-bench|-vm]" >&2; exit 2 ;;
 esac

@@ -11,6 +11,7 @@
 #: make check-unit      codecs, crypto and other pure logic (no root)
 #: make check-prog      every BPF program by BPF_PROG_TEST_RUN (root)
 #: make check-netns     whole systems in network namespaces (root)
+#: make check-vm        load and run on Debian's kernels 6.1 and 6.12 in QEMU (downloads them once)
 #: make check-asan      unit and netns with AddressSanitizer and UndefinedBehaviorSanitizer
 #: make check-long      check-asan, long fuzzing, and tests that take long
 #: make fuzz            fuzz every parser for FUZZ_SECONDS (10) each, keep what was learnt in the corpus
@@ -94,7 +95,7 @@ FUZZ_SECONDS ?= 10
 NTM_BIN := $(abspath $O)
 export FUZZ_SECONDS NTM_BIN
 
-.PHONY: demo check check-unit check-prog check-netns check-asan check-long fuzz bench bench-aead
+.PHONY: demo check check-unit check-prog check-netns check-vm check-asan check-long fuzz bench bench-aead
 demo:
 	$(call build_step,all tests)
 	$(Q)bash selftests/netns/demo.sh
@@ -115,6 +116,11 @@ check-prog:
 check-netns:
 	$(call build_step,all tests)
 	$(Q)$(RUN) netns
+
+check-vm:
+	$(call build_step,all tests)
+	$(Q)mk/deps.sh install-vm
+	$(Q)NTM_LONG=1 $(RUN) vm
 
 check-asan:
 	$(call build_step,SAN=1 all tests)
