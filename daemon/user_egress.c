@@ -198,10 +198,12 @@ static void segments_send(struct ntmd_engine *engine, struct ntmd_engine_path *p
 	uint8_t *packet;
 	size_t len;
 
+	/* Sending reads what ICMP told: who hears of that may delete the path. */
+	ntmd_user_path_pin(path);
 	hold = hold || sending_prepare(&sending, path);
 	if (!hold)
 		ntmd_segment_limit(&engine->segments, sending.mtu);
-	while ((packet = ntmd_segment_next(&engine->segments, &len))) {
+	while (!path->gone && (packet = ntmd_segment_next(&engine->segments, &len))) {
 		if (!hold && packet_pass(&sending, path, packet, len, &answered)) { /* one answer tells of all segments */
 			ntmd_user_train_flush(path, true);
 			hold = true;
@@ -213,6 +215,7 @@ static void segments_send(struct ntmd_engine *engine, struct ntmd_engine_path *p
 	}
 	if (!TAILQ_EMPTY(&path->held) || path->notes)
 		ntmd_user_egress_unsettled(path);
+	ntmd_user_path_unpin(path);
 }
 
 static void packet_take(struct ntmd_engine *engine, const struct virtio_net_hdr *vnet, uint8_t *packet,

@@ -196,15 +196,18 @@ static const uint8_t *plain_of(struct ntmd_user_train *train, unsigned i, size_t
 	return body;
 }
 
-/* Largest inner packet after the system refused one of len bytes to this remote end. */
+/*
+ * Largest inner packet after the system refused one of len bytes to this remote end; 0: the device takes it, so size
+ * was not the reason.
+ */
 static unsigned mtu_learn(const struct ntm_flow *flow, size_t len)
 {
 	unsigned outer = ntm_endpoint_is4(&flow->remote) ? OUTER4_LEN : OUTER6_LEN, ifindex, mtu;
 
-	if (ntm_netlink_route_get(&flow->remote.addr, &ifindex, &mtu) || mtu <= outer + NTMD_USER_OVERHEAD ||
-	    mtu - outer - NTMD_USER_OVERHEAD >= len)
+	if (ntm_netlink_route_get(&flow->remote.addr, &ifindex, &mtu) || mtu <= outer + NTMD_USER_OVERHEAD)
 		return ntmd_inner_mtu_guess(len);
-	return mtu - outer - NTMD_USER_OVERHEAD;
+	mtu -= outer + NTMD_USER_OVERHEAD;
+	return mtu < len ? mtu : 0;
 }
 
 /* Sends it again, in pieces, now that the MTU is known; false: it is none for pieces. */
@@ -225,8 +228,13 @@ static unsigned too_big(struct ntmd_user_train *train, unsigned i)
 	size_t len = sealed_len(train, i);
 	const struct ntm_flow *flow = to_route(path, len) ? &path->route : &path->second;
 	const uint8_t *packet = plain_of(train, i, &len);
+	unsigned mtu = mtu_learn(flow, len);
 
-	path->mtu_learned = mtu_learn(flow, len);
+	if (!mtu) {
+		ntmd_user_path_drop(path, NTM_DROP_SEND);
+		return i + 1;
+	}
+	path->mtu_learned = mtu;
 	if (!piece_hold(train, packet, len))
 		ntmd_user_egress_too_big(path, packet, len, path->mtu_learned);
 	for (i++; i < train->count && sealed_len(train, i) - NTMD_USER_OVERHEAD > path->mtu_learned; i++) {
