@@ -174,7 +174,7 @@ static int request_build(struct ntmd_path *path, struct ntmd_tunnel *tunnel)
 	ntm_header_set((struct ntm_header *)tunnel->packet, NTM_TYPE_TUNNEL_REQUEST, tunnel->number, path->id);
 	prologue_len = prologue_make(path, tunnel->packet, prologue);
 	ntm_noise_init(&tunnel->noise, true, path->ck, prologue, prologue_len, ntmd->sessions.private_key,
-		       path->cn->public_key);
+		       ntmd->sessions.public_key, path->cn->public_key);
 	n = ntm_noise_msg1_build(&tunnel->noise, payload, (size_t)n, tunnel->packet + NTM_HEADER_LEN);
 	if (n < 0)
 		return n;
@@ -247,7 +247,8 @@ static int request_open(struct ntmd_path *path, struct ntm_noise *noise, const u
 	size_t prologue_len = prologue_make(path, packet, prologue);
 	int n;
 
-	ntm_noise_init(noise, false, path->ck, prologue, prologue_len, path->ntmd->sessions.private_key, NULL);
+	ntm_noise_init(noise, false, path->ck, prologue, prologue_len, path->ntmd->sessions.private_key,
+		       path->ntmd->sessions.public_key, NULL);
 	n = ntm_noise_msg1_parse(noise, packet + NTM_HEADER_LEN, len - NTM_HEADER_LEN - NTM_HANDSHAKE_MACS, payload);
 	if (n < 0)
 		return -NTM_DROP_HANDSHAKE;

@@ -119,7 +119,8 @@ static void ephemeral_make(struct ntm_noise *noise)
 /* ---- handshake state */
 
 void ntm_noise_init(struct ntm_noise *noise, bool initiator, const uint8_t *psk, const void *prologue,
-		    size_t prologue_len, const uint8_t private_key[NTM_KEY_LEN], const uint8_t *remote_static)
+		    size_t prologue_len, const uint8_t private_key[NTM_KEY_LEN], const uint8_t *public_key,
+		    const uint8_t *remote_static)
 {
 	const char *name =
 		psk ? "Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s" : "Noise_IK_25519_ChaChaPoly_BLAKE2s";
@@ -132,7 +133,10 @@ void ntm_noise_init(struct ntm_noise *noise, bool initiator, const uint8_t *psk,
 		memcpy(noise->psk, psk, sizeof(noise->psk));
 	}
 	memcpy(noise->s, private_key, sizeof(noise->s));
-	ntm_crypto_public(noise->s_pub, noise->s);
+	if (public_key)
+		memcpy(noise->s_pub, public_key, sizeof(noise->s_pub));
+	else
+		ntm_crypto_public(noise->s_pub, noise->s);
 	if (remote_static)
 		memcpy(noise->rs, remote_static, sizeof(noise->rs));
 

@@ -101,7 +101,8 @@ int ntm_session_handshake_start(struct ntm_peer *peer)
 	prologue_make(prologue, handshake->packet);
 	ntm_session_reset_token(sessions, handshake->id, hello.reset_token);
 	n = ntm_msg_session_hello_build(payload, sizeof(payload), &hello);
-	ntm_noise_init(&handshake->noise, true, NULL, prologue, sizeof(prologue), sessions->private_key, peer->key);
+	ntm_noise_init(&handshake->noise, true, NULL, prologue, sizeof(prologue), sessions->private_key,
+		       sessions->public_key, peer->key);
 	n = ntm_noise_msg1_build(&handshake->noise, payload, (size_t)n, handshake->packet + NTM_HEADER_LEN);
 	if (n < 0) {
 		ntm_transaction_clear(&handshake->transaction);
@@ -263,7 +264,8 @@ int ntm_session_init_receive(struct ntm_sessions *sessions, const struct ntm_flo
 		return n;
 
 	prologue_make(prologue, packet);
-	ntm_noise_init(&noise, false, NULL, prologue, sizeof(prologue), sessions->private_key, NULL);
+	ntm_noise_init(&noise, false, NULL, prologue, sizeof(prologue), sessions->private_key,
+		       sessions->public_key, NULL);
 	n = ntm_noise_msg1_parse(&noise, packet + NTM_HEADER_LEN, len - NTM_HEADER_LEN - NTM_HANDSHAKE_MACS, payload);
 	if (n < 0) {
 		n = -NTM_DROP_HANDSHAKE;

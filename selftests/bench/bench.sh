@@ -56,6 +56,11 @@ table() {
 	setup_0ms setup ms sum ref+3 DNS query for a new peer to answer
 	setup_20ms setup ms sum ref+3 the same over links with 20 ms each way
 	dns_queries servers queries/s knot ratio>=0.5 DC: DNS queries answered, one worker
+	dc_handshakes dc 1/s x25519 ratio>=0.7 DC: new sessions for each second of a CPU
+	dc_refreshes dc 1/s x25519 value>=50000 DC: Keep Alives in established sessions, for each second of a CPU
+	dc_directions dc 1/s x25519 value>=20000 DC: directions, for each second of a CPU
+	dc_handovers dc 1/s x25519 value>=20000 DC: handovers, for each second of a CPU
+	dc_memory dc bytes limit value<=1024 DC: resident for each registered node
 	relay64_user servers kpps coturn - RS in user space, 64 B, one core: best forwarded rate
 	TABLE
 }

@@ -130,7 +130,7 @@ static void hello_receive(const uint8_t *payload, size_t len, const uint8_t priv
 	ntm_header_set((struct ntm_header *)packet, NTM_TYPE_SESSION_INIT, 7, 8);
 	memcpy(prologue, NTM_PROLOGUE, 4);
 	memcpy(prologue + 4, packet, NTM_HEADER_LEN);
-	ntm_noise_init(&noise, true, NULL, prologue, sizeof(prologue), private_key, sessions.public_key);
+	ntm_noise_init(&noise, true, NULL, prologue, sizeof(prologue), private_key, NULL, sessions.public_key);
 	n = ntm_noise_msg1_build(&noise, payload, len, packet + NTM_HEADER_LEN);
 	if (n < 0)
 		abort();

@@ -24,9 +24,9 @@ static void pair_init(struct pair *pair, bool psk)
 	ntm_crypto_keypair(pair->i_private, pair->i_public);
 	ntm_crypto_keypair(pair->r_private, pair->r_public);
 	ntm_crypto_random(pair->psk, sizeof(pair->psk));
-	ntm_noise_init(&pair->i, true, psk ? pair->psk : NULL, prologue, sizeof(prologue), pair->i_private,
+	ntm_noise_init(&pair->i, true, psk ? pair->psk : NULL, prologue, sizeof(prologue), pair->i_private, pair->i_public,
 		       pair->r_public);
-	ntm_noise_init(&pair->r, false, psk ? pair->psk : NULL, prologue, sizeof(prologue), pair->r_private,
+	ntm_noise_init(&pair->r, false, psk ? pair->psk : NULL, prologue, sizeof(prologue), pair->r_private, pair->r_public,
 		       NULL);
 }
 
@@ -62,7 +62,7 @@ static void vector_init(struct ntm_noise *noise, struct json_object *vector, boo
 
 		hex(json_object_get_string(json_object_array_get_idx(psks, 0)), psk, 32);
 	}
-	ntm_noise_init(noise, initiator, has_psk ? psk : NULL, text, len, own, initiator ? remote : NULL);
+	ntm_noise_init(noise, initiator, has_psk ? psk : NULL, text, len, own, NULL, initiator ? remote : NULL);
 	ntm_noise_set_ephemeral(noise, ephemeral);
 }
 
@@ -313,7 +313,7 @@ static void a_responder_key_of_small_order_is_refused_before_anything_is_written
 
 	(void)state;
 	ntm_crypto_keypair(own, public_key);
-	ntm_noise_init(&noise, true, NULL, NULL, 0, own, zero);
+	ntm_noise_init(&noise, true, NULL, NULL, 0, own, NULL, zero);
 	before = noise;
 	assert_int_equal(ntm_noise_msg1_build(&noise, NULL, 0, msg), -EINVAL);
 	assert_memory_equal(&noise, &before, sizeof(before));
@@ -329,7 +329,7 @@ static void another_prologue_psk_or_responder_does_not_open(void **state)
 	(void)state;
 	pair_init(&pair, false);
 	ntm_noise_msg1_build(&pair.i, NULL, 0, msg);
-	ntm_noise_init(&pair.r, false, NULL, prologue, sizeof(prologue) - 1, pair.r_private, NULL);
+	ntm_noise_init(&pair.r, false, NULL, prologue, sizeof(prologue) - 1, pair.r_private, NULL, NULL);
 	assert_int_equal(ntm_noise_msg1_parse(&pair.r, msg, sizeof(msg), opened), -EBADMSG);
 
 	pair_init(&other, false);
@@ -346,7 +346,7 @@ static void another_prologue_psk_or_responder_does_not_open(void **state)
 	/* IK and IKpsk2 are two protocols from the first message on */
 	pair_init(&pair, true);
 	ntm_noise_msg1_build(&pair.i, NULL, 0, msg);
-	ntm_noise_init(&pair.r, false, NULL, prologue, sizeof(prologue), pair.r_private, NULL);
+	ntm_noise_init(&pair.r, false, NULL, prologue, sizeof(prologue), pair.r_private, NULL, NULL);
 	assert_int_equal(ntm_noise_msg1_parse(&pair.r, msg, sizeof(msg), opened), -EBADMSG);
 }
 

@@ -74,7 +74,7 @@ static void run_messages(struct run *run, const uint8_t *ck, const void *payload
 	int n;
 
 	for (int end = 0; end < 2; end++) {
-		ntm_noise_init(&run->noise[end], !end, ck, run->prologue, run->prologue_len, run->s[end],
+		ntm_noise_init(&run->noise[end], !end, ck, run->prologue, run->prologue_len, run->s[end], NULL,
 			       end ? NULL : run->s_pub[1]);
 		ntm_noise_set_ephemeral(&run->noise[end], run->e[end]);
 	}

@@ -1,0 +1,75 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
+#
+# group_dc.sh - what many nodes cost a DC; for bench.sh.
+#
+#	load (dual) ------ core ------ dc (srv1)	dcload: 1000 nodes and their sessions in one process
+#
+# The DC has CPU 1 for itself. Its own clock is read, so that the figures are operations for each second of its CPU, however
+# fast dcload is. What it sends is taken on by another CPU at the far end of its cable: without that the whole network
+# between the two would run on the DC's time.
+# shellcheck source=selftests/netns/lib.sh
+. "$(dirname "$0")/../netns/lib.sh"
+# shellcheck source=selftests/bench/measure.sh
+. "$ROOT/selftests/bench/measure.sh"
+
+NODES=1000
+MEMORY_NODES=$((BENCH_QUICK == 1 ? 2000 : 20000))
+SECONDS_EACH=$((BENCH_QUICK == 1 ? 1 : 3))
+MULTIPLICATIONS=5 # scalar multiplications of a handshake at its responder: an ephemeral key, es, ss, ee, se
+
+dc_fresh() { # a DC without members
+	daemon_stop dc ntm-dc
+	rm -f "$WORK"/dc/lib/dc.sqlite*
+	daemon_run dc ntm-dc
+	[ "$(nproc)" -lt 2 ] || taskset -pc 1 "$(daemon_pid dc ntm-dc)" >/dev/null
+}
+
+load_run() { # NODES PART...: prints "PART COUNT PER_CPU_SECOND RESIDENT_KIB"
+	local nodes=$1
+	shift
+	dc_fresh
+	ns load taskset -c 0 "$NTM_BIN/bench/dcload" "$(daemon_pid dc ntm-dc)" "$WORK/dc/run/dc.sock" "$(public_key dc)" \
+		"$DC_ADDR4" "$ZONE" "$nodes" "$SECONDS_EACH" "$@"
+}
+
+# What one CPU does of nothing but multiplications.
+bare_handshakes() {
+	taskset -c 1 openssl speed -seconds "$SECONDS_EACH" ecdhx25519 2>/dev/null |
+		awk -v n=$MULTIPLICATIONS '/X25519/ { printf "%.0f\n", $NF / n }'
+}
+
+turn_dc() {
+	local part rate row bare
+	bare=$(bare_handshakes)
+	load_run $NODES refreshes registrations directions handovers >"$WORK/dcload.out"
+	while read -r part _ rate _; do
+		row=dc_$part
+		[ "$part" != registrations ] || continue
+		sample "$row" ntm "$rate"
+		sample "$row" x25519 "$bare"
+	done <"$WORK/dcload.out"
+}
+
+turn_memory() {
+	local few many
+	few=$(load_run 2 | awk '{ print $4 }')
+	many=$(load_run "$MEMORY_NODES" | awk '{ print $4 }')
+	sample dc_memory ntm $(((many - few) * 1024 / MEMORY_NODES))
+	sample dc_memory limit 1024
+}
+
+net_up
+dc_start
+bench_host load
+read -r net port <<<"${PORT[dc.eth0]}"
+[ "$(nproc)" -lt 2 ] || ip netns exec "$NTM_MARK-r-$net" sh -c "echo 1 >/sys/class/net/$port/queues/rx-0/rps_cpus"
+label x25519 "bare handshakes"
+label limit "the limit"
+note dc_handshakes "with the first Registration; beside $MULTIPLICATIONS bare multiplications of X25519 (openssl speed), as in all of these rows"
+note dc_handovers "each: a Registration from another address, proven by a challenge, and a direction for a path, both ends told"
+note dc_memory "for each of $MEMORY_NODES members, all with a session and a location"
+for _ in $(turns); do
+	if wanted dc_handshakes dc_refreshes dc_directions dc_handovers; then timed turn_dc; fi
+done
+if wanted dc_memory; then timed turn_memory; fi
