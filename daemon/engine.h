@@ -130,6 +130,11 @@ void ntmd_engine_path_rest(struct ntmd_engine_path *path);
  */
 void ntmd_engine_path_route_set(struct ntmd_engine_path *path, const struct ntm_flow *route,
 				const struct ntm_flow *second, uint64_t unproven_bytes);
+/*
+ * What was sent lately may be lost: the path did not work. The last segment of each TCP connection goes out once more, before
+ * held packets, when the next route is set (user_resume.c says why).
+ */
+void ntmd_engine_path_resume(struct ntmd_engine_path *path);
 /* The endpoints packets may come from besides the routes; a copy is kept (NTM_ROUTES_MAX at most). */
 void ntmd_engine_path_sources_set(struct ntmd_engine_path *path, const struct ntm_endpoint *source,
 				  unsigned count);
@@ -145,6 +150,7 @@ struct ntmd_engine_stats {
 	uint64_t drops;
 	uint64_t lane_rx_packets[NTM_LANES], lane_tx_packets[NTM_LANES]; /* authentic ones, also empty */
 	int64_t last_rx_ms, last_tx_ms; /* boot-time clock, 0: never */
+	uint64_t resent_packets; /* by ntmd_engine_path_resume */
 	unsigned held_packets;
 	unsigned held_bytes; /* as NTM_HELD_BYTES bounds them: with some overhead a packet */
 	enum ntm_lane lane; /* that bulk data takes now */

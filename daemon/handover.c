@@ -86,6 +86,7 @@ void ntmd_handover_path(struct ntmd_path *path)
 	if (bind_stale)
 		ntmd_relay_bind_start(path); /* the request goes first: the RS then takes our packets from here */
 	direct_unprove(path, NULL);
+	path->interrupted = NTMD_PATH_INTERRUPTED;
 	if (!is_reachable(path)) {
 		ntmd_route_apply(path, -1, -1, 0); /* no network: packets are held */
 		return;
@@ -139,10 +140,12 @@ static void peer_moved(struct ntmd_path *path, struct ntmd_route *route)
 	uint64_t cap = route->kind == NTM_ROUTE_RELAY ? 0 : NTM_UNPROVEN_BYTES;
 
 	direct_unprove(path, route);
+	path->interrupted = NTMD_PATH_INTERRUPTED;
 	if (route->state == NTMD_ROUTE_PROVEN) {
 		ntmd_route_select(path);
 		return;
 	}
+	ntmd_route_resume(path, NTMD_PATH_GUESSED);
 	ntmd_route_apply(path, new, old == new ? -1 : old, cap);
 	ntmd_route_challenge(path, route);
 	/* Whoever copied a packet cannot answer: then the old way answers, and is taken again. */
@@ -161,6 +164,16 @@ void ntmd_handover_peer_seen(struct ntmd_path *path, const struct ntm_flow *from
 		return;
 	ntmd_event(path->ntmd, "peer_seen_elsewhere", "peer", path->cn->fqdn, NULL);
 	peer_moved(path, route);
+}
+
+/* A leg at the RS moves a round trip after the first Update passed there: what answered that went to the old place. */
+static void update_again(struct ntmd_path *path)
+{
+	if (path->interrupted != NTMD_PATH_GUESSED)
+		return;
+	path->interrupted = NTMD_PATH_INTERRUPTED;
+	ntmd_route_resume(path, NTMD_PATH_GUESSED);
+	ntmd_route_apply(path, path->active, path->second, 0);
 }
 
 void ntmd_handover_update_handle(struct ntmd_path *path, const struct ntm_flow *from, const struct ntm_message *message)
@@ -188,9 +201,12 @@ void ntmd_handover_update_handle(struct ntmd_path *path, const struct ntm_flow *
 	if (!route)
 		return; /* no slot is left */
 	if (update.sequence == path->update_seen) {
-		/* The same move by another way. */
-		if (route->state != NTMD_ROUTE_PROVEN)
+		/* The same move by another way, or again: then what was sent there may have been lost. */
+		if (route->state != NTMD_ROUTE_PROVEN) {
+			if (route->kind == NTM_ROUTE_RELAY && ntmd_route_index(path, route) == path->active)
+				update_again(path);
 			ntmd_route_challenge(path, route);
+		}
 		return;
 	}
 	path->update_seen = update.sequence;

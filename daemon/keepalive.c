@@ -74,6 +74,7 @@ static void dead(struct ntmd_path *path)
 	ntm_info("%s does not answer by %s", path->cn->fqdn, ntm_route_name(route->kind));
 	path->misses = 0;
 	path->keepalive_us = 0;
+	path->interrupted = NTMD_PATH_INTERRUPTED;
 	/* What was proven before is not proven now. */
 	for (unsigned i = 0; i < path->routes; i++)
 		if (path->route[i]->state == NTMD_ROUTE_PROVEN)

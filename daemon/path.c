@@ -83,6 +83,7 @@ void ntmd_path_up(struct ntmd_path *path)
 		struct ntmd_path *old = cn->path;
 
 		ntmd_engine_path_hand_over(old->engine, path->engine);
+		path->interrupted = NTMD_PATH_INTERRUPTED; /* the other end had lost the old one, perhaps */
 		cn->path = path;
 		cn->next_path = NULL;
 		ntmd_path_free(old, false); /* the other end does the same */
@@ -94,6 +95,8 @@ void ntmd_path_up(struct ntmd_path *path)
 	}
 	ntm_info("tunnel to %s is up after %lld ms", cn->fqdn, (long long)(path->up_ms - path->directed_ms));
 	ntmd_event(path->ntmd, "tunnel_up", "peer", cn->fqdn, NULL);
+	if (path->active >= 0)
+		ntmd_route_select(path);
 	ntmd_direction_settled(cn);
 }
 
@@ -309,6 +312,7 @@ static void add_details(struct json_object *o, struct ntmd_path *path, const str
 	add_string(o, "lane", stats->lane == NTM_LANE_BULK ? "bulk" : "inline");
 	add_int(o, "phase", path->phase);
 	add_int(o, "held_packets", stats->held_packets);
+	add_int(o, "resent_packets", (int64_t)stats->resent_packets);
 	add_int(o, "rx_inline_packets", (int64_t)stats->lane_rx_packets[NTM_LANE_INLINE]);
 	add_int(o, "rx_bulk_packets", (int64_t)stats->lane_rx_packets[NTM_LANE_BULK]);
 	add_int(o, "tx_inline_packets", (int64_t)stats->lane_tx_packets[NTM_LANE_INLINE]);

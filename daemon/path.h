@@ -186,6 +186,8 @@ struct ntmd_path {
 	/* handover.c */
 	uint64_t update_sent, update_seen; /* sequence numbers */
 	int64_t update_us; /* when ours was last sent: 0: nothing under way */
+	/* What was sent lately may be lost: TCP's last segments go out again by the next guess (RESUME), and by the route that is proven then. */
+	enum { NTMD_PATH_WHOLE, NTMD_PATH_GUESSED, NTMD_PATH_INTERRUPTED } interrupted;
 };
 
 struct ntmd_path *ntmd_path_find(struct ntmd *ntmd, uint64_t id);
@@ -266,6 +268,8 @@ void ntmd_route_failed(struct ntmd_path *path, struct ntmd_route *route);
 /* Chooses the best proven route, or the best guess, and tells the engine. */
 void ntmd_route_select(struct ntmd_path *path);
 void ntmd_route_response(struct ntmd_path *path, const struct ntm_flow *from, uint64_t nonce);
+/* Before ntmd_route_apply: tells the engine if the path was interrupted, which is `now` what it says (enum in struct ntmd_path). */
+void ntmd_route_resume(struct ntmd_path *path, int now);
 /* Sets the engine's routes: unproven ones with a second one beside it. */
 void ntmd_route_apply(struct ntmd_path *path, int active, int second, uint64_t unproven_bytes);
 struct json_object *ntmd_routes_json(struct ntmd_path *path);

@@ -289,6 +289,7 @@ static void observed_check(struct ntmd_path *path, const struct ntm_bind *ack)
 static int challenge_take(struct ntmd_path *path, const struct ntm_bind *challenge)
 {
 	struct ntmd_bind *bind = &path->bind;
+	struct ntmd_route *route;
 
 	if (!bind->echo)
 		bind->echo = malloc(sizeof(*bind->echo));
@@ -297,6 +298,10 @@ static int challenge_take(struct ntmd_path *path, const struct ntm_bind *challen
 	*bind->echo = *challenge;
 	bind->state = NTMD_BIND_ECHOED;
 	ntm_transaction_start(&bind->transaction, NTM_HANDSHAKE_TIMEOUT_MS);
+	/* Right behind the echo, which moves the leg: what answers the first question may have gone to the old place. */
+	route = ntmd_route_find(path, &bind->relay->endpoint);
+	if (route && route->state == NTMD_ROUTE_PROBING)
+		ntmd_route_challenge(path, route);
 	return 0;
 }
 

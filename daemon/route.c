@@ -329,6 +329,15 @@ static struct ntmd_route *best(struct ntmd_path *path, enum ntmd_route_state sta
 	return found;
 }
 
+/* TCP need not wait for its timers: by a guess, and once more by the route that is proven. */
+void ntmd_route_resume(struct ntmd_path *path, int now)
+{
+	if (path->interrupted == NTMD_PATH_INTERRUPTED || (path->interrupted && now == NTMD_PATH_WHOLE))
+		ntmd_engine_path_resume(path->engine);
+	if (path->interrupted)
+		path->interrupted = now;
+}
+
 /* No way is proven. Try all again, and meanwhile send by the best guess and by the relay. */
 static void guess(struct ntmd_path *path)
 {
@@ -346,6 +355,7 @@ static void guess(struct ntmd_path *path)
 			relay = path->route[i];
 	if (relay == route || (relay && !ntmd_route_usable(path, relay)))
 		relay = NULL;
+	ntmd_route_resume(path, NTMD_PATH_GUESSED);
 	ntmd_route_apply(path, ntmd_route_index(path, route), relay ? ntmd_route_index(path, relay) : -1,
 			 route->kind == NTM_ROUTE_REFLEXIVE ? NTM_UNPROVEN_BYTES : 0);
 }
@@ -365,7 +375,7 @@ void ntmd_route_select(struct ntmd_path *path)
 			   ms, NULL);
 		path->update_us = 0;
 	}
-	if (path->active == ntmd_route_index(path, route) && path->second < 0)
+	if (path->active == ntmd_route_index(path, route) && path->second < 0 && !path->interrupted)
 		return;
 	if (path->active != ntmd_route_index(path, route)) {
 		ntm_info("packets to %s go by %s, %s", path->cn->fqdn, ntm_route_name(route->kind),
@@ -374,6 +384,7 @@ void ntmd_route_select(struct ntmd_path *path)
 			   ntm_endpoint_format(&route->flow.remote, remote), NULL);
 		path->rtt = route->rtt;
 	}
+	ntmd_route_resume(path, NTMD_PATH_WHOLE);
 	ntmd_route_apply(path, ntmd_route_index(path, route), -1, 0);
 }
 

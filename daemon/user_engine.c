@@ -278,6 +278,7 @@ void ntmd_engine_path_hand_over(struct ntmd_engine_path *from, struct ntmd_engin
 			vip_map(to, family, &vip);
 	}
 	ntmd_user_held_move(from, to);
+	ntmd_user_resume_move(from, to);
 	ntmd_user_path_settle(to);
 }
 
@@ -291,6 +292,7 @@ void ntmd_engine_path_delete(struct ntmd_engine_path *path, bool refuse)
 	ntmd_user_train_forget(path);
 	ntmd_user_held_clear(path, refuse);
 	ntmd_user_piece_clear(path);
+	ntmd_user_resume_clear(path);
 	ntmd_user_key_drop_all(path);
 	ntmd_user_table_remove(&engine->by_id, &path->by_id);
 	for (int family = 0; family < 2; family++)
