@@ -126,3 +126,34 @@ flow_end() { # SENTENCE PORT [SECONDS]
 }
 
 flow_offset() { awk '$1 == "at" { o = $3 } END { print o + 0 }' "$WORK/flow-$1.log"; }
+
+# A UDP stream (stream.c) to the address or name WHERE of host TO.
+declare -A STREAM_PIDS=()
+stream_start() { # FROM TO WHERE PORT PPS SECONDS [GAP_MS]
+	local receiver
+	nsbg "$2" "stream-$4.log" "$NTM_BIN/stream" receive "$4" "${7-5}"
+	receiver=$SPAWNED
+	eventually 2 grep -q listening "$WORK/stream-$4.log"
+	nsbg "$1" "stream-$4-sent.log" "$NTM_BIN/stream" send "$3" "$4" "$5" "$6"
+	STREAM_PIDS[$4]="$SPAWNED $receiver"
+}
+
+# Ends the stream. SENT, RECEIVED, LOST (also at the end), DUPLICATE and REORDERED are what became of it.
+stream_end() { # PORT
+	local sender receiver line
+	read -r sender receiver <<<"${STREAM_PIDS[$1]}"
+	kill -s USR1 "$sender" 2>/dev/null || :
+	eventually 3 not_alive "$sender"
+	sleep "${STREAM_DRAIN:-0.3}" # what is on its way
+	kill -s USR1 "$receiver"
+	eventually 3 not_alive "$receiver"
+	SENT=$(awk '$1 == "sent" { print $2 }' "$WORK/stream-$1-sent.log")
+	line=$(grep '^received ' "$WORK/stream-$1.log")
+	# shellcheck disable=SC2034 # for the tests
+	read -r _ RECEIVED _ _ _ DUPLICATE _ REORDERED _ <<<"$line"
+	LOST=$((SENT - RECEIVED))
+}
+# The longest silence of the stream, in ms, that ended after the moment.
+stream_gap_since() { # PORT MOMENT
+	awk -v t="$2" '$1 == "gap" && $3 > t { g = ($3 - $2) * 1000; if (g > m) m = g } END { printf "%.0f", m }' "$WORK/stream-$1.log"
+}
