@@ -24,6 +24,11 @@
 #					$FLOW_FROM, $FLOW_TO are process IDs, the receiver's log is $WORK/flow-PORT.log
 #	flow_end SENTENCE PORT		ends it; checks that all bytes came
 #	flow_offset PORT		bytes that its receiver has (to 100 ms)
+#	stream_start FROM TO WHERE PORT PPS SECONDS [GAP_MS]	stream(.c): numbered datagrams; the receiver's log is
+#					$WORK/stream-PORT.log
+#	stream_end PORT			ends it; sets SENT, RECEIVED, LOST (also those after the last that came), DUPLICATE and
+#					REORDERED
+#	stream_gap_since PORT MOMENT	its longest silence that ended after the moment: ms
 
 status() { ns "$1" ntmctl -j status | jq -r "$2"; }
 stats() { ns "$1" ntmctl -j stats | jq -r "$2"; }
@@ -127,7 +132,6 @@ flow_end() { # SENTENCE PORT [SECONDS]
 
 flow_offset() { awk '$1 == "at" { o = $3 } END { print o + 0 }' "$WORK/flow-$1.log"; }
 
-# A UDP stream (stream.c) to the address or name WHERE of host TO.
 declare -A STREAM_PIDS=()
 stream_start() { # FROM TO WHERE PORT PPS SECONDS [GAP_MS]
 	local receiver
@@ -138,7 +142,6 @@ stream_start() { # FROM TO WHERE PORT PPS SECONDS [GAP_MS]
 	STREAM_PIDS[$4]="$SPAWNED $receiver"
 }
 
-# Ends the stream. SENT, RECEIVED, LOST (also at the end), DUPLICATE and REORDERED are what became of it.
 stream_end() { # PORT
 	local sender receiver line
 	read -r sender receiver <<<"${STREAM_PIDS[$1]}"
@@ -153,7 +156,7 @@ stream_end() { # PORT
 	read -r _ RECEIVED _ _ _ DUPLICATE _ REORDERED _ <<<"$line"
 	LOST=$((SENT - RECEIVED))
 }
-# The longest silence of the stream, in ms, that ended after the moment.
+
 stream_gap_since() { # PORT MOMENT
 	awk -v t="$2" '$1 == "gap" && $3 > t { g = ($3 - $2) * 1000; if (g > m) m = g } END { printf "%.0f", m }' "$WORK/stream-$1.log"
 }
