@@ -17,17 +17,6 @@
 #include "endpoint.h"
 #include "stats.h"
 
-static bool is_moved(struct ntmd_path *path)
-{
-	struct ntmd_route *route = path->active >= 0 ? path->route[path->active] : NULL;
-	struct ntm_addr local;
-
-	if (!route)
-		return true;
-	return !ntmd_route_usable(path, route) || ntm_udp_source(&route->flow.remote, &local) ||
-	       !ntm_addr_equal(&local, &route->local);
-}
-
 static void direct_unprove(struct ntmd_path *path, const struct ntmd_route *but)
 {
 	for (unsigned i = 0; i < path->routes; i++) {
@@ -56,37 +45,48 @@ static bool is_reachable(struct ntmd_path *path)
 	return reachable;
 }
 
-/* The leg at the RS left by an address we no longer have, or the RS is reached by another family now. */
-static bool is_bind_stale(struct ntmd_path *path)
+/* The network in use is gone, and there is another one that stood by. */
+static bool switch_over(struct ntmd_path *path)
 {
-	struct ntmd_relay *relay = path->bind.relay;
-	struct ntmd_route *route = relay ? ntmd_route_find(path, &relay->endpoint) : NULL;
-	struct ntm_addr local;
+	for (unsigned i = 0; i < path->routes; i++) {
+		struct ntmd_route *route = path->route[i];
 
-	return !route || ntm_udp_source(&relay->endpoint, &local) || !ntm_addr_equal(&local, &route->local);
+		if (!route->kind || route->state != NTMD_ROUTE_PROVEN || !ntmd_route_usable(path, route))
+			continue;
+		path->interrupted = NTMD_PATH_INTERRUPTED;
+		ntmd_route_select(path);
+		ntmd_route_probe(path);
+		return true;
+	}
+	return false;
 }
 
 void ntmd_handover_path(struct ntmd_path *path)
 {
-	bool bind_stale = path->bind.name && is_bind_stale(path);
+	bool lost = ntmd_route_sync(path) || path->active < 0 || !ntmd_route_usable(path, path->route[path->active]);
 	char sequence[32];
 
+	/* The request goes first: the RS then takes our packets from here. */
+	if (path->bind.name && ntmd_relay_bind_is_stale(path)) {
+		path->bind.first = 0; /* what failed before may work now */
+		ntmd_relay_bind_start(path);
+	}
 	if (path->state != NTMD_PATH_UP) {
-		if (bind_stale)
-			ntmd_relay_bind_start(path);
 		ntmd_tunnel_kick(path);
 		return;
 	}
-	if (!is_moved(path)) {
-		if (bind_stale)
-			ntmd_relay_bind_start(path);
-		ntmd_route_probe(path); /* what failed before may work now */
+	if (!lost) {
+		ntmd_route_probe(path); /* there may be a better network, and what failed before may work now */
+		if (path->route[path->active]->state == NTMD_ROUTE_PROVEN)
+			ntmd_route_select(path);
 		return;
 	}
-	if (bind_stale)
-		ntmd_relay_bind_start(path); /* the request goes first: the RS then takes our packets from here */
+	if (switch_over(path))
+		return;
 	direct_unprove(path, NULL);
 	path->interrupted = NTMD_PATH_INTERRUPTED;
+	path->announce_nonce = 0;
+	memset(&path->announced, 0, sizeof(path->announced));
 	if (!is_reachable(path)) {
 		ntmd_route_apply(path, -1, -1, 0); /* no network: packets are held */
 		return;
@@ -96,19 +96,18 @@ void ntmd_handover_path(struct ntmd_path *path)
 	path->keepalive_us = 0;
 	path->misses = 0;
 	path->ntmd->handovers++;
-	snprintf(sequence, sizeof(sequence), "%llu", (unsigned long long)path->update_sent);
-	ntmd_event(path->ntmd, "path_update_sent", "peer", path->cn->fqdn, "sequence", sequence, NULL);
+	ntmd_event(path->ntmd, "path_update_sent", "peer", path->cn->fqdn, "sequence",
+		   ntmd_event_number(sequence, sizeof(sequence), path->update_sent), NULL);
 	ntmd_route_probe(path); /* the Updates themselves */
 	ntmd_route_select(path); /* nothing is proven: the best guess and the relay */
 }
 
 void ntmd_handover_network_changed(struct ntmd *ntmd)
 {
-	struct ntm_addr before[NTM_REAL_ADDRS_MAX], local = { { 0 } };
-	unsigned count = ntmd->real.count;
+	struct ntmd_real before = ntmd->real;
+	struct ntm_addr local = { { 0 } };
 	struct ntmd_path *path, *next;
 
-	memcpy(before, ntmd->real.addr, sizeof(before));
 	ntmd_real_address_read(ntmd);
 	for (path = LIST_FIRST(&ntmd->path); path; path = next) {
 		next = LIST_NEXT(path, next);
@@ -116,8 +115,7 @@ void ntmd_handover_network_changed(struct ntmd *ntmd)
 	}
 	if (ntmd->dc.flow.udp && ntm_udp_source(&ntmd->dc.flow.remote, &local))
 		memset(&local, 0, sizeof(local));
-	if (count == ntmd->real.count && !memcmp(before, ntmd->real.addr, sizeof(before)) &&
-	    ntm_addr_equal(&local, &ntmd->dc_local))
+	if (!memcmp(&before, &ntmd->real, sizeof(before)) && ntm_addr_equal(&local, &ntmd->dc_local))
 		return;
 	ntmd->dc_local = local;
 	ntmd_event(ntmd, "network_changed", NULL);
@@ -159,7 +157,7 @@ void ntmd_handover_peer_seen(struct ntmd_path *path, const struct ntm_flow *from
 
 	if (path->state != NTMD_PATH_UP)
 		return;
-	route = ntmd_route_add(path, NTM_ROUTE_REFLEXIVE, &from->remote);
+	route = ntmd_route_seen(path, from);
 	if (!route)
 		return;
 	ntmd_event(path->ntmd, "peer_seen_elsewhere", "peer", path->cn->fqdn, NULL);
@@ -180,7 +178,7 @@ void ntmd_handover_update_handle(struct ntmd_path *path, const struct ntm_flow *
 {
 	uint8_t body[NTM_MSG_HEADER_LEN + 64];
 	struct ntm_path_response response = { .observed = from->remote };
-	struct ntmd_route *route = ntmd_route_find(path, &from->remote);
+	struct ntmd_route *route = ntmd_route_seen(path, from);
 	char remote[NTM_ENDPOINT_TEXT];
 	struct ntm_path_update update;
 	int n = ntm_msg_path_update_parse(&update, message->fields, message->len);

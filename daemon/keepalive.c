@@ -154,6 +154,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 			ntmd_route_select(path); /* asks for a new direction, now and then */
 		ntmd_session_keys_tick(path);
 		ntmd_path_mtu_tick(path, stats.tx_bytes);
+		ntmd_route_upkeep(path, now);
 		if (path->side == NTM_SIDE_REQUESTER && path->ck_expires_ms - now < NTM_CK_LIFETIME_S * 1000LL / 10)
 			ntmd_direction_again(path->cn, NTM_REASON_RENEW);
 	}
@@ -175,17 +176,16 @@ void ntmd_keepalive_response(struct ntmd_path *path, uint32_t transaction)
 		path->misses = 0;
 		return;
 	}
-	ntmd_ping_response(path->cn, transaction);
+	if (!ntmd_route_keepalive_response(path, transaction))
+		ntmd_ping_response(path->cn, transaction);
 }
 
 void ntmd_keepalive_heard(struct ntmd_path *path, const struct ntm_flow *from)
 {
-	struct ntmd_route *route = ntmd_route_find(path, &from->remote);
+	struct ntmd_route *route = ntmd_route_seen(path, from);
 
 	path->heard_ms = ntm_loop_now_ms();
 	ntmd_engine_path_bulk_acked(path->engine);
-	if (!route)
-		route = ntmd_route_add(path, NTM_ROUTE_REFLEXIVE, &from->remote);
 	if (route)
 		route->heard_ms = path->heard_ms;
 	if (path->state == NTMD_PATH_UP)

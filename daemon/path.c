@@ -241,7 +241,7 @@ static void send_failed(void *ctx, void *user, int err)
 	if (!path || path->active < 0)
 		return;
 	ntm_debug("sending to %s failed: %s", path->cn->fqdn, strerror(err));
-	if (!ntmd_route_usable(path, path->route[path->active]))
+	if (ntmd_route_sync(path) || !ntmd_route_usable(path, path->route[path->active]))
 		ntmd_handover_path(path);
 }
 

@@ -74,15 +74,26 @@ enum ntmd_route_state {
 struct ntmd_route {
 	enum ntm_route_kind kind; /* NTM_ROUTE_NONE: slot is free */
 	enum ntmd_route_state state;
-	struct ntm_flow flow; /* local: none, the kernel chooses */
-	struct ntm_addr local; /* what the kernel chose when it was last tried */
+	struct ntm_flow flow; /* local and ifindex: none, the kernel chooses */
+	struct ntm_addr local; /* that packets leave from */
+	uint32_t rank; /* of the network: less is better */
+	bool way; /* there is a network; otherwise the route waits for one */
 	uint64_t nonce; /* of the challenge that is out; 0: none */
 	int64_t sent_us;
 	unsigned tries;
+	unsigned doubts; /* questions to a proven route that were not answered */
 	struct ntm_rtt rtt;
 	int64_t heard_ms; /* an authentic packet came this way */
 	struct ntmd_path_mtu mtu;
 };
+
+/* How packets could leave for a remote endpoint. */
+struct ntmd_way {
+	struct ntm_addr local;
+	unsigned ifindex; /* 0: as the kernel says */
+	uint32_t rank;
+};
+#define NTMD_WAYS_MAX (NTMD_NETWORKS_MAX + 1)
 
 /* ---- binds at relays: relay_bind.c */
 
@@ -107,6 +118,11 @@ struct ntmd_bind {
 	struct ntm_endpoint *server; /* of it */
 	unsigned servers;
 	struct ntmd_relay *relay; /* the endpoint in use; NULL: none is routable */
+	struct ntm_flow flow; /* to it */
+	struct ntm_addr local; /* that it sees or shall see us at, before any NAT */
+	struct ntm_flow old; /* where the leg was before; data may still go there until: */
+	struct ntm_addr old_local;
+	int64_t old_until_ms;
 	enum ntmd_bind_state state;
 	uint8_t leg_key[NTM_KEY_LEN];
 	struct ntm_transaction transaction; /* has a timer while ASKED or ECHOED */
@@ -166,6 +182,7 @@ struct ntmd_path {
 	unsigned routes; /* slots there are */
 	int active; /* index, -1: none */
 	int second; /* packets go there too until one is proven; -1: none */
+	uint64_t unproven_bytes; /* as the engine was told */
 	struct event *probe_timer; /* while there is something to prove */
 	struct ntmd_bind bind;
 	struct ntm_rtt rtt;
@@ -186,6 +203,9 @@ struct ntmd_path {
 	/* handover.c */
 	uint64_t update_sent, update_seen; /* sequence numbers */
 	int64_t update_us; /* when ours was last sent: 0: nothing under way */
+	uint64_t announce_nonce; /* of the Path Update by which we changed to another network that works; 0: none is out */
+	unsigned announce_tries;
+	struct ntm_addr announced; /* our address that the peer sends to, as far as we have told; none: it found it itself */
 	/* What was sent lately may be lost: TCP's last segments go out again by the next guess (RESUME), and by the route that is proven then. */
 	enum { NTMD_PATH_WHOLE, NTMD_PATH_GUESSED, NTMD_PATH_INTERRUPTED } interrupted;
 };
@@ -250,9 +270,14 @@ int ntmd_path_reset_receive(struct ntmd *ntmd, const uint8_t *packet, size_t len
 /* ---- route.c */
 
 int ntmd_route_index(const struct ntmd_path *path, const struct ntmd_route *route); /* as in path->active */
-struct ntmd_route *ntmd_route_find(struct ntmd_path *path, const struct ntm_endpoint *remote);
-/* Finds or adds; NULL: no slot left. Keeps the better kind. */
+/* By flow's remote and local address. */
+struct ntmd_route *ntmd_route_find(struct ntmd_path *path, const struct ntm_flow *flow);
+/* Finds or adds the routes by all ways there are; returns that of the preferred one. NULL: no slot left. Keeps the better kind. */
 struct ntmd_route *ntmd_route_add(struct ntmd_path *path, enum ntm_route_kind kind, const struct ntm_endpoint *remote);
+/* An authentic packet came from there: finds or adds. NULL: no slot left. */
+struct ntmd_route *ntmd_route_seen(struct ntmd_path *path, const struct ntm_flow *from);
+/* Networks have come or gone: makes and removes routes. Whether the active one has lost its way: the caller chooses anew. */
+bool ntmd_route_sync(struct ntmd_path *path);
 void ntmd_route_del(struct ntmd_path *path, enum ntm_route_kind kind); /* all of this kind */
 void ntmd_route_free_all(struct ntmd_path *path); /* the path ends */
 bool ntmd_route_usable(struct ntmd_path *path, struct ntmd_route *route); /* the kernel has a way to it, and a relay is asked */
@@ -261,18 +286,29 @@ void ntmd_route_candidates_set(struct ntmd_path *path, const struct ntm_candidat
 /* Calls each() for every usable route, best first. */
 void ntmd_route_each_usable(struct ntmd_path *path, void (*each)(struct ntmd_path *path, struct ntmd_route *route, void *arg),
 			    void *arg);
-void ntmd_route_probe(struct ntmd_path *path); /* challenge all that are not proven (again) */
-void ntmd_route_challenge(struct ntmd_path *path, struct ntmd_route *route);
 void ntmd_route_proven(struct ntmd_path *path, struct ntmd_route *route);
 void ntmd_route_failed(struct ntmd_path *path, struct ntmd_route *route);
 /* Chooses the best proven route, or the best guess, and tells the engine. */
 void ntmd_route_select(struct ntmd_path *path);
-void ntmd_route_response(struct ntmd_path *path, const struct ntm_flow *from, uint64_t nonce);
 /* Before ntmd_route_apply: tells the engine if the path was interrupted, which is `now` what it says (enum in struct ntmd_path). */
 void ntmd_route_resume(struct ntmd_path *path, int now);
 /* Sets the engine's routes: unproven ones with a second one beside it. */
 void ntmd_route_apply(struct ntmd_path *path, int active, int second, uint64_t unproven_bytes);
 struct json_object *ntmd_routes_json(struct ntmd_path *path);
+
+/* ---- route_probe.c */
+
+void ntmd_route_probe(struct ntmd_path *path); /* challenge all that are not proven (again) */
+void ntmd_route_challenge(struct ntmd_path *path, struct ntmd_route *route);
+void ntmd_route_response(struct ntmd_path *path, const struct ntm_flow *from, uint64_t nonce);
+bool ntmd_route_keepalive_response(struct ntmd_path *path, uint32_t number); /* false: not to one of our questions */
+void ntmd_route_announce(struct ntmd_path *path, struct ntmd_route *route); /* the peer is to send there from now on */
+void ntmd_route_upkeep(struct ntmd_path *path, int64_t now_ms); /* of keepalive.c's tick: networks that stand by */
+
+/* ---- route_way.c */
+
+/* The preferred one first; how many. */
+unsigned ntmd_route_ways(const struct ntmd *ntmd, const struct ntm_endpoint *remote, struct ntmd_way ret_way[NTMD_WAYS_MAX]);
 
 /* ---- relay_bind.c */
 
@@ -281,6 +317,9 @@ void ntmd_relay_bind_start(struct ntmd_path *path); /* (again): we moved */
 void ntmd_relay_bind_clear(struct ntmd_path *path);
 int ntmd_relay_bind_receive(struct ntmd *ntmd, const struct ntm_flow *from, const uint8_t *packet, size_t len);
 bool ntmd_relay_bind_reset(struct ntmd_path *path, const uint8_t token[NTM_MAC_LEN]); /* the RS forgot us: binds again */
+/* Whether the RS takes, or is asked to take, what we send by this route to it. */
+bool ntmd_relay_bind_serves(const struct ntmd_path *path, const struct ntmd_route *route);
+bool ntmd_relay_bind_is_stale(const struct ntmd_path *path); /* another network is preferred, or the one it used is gone */
 static inline bool ntmd_relay_bind_asked(const struct ntmd_path *path)
 {
 	return path->bind.relay && path->bind.state != NTMD_BIND_NONE;

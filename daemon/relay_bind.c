@@ -17,9 +17,19 @@
 #include "log.h"
 #include "path.h"
 
+#define OLD_LEG_MS 900 /* the RS takes packets from the old place of a leg for so long (rs/path.h) */
 #define KEEPALIVE_AGAIN_MS 1000 /* after one that was not acknowledged */
 
 /* ---- endpoints of relays, shared by their paths */
+
+/* The route that the leg serves; NULL: none. */
+static struct ntmd_route *route_of(struct ntmd_path *path)
+{
+	struct ntm_flow flow = path->bind.flow;
+
+	flow.local = path->bind.local;
+	return path->bind.relay ? ntmd_route_find(path, &flow) : NULL;
+}
 
 static struct ntmd_path *bound_path(const struct ntmd_relay *relay)
 {
@@ -44,7 +54,7 @@ static void relay_lost(struct ntmd_relay *relay)
 		next = LIST_NEXT(path, next);
 		if (path->bind.relay != relay)
 			continue;
-		route = ntmd_route_find(path, &relay->endpoint);
+		route = route_of(path);
 		path->bind.first++;
 		ntmd_relay_bind_start(path); /* perhaps by the other family */
 		if (route && route->state == NTMD_ROUTE_PROVEN)
@@ -57,7 +67,6 @@ static void on_keepalive(evutil_socket_t fd, short what, void *arg)
 {
 	struct ntmd_relay *relay = arg;
 	struct ntmd_path *path = bound_path(relay);
-	struct ntm_flow flow = ntmd_flow_to(relay->ntmd, &relay->endpoint);
 	struct ntm_bind bind;
 
 	(void)fd;
@@ -73,8 +82,7 @@ static void on_keepalive(evutil_socket_t fd, short what, void *arg)
 	relay->sent_us = ntm_loop_now_us();
 	ntm_bind_request_build(&bind, NTM_BIND_KEEPALIVE, path->id, path->side, relay->keepalive_counter,
 			       path->bind.leg_key);
-	if (flow.udp)
-		ntm_udp_send(&flow, &bind, sizeof(bind));
+	ntm_udp_send(&path->bind.flow, &bind, sizeof(bind));
 	ntm_timer_set_ms(relay->keepalive, KEEPALIVE_AGAIN_MS);
 }
 
@@ -125,19 +133,15 @@ static void bind_send(struct ntm_transaction *transaction, void *arg)
 {
 	struct ntmd_path *path = arg;
 	struct ntmd_bind *bind = &path->bind;
-	struct ntm_flow flow;
 	struct ntm_bind packet;
 
 	(void)transaction;
-	flow = ntmd_flow_to(path->ntmd, &bind->relay->endpoint);
-	if (!flow.udp)
-		return;
 	bind->counter = ntm_loop_real_us() & NTM_COUNTER_MASK;
 	if (bind->state == NTMD_BIND_ECHOED)
 		ntm_bind_echo_build(&packet, bind->echo, bind->counter, bind->leg_key);
 	else
 		ntm_bind_request_build(&packet, NTM_BIND_REQUEST, path->id, path->side, bind->counter, bind->leg_key);
-	ntm_udp_send(&flow, &packet, sizeof(packet));
+	ntm_udp_send(&bind->flow, &packet, sizeof(packet));
 }
 
 static void bind_timeout(struct ntm_transaction *transaction, void *arg)
@@ -162,25 +166,96 @@ static int transaction_make(struct ntmd_path *path)
 	return ntm_transaction_init(&bind->transaction, path->ntmd->loop.base, NULL, bind_send, bind_timeout, path);
 }
 
-/* Takes the first endpoint that the kernel has a way to; after a failure it begins with the next. */
-static void endpoint_choose(struct ntmd_path *path)
+/* An endpoint of the RS and a way to it. */
+struct choice {
+	const struct ntm_endpoint *server;
+	struct ntmd_way way;
+};
+
+/* All of them, the preferred networks first; how many. */
+static unsigned choices_find(const struct ntmd_path *path, struct choice choice[NTM_SERVERS_MAX * NTMD_WAYS_MAX])
+{
+	const struct ntmd_bind *bind = &path->bind;
+	struct ntmd_way way[NTMD_WAYS_MAX];
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < bind->servers && i < NTM_SERVERS_MAX; i++) {
+		unsigned ways = ntmd_route_ways(path->ntmd, &bind->server[i], way);
+
+		for (unsigned w = 0; w < ways; w++) {
+			unsigned at = count++;
+
+			for (; at && choice[at - 1].way.rank > way[w].rank; at--)
+				choice[at] = choice[at - 1];
+			choice[at] = (struct choice){ &bind->server[i], way[w] };
+		}
+	}
+	return count;
+}
+
+static void flow_set(struct ntmd_path *path, const struct choice *choice)
 {
 	struct ntmd_bind *bind = &path->bind;
+
+	bind->flow = ntmd_flow_to(path->ntmd, choice->server);
+	bind->flow.ifindex = choice->way.ifindex;
+	if (choice->way.ifindex)
+		bind->flow.local = choice->way.local;
+	bind->local = choice->way.local;
+}
+
+/* After a failure it begins with the next. */
+static void endpoint_choose(struct ntmd_path *path)
+{
+	struct choice choice[NTM_SERVERS_MAX * NTMD_WAYS_MAX];
+	unsigned count = choices_find(path, choice);
+	struct ntmd_bind *bind = &path->bind;
 	struct ntmd_relay *old = bind->relay;
-	struct ntm_addr local;
 
 	bind->relay = NULL;
-	for (unsigned i = 0; i < bind->servers && !bind->relay; i++) {
-		const struct ntm_endpoint *server = &bind->server[(bind->first + i) % bind->servers];
+	if (count) {
+		const struct choice *chosen = &choice[bind->first % count];
 
-		if (ntmd_socket_for(path->ntmd, server) && !ntm_udp_source(server, &local))
-			bind->relay = relay_get(path->ntmd, bind->name, server);
+		/* Until the leg has moved, the RS sends to the old place, and takes from both. */
+		if (old && bind->state == NTMD_BIND_BOUND) {
+			bind->old = bind->flow;
+			bind->old_local = bind->local;
+			bind->old_until_ms = ntm_loop_now_ms() + NTM_HANDSHAKE_TIMEOUT_MS;
+		}
+		flow_set(path, chosen);
+		bind->relay = relay_get(path->ntmd, bind->name, chosen->server);
 	}
-	if (old != bind->relay)
-		ntmd_route_del(path, NTM_ROUTE_RELAY);
 	relay_put(old);
 	if (bind->relay)
 		ntmd_route_add(path, NTM_ROUTE_RELAY, &bind->relay->endpoint);
+}
+
+static bool is_route_to(const struct ntmd_route *route, const struct ntm_endpoint *remote, const struct ntm_addr *local)
+{
+	return ntm_endpoint_equal(&route->flow.remote, remote) && ntm_addr_equal(&route->local, local);
+}
+
+bool ntmd_relay_bind_serves(const struct ntmd_path *path, const struct ntmd_route *route)
+{
+	const struct ntmd_bind *bind = &path->bind;
+
+	if (ntmd_relay_bind_asked(path) && is_route_to(route, &bind->flow.remote, &bind->local))
+		return true;
+	return ntm_loop_now_ms() < bind->old_until_ms && is_route_to(route, &bind->old.remote, &bind->old_local);
+}
+
+bool ntmd_relay_bind_is_stale(const struct ntmd_path *path)
+{
+	struct choice choice[NTM_SERVERS_MAX * NTMD_WAYS_MAX];
+	const struct ntmd_bind *bind = &path->bind;
+	unsigned count = choices_find(path, choice);
+
+	if (!bind->relay || !count)
+		return bind->relay || count;
+	for (unsigned i = 0; i < count && choice[i].way.rank == choice[0].way.rank; i++)
+		if (ntm_endpoint_equal(choice[i].server, &bind->flow.remote) && ntm_addr_equal(&choice[i].way.local, &bind->local))
+			return false;
+	return true;
 }
 
 void ntmd_relay_bind_start(struct ntmd_path *path)
@@ -188,8 +263,8 @@ void ntmd_relay_bind_start(struct ntmd_path *path)
 	struct ntmd_bind *bind = &path->bind;
 
 	ntm_transaction_clear(&bind->transaction);
-	bind->state = NTMD_BIND_NONE;
 	endpoint_choose(path);
+	bind->state = NTMD_BIND_NONE;
 	if (!bind->relay || transaction_make(path))
 		return;
 	bind->state = NTMD_BIND_ASKED;
@@ -230,7 +305,11 @@ void ntmd_relay_bind_set(struct ntmd_path *path, const struct ntm_relay_info *in
 	ntm_crypto_wipe(leg_key, sizeof(leg_key));
 	if (same && bind->state != NTMD_BIND_NONE)
 		return;
+	if (!same)
+		ntmd_route_del(path, NTM_ROUTE_RELAY);
 	info_set(bind, info);
+	bind->old_until_ms = 0;
+	bind->first = 0;
 	bind->has_token = false;
 	ntmd_relay_bind_start(path);
 }
@@ -263,7 +342,9 @@ static void bound(struct ntmd_path *path, const struct ntm_bind *ack)
 		keepalive_rest(relay);
 	ntmd_event(path->ntmd, "relay_bound", "peer", path->cn->fqdn, "relay", relay->name, NULL);
 	ntmd_tunnel_kick(path);
-	route = ntmd_route_find(path, &relay->endpoint);
+	if (bind->old_until_ms)
+		bind->old_until_ms = ntm_loop_now_ms() + OLD_LEG_MS;
+	route = route_of(path);
 	if (route && path->state == NTMD_PATH_UP)
 		ntmd_route_challenge(path, route);
 }
@@ -299,7 +380,7 @@ static int challenge_take(struct ntmd_path *path, const struct ntm_bind *challen
 	bind->state = NTMD_BIND_ECHOED;
 	ntm_transaction_start(&bind->transaction, NTM_HANDSHAKE_TIMEOUT_MS);
 	/* Right behind the echo, which moves the leg: what answers the first question may have gone to the old place. */
-	route = ntmd_route_find(path, &bind->relay->endpoint);
+	route = route_of(path);
 	if (route && route->state == NTMD_ROUTE_PROBING)
 		ntmd_route_challenge(path, route);
 	return 0;
