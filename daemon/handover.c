@@ -198,6 +198,7 @@ void ntmd_handover_update_handle(struct ntmd_path *path, const struct ntm_flow *
 	ntmd_path_control_send(path, from, NTM_MSG_PATH_RESPONSE, message->transaction, body, (size_t)n);
 	if (!route)
 		return; /* no slot is left */
+	route->wished = update.sequence;
 	if (update.sequence == path->update_seen) {
 		/* The same move by another way, or again: then what was sent there may have been lost. */
 		if (route->state != NTMD_ROUTE_PROVEN) {

@@ -84,6 +84,7 @@ struct ntmd_route {
 	unsigned doubts; /* questions to a proven route that were not answered */
 	struct ntm_rtt rtt;
 	int64_t heard_ms; /* an authentic packet came this way */
+	uint64_t wished; /* the peer's newest Path Update when it last asked this way: it wants to be sent to there */
 	struct ntmd_path_mtu mtu;
 };
 
@@ -298,6 +299,8 @@ struct json_object *ntmd_routes_json(struct ntmd_path *path);
 
 /* ---- route_probe.c */
 
+/* By a network that is only used when the one in use fails. */
+bool ntmd_route_is_standby(const struct ntmd_path *path, const struct ntmd_route *route);
 void ntmd_route_probe(struct ntmd_path *path); /* challenge all that are not proven (again) */
 void ntmd_route_challenge(struct ntmd_path *path, struct ntmd_route *route);
 void ntmd_route_response(struct ntmd_path *path, const struct ntm_flow *from, uint64_t nonce);

@@ -14,6 +14,8 @@
 #include "log.h"
 #include "path.h"
 
+#define WAIT_TRIES 3 /* of NTM_PUNCH_INTERVAL_MS */
+
 struct ntmd_route *ntmd_route_find(struct ntmd_path *path, const struct ntm_flow *flow)
 {
 	for (unsigned i = 0; i < path->routes; i++)
@@ -344,7 +346,13 @@ void ntmd_route_apply(struct ntmd_path *path, int active, int second, uint64_t u
 	ntmd_path_mtu_apply(path);
 }
 
-/* The preferred network; in it lower kinds are shorter; of one kind the one in use, unless another is much nearer. */
+/* Since the peer moved last it has asked this way: the network it prefers, not one that stands by there. */
+static bool is_wished(const struct ntmd_path *path, const struct ntmd_route *route)
+{
+	return route->wished == path->update_seen;
+}
+
+/* The network that we prefer, the one that the peer does; then lower kinds are shorter; of one kind the one in use, unless another is much nearer. */
 static bool is_better(const struct ntmd_path *path, const struct ntmd_route *a, const struct ntmd_route *b)
 {
 	uint32_t nearer;
@@ -353,6 +361,8 @@ static bool is_better(const struct ntmd_path *path, const struct ntmd_route *a, 
 		return true;
 	if (a->rank != b->rank)
 		return a->rank < b->rank;
+	if (is_wished(path, a) != is_wished(path, b))
+		return is_wished(path, a);
 	if (a->kind != b->kind)
 		return a->kind < b->kind;
 	nearer = b->rtt.srtt_us;
@@ -408,6 +418,24 @@ static void guess(struct ntmd_path *path)
 			 route->kind == NTM_ROUTE_REFLEXIVE ? NTM_UNPROVEN_BYTES : 0);
 }
 
+/* A better network's relay is proven, and its direct routes are still being asked: the one in use will do for a moment. */
+static bool may_wait(struct ntmd_path *path, const struct ntmd_route *relay)
+{
+	struct ntmd_route *active = path->active < 0 ? NULL : path->route[path->active];
+
+	if (relay->kind != NTM_ROUTE_RELAY || !active || active->kind == NTM_ROUTE_RELAY || active->rank == relay->rank ||
+	    active->state != NTMD_ROUTE_PROVEN || path->interrupted || !ntmd_route_usable(path, active))
+		return false;
+	for (unsigned i = 0; i < path->routes; i++) {
+		struct ntmd_route *route = path->route[i];
+
+		if (route->kind && route->kind != NTM_ROUTE_RELAY && route->rank == relay->rank &&
+		    route->state == NTMD_ROUTE_PROBING && route->tries < WAIT_TRIES && ntmd_route_usable(path, route))
+			return true;
+	}
+	return false;
+}
+
 /* The peer sends to another network of ours, or to whichever it found first. */
 static bool is_news(const struct ntmd_path *path, const struct ntmd_route *route)
 {
@@ -425,6 +453,8 @@ void ntmd_route_select(struct ntmd_path *path)
 		guess(path);
 		return;
 	}
+	if (may_wait(path, route))
+		return;
 	if (path->update_us) {
 		snprintf(ms, sizeof(ms), "%.3f", (double)(ntm_loop_now_us() - path->update_us) / 1000);
 		ntmd_event(path->ntmd, "handover_done", "peer", path->cn->fqdn, "route", ntm_route_name(route->kind), "ms",
@@ -439,6 +469,8 @@ void ntmd_route_select(struct ntmd_path *path)
 		ntmd_event(path->ntmd, "route_changed", "peer", path->cn->fqdn, "route", ntm_route_name(route->kind), "remote",
 			   ntm_endpoint_format(&route->flow.remote, remote), NULL);
 		path->rtt = route->rtt;
+		if (!route->mtu.proven) /* a network that stood by is not asked for sizes */
+			ntmd_path_mtu_start(path, route);
 	}
 	ntmd_route_resume(path, NTMD_PATH_WHOLE);
 	/* First: the peer is to know why packets come from elsewhere. */

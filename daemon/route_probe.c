@@ -18,8 +18,7 @@
 
 #define DOUBTS_MAX 3 /* a network that stands by has failed after so many questions */
 
-/* By a network that is only used when the one in use fails. */
-static bool is_standby(const struct ntmd_path *path, const struct ntmd_route *route)
+bool ntmd_route_is_standby(const struct ntmd_path *path, const struct ntmd_route *route)
 {
 	const struct ntmd_route *active = path->active < 0 ? NULL : path->route[path->active];
 
@@ -49,7 +48,7 @@ static void question_send(struct ntmd_path *path, struct ntmd_route *route)
 		update_send(path, route, route->nonce);
 		return;
 	}
-	if (is_standby(path, route)) {
+	if (ntmd_route_is_standby(path, route)) {
 		ntmd_path_control_send(path, &route->flow, NTM_MSG_KEEPALIVE_REQUEST, (uint32_t)route->nonce, body, 0);
 		return;
 	}
@@ -95,6 +94,8 @@ static void on_probe(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	for (unsigned i = 0; i < path->routes; i++)
 		more = ask_again(path, path->route[i]) || more;
+	if (more && path->active >= 0 && path->route[path->active]->state == NTMD_ROUTE_PROVEN)
+		ntmd_route_select(path); /* it may have waited for one of these */
 	if (more) {
 		probe_timer_start(path);
 	} else if (path->probe_timer && !event_pending(path->probe_timer, EV_TIMEOUT, NULL)) {
@@ -147,6 +148,8 @@ void ntmd_route_probe(struct ntmd_path *path)
 		if (!route->kind || route->state == NTMD_ROUTE_PROVEN)
 			continue;
 		route->state = NTMD_ROUTE_IDLE;
+		if (route->kind == NTM_ROUTE_RELAY && !ntmd_route_usable(path, route))
+			continue; /* relay_bind.c asks when there is a leg */
 		route->tries = 0;
 		ntmd_route_challenge(path, route);
 	}
@@ -204,7 +207,7 @@ void ntmd_route_upkeep(struct ntmd_path *path, int64_t now_ms)
 	for (unsigned i = 0; i < path->routes; i++) {
 		struct ntmd_route *route = path->route[i];
 
-		if (!route->kind || route->state != NTMD_ROUTE_PROVEN || !is_standby(path, route) ||
+		if (!route->kind || route->state != NTMD_ROUTE_PROVEN || !ntmd_route_is_standby(path, route) ||
 		    !ntmd_route_usable(path, route) || (!route->doubts && now_ms - route->heard_ms < NTM_KEEPALIVE_S * 1000LL))
 			continue;
 		if (route->doubts++ >= DOUBTS_MAX) {
