@@ -45,26 +45,52 @@ static bool is_reachable(struct ntmd_path *path)
 	return reachable;
 }
 
+/* By every way at once: nothing is known to work. */
+static void move(struct ntmd_path *path)
+{
+	char sequence[32];
+
+	direct_unprove(path, NULL);
+	path->interrupted = NTMD_PATH_INTERRUPTED;
+	if (path->move) {
+		path->move->announce_nonce = 0;
+		memset(&path->move->announced, 0, sizeof(path->move->announced));
+	}
+	if (!is_reachable(path)) {
+		ntmd_route_apply(path, -1, -1, 0); /* no network: packets are held */
+		return;
+	}
+	path->update_sent++;
+	path->update_us = ntm_loop_now_us();
+	if (ntmd_path_move(path))
+		path->move->moved_us = path->update_us;
+	ntmd_engine_path_expect(path->engine);
+	path->keepalive_us = 0;
+	path->misses = 0;
+	path->ntmd->handovers++;
+	ntmd_event(path->ntmd, "path_update_sent", "peer", path->cn->fqdn, "sequence",
+		   ntmd_event_number(sequence, sizeof(sequence), path->update_sent), NULL);
+	ntmd_route_probe(path); /* the Updates themselves */
+	ntmd_route_select(path); /* nothing is proven: the best guess and the relay */
+}
+
 /* The network in use is gone, and there is another one that stood by. */
 static bool switch_over(struct ntmd_path *path)
 {
-	for (unsigned i = 0; i < path->routes; i++) {
-		struct ntmd_route *route = path->route[i];
+	struct ntmd_route *route = ntmd_route_best(path, NTMD_ROUTE_PROVEN);
 
-		if (!route->kind || route->state != NTMD_ROUTE_PROVEN || !ntmd_route_usable(path, route))
-			continue;
-		path->interrupted = NTMD_PATH_INTERRUPTED;
-		ntmd_route_select(path);
-		ntmd_route_probe(path);
-		return true;
-	}
-	return false;
+	if (!route)
+		return false;
+	path->interrupted = NTMD_PATH_INTERRUPTED;
+	ntmd_route_announce(path, route);
+	ntmd_route_select(path);
+	ntmd_route_probe(path);
+	return true;
 }
 
 void ntmd_handover_path(struct ntmd_path *path)
 {
 	bool lost = ntmd_route_sync(path) || path->active < 0 || !ntmd_route_usable(path, path->route[path->active]);
-	char sequence[32];
 
 	/* The request goes first: the RS then takes our packets from here. */
 	if (path->bind.name && ntmd_relay_bind_is_stale(path)) {
@@ -83,23 +109,37 @@ void ntmd_handover_path(struct ntmd_path *path)
 	}
 	if (switch_over(path))
 		return;
-	direct_unprove(path, NULL);
+	move(path);
+}
+
+void ntmd_handover_route_dead(struct ntmd_path *path, int64_t since_ms)
+{
+	struct ntmd_route *dead = path->route[path->active], *next;
+
+	ntm_info("%s does not answer by %s", path->cn->fqdn, ntm_route_name(dead->kind));
+	ntmd_event(path->ntmd, "route_failed", "peer", path->cn->fqdn, "route", ntm_route_name(dead->kind), NULL);
+	path->misses = 0;
+	path->keepalive_us = 0;
 	path->interrupted = NTMD_PATH_INTERRUPTED;
-	path->announce_nonce = 0;
-	memset(&path->announced, 0, sizeof(path->announced));
-	if (!is_reachable(path)) {
-		ntmd_route_apply(path, -1, -1, 0); /* no network: packets are held */
+	/* What was proven before is not proven now. */
+	for (unsigned i = 0; i < path->routes; i++) {
+		struct ntmd_route *route = path->route[i];
+
+		if (route->kind && route->state == NTMD_ROUTE_PROVEN && (route == dead || route->heard_ms < since_ms)) {
+			route->state = NTMD_ROUTE_IDLE;
+			route->nonce = 0;
+		}
+	}
+	if (dead->kind == NTM_ROUTE_RELAY)
+		ntmd_direction_again(path->cn, NTM_REASON_HANDOVER); /* the DC may know another relay */
+	next = ntmd_route_best(path, NTMD_ROUTE_PROVEN);
+	if (!next) {
+		move(path);
 		return;
 	}
-	path->update_sent++;
-	path->update_us = ntm_loop_now_us();
-	path->keepalive_us = 0;
-	path->misses = 0;
-	path->ntmd->handovers++;
-	ntmd_event(path->ntmd, "path_update_sent", "peer", path->cn->fqdn, "sequence",
-		   ntmd_event_number(sequence, sizeof(sequence), path->update_sent), NULL);
-	ntmd_route_probe(path); /* the Updates themselves */
-	ntmd_route_select(path); /* nothing is proven: the best guess and the relay */
+	ntmd_route_announce(path, next);
+	ntmd_route_select(path);
+	ntmd_route_probe(path);
 }
 
 void ntmd_handover_network_changed(struct ntmd *ntmd)
@@ -124,6 +164,16 @@ void ntmd_handover_network_changed(struct ntmd *ntmd)
 	ntmd_registration_start(ntmd);
 	if (ntmd->dns)
 		ntmd_dns_kick(ntmd->dns);
+}
+
+void ntmd_handover_arrived(struct ntmd_path *path)
+{
+	char ms[32];
+
+	if (!path->move)
+		return;
+	snprintf(ms, sizeof(ms), "%.3f", (double)(ntm_loop_now_us() - path->move->moved_us) / 1000);
+	ntmd_event(path->ntmd, "data_flows", "peer", path->cn->fqdn, "ms", ms, NULL);
 }
 
 /* ---- the peer moves */
@@ -198,7 +248,7 @@ void ntmd_handover_update_handle(struct ntmd_path *path, const struct ntm_flow *
 	ntmd_path_control_send(path, from, NTM_MSG_PATH_RESPONSE, message->transaction, body, (size_t)n);
 	if (!route)
 		return; /* no slot is left */
-	route->wished = update.sequence;
+	route->wished = (uint32_t)update.sequence;
 	if (update.sequence == path->update_seen) {
 		/* The same move by another way, or again: then what was sent there may have been lost. */
 		if (route->state != NTMD_ROUTE_PROVEN) {

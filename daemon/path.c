@@ -70,6 +70,13 @@ struct ntmd_path *ntmd_path_new(struct ntmd_cn *cn, uint64_t id, enum ntm_side s
 	return path;
 }
 
+struct ntmd_move *ntmd_path_move(struct ntmd_path *path)
+{
+	if (!path->move)
+		path->move = calloc(1, sizeof(*path->move));
+	return path->move;
+}
+
 void ntmd_path_up(struct ntmd_path *path)
 {
 	struct ntmd_cn *cn = path->cn;
@@ -133,6 +140,7 @@ void ntmd_path_free(struct ntmd_path *path, bool refuse)
 
 	ntmd_tunnel_free(path);
 	ntmd_relay_bind_clear(path);
+	ntmd_path_watch_rest(path);
 	if (cn->path == path && cn->next_path)
 		ntmd_engine_path_hand_over(path->engine, cn->next_path->engine);
 	ntmd_engine_path_delete(path->engine, refuse);
@@ -245,6 +253,20 @@ static void send_failed(void *ctx, void *user, int err)
 		ntmd_handover_path(path);
 }
 
+static void unheard(void *ctx, void *user)
+{
+	(void)ctx;
+	if (user)
+		ntmd_path_watch_start(user);
+}
+
+static void arrived(void *ctx, void *user)
+{
+	(void)ctx;
+	if (user)
+		ntmd_handover_arrived(user);
+}
+
 static void path_unknown(void *ctx, const struct ntm_flow *from, uint64_t path_id, size_t len)
 {
 	struct ntmd *ntmd = ctx;
@@ -258,6 +280,8 @@ const struct ntmd_engine_ops ntmd_engine_ops = {
 	.new_source = new_source,
 	.bulk_received = bulk_received,
 	.bulk_dead = bulk_dead,
+	.unheard = unheard,
+	.arrived = arrived,
 	.key_worn = key_worn,
 	.send_failed = send_failed,
 	.path_unknown = path_unknown,
@@ -296,7 +320,7 @@ static void add_route(struct json_object *o, struct ntmd_path *path)
 		return;
 	}
 	add_string(o, "route_kind", ntm_route_name(route->kind));
-	local.addr = route->local;
+	local.addr = route->flow.local;
 	local.port = route->flow.udp ? route->flow.udp->bound.port : 0;
 	add_string(o, "local", ntm_endpoint_format(&local, text));
 	add_string(o, "remote", ntm_endpoint_format(&route->flow.remote, text));

@@ -58,7 +58,7 @@ static void challenge_answer(struct ntmd_path *path, const struct ntm_flow *from
 	}
 	response.nonce = challenge.nonce;
 	if (route)
-		route->wished = path->update_seen;
+		route->wished = (uint32_t)path->update_seen;
 	if (route && route->kind == NTM_ROUTE_RELAY)
 		memset(&response.observed, 0, sizeof(response.observed)); /* that is the RS */
 	n = ntm_msg_path_response_build(body + NTM_MSG_HEADER_LEN, sizeof(body) - NTM_MSG_HEADER_LEN, &response);

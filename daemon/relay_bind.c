@@ -22,13 +22,26 @@
 
 /* ---- endpoints of relays, shared by their paths */
 
+/* To the RS; without a socket if there is none. */
+static struct ntm_flow leg_flow(const struct ntmd_path *path)
+{
+	const struct ntmd_bind *bind = &path->bind;
+	struct ntm_flow flow = { 0 };
+
+	if (!bind->relay)
+		return flow;
+	flow = ntmd_flow_to(path->ntmd, &bind->relay->endpoint);
+	flow.local = bind->way.local;
+	flow.ifindex = bind->way.ifindex;
+	return flow;
+}
+
 /* The route that the leg serves; NULL: none. */
 static struct ntmd_route *route_of(struct ntmd_path *path)
 {
-	struct ntm_flow flow = path->bind.flow;
+	struct ntm_flow flow = leg_flow(path);
 
-	flow.local = path->bind.local;
-	return path->bind.relay ? ntmd_route_find(path, &flow) : NULL;
+	return flow.udp ? ntmd_route_find(path, &flow) : NULL;
 }
 
 static struct ntmd_path *bound_path(const struct ntmd_relay *relay)
@@ -67,6 +80,7 @@ static void on_keepalive(evutil_socket_t fd, short what, void *arg)
 {
 	struct ntmd_relay *relay = arg;
 	struct ntmd_path *path = bound_path(relay);
+	struct ntm_flow flow;
 	struct ntm_bind bind;
 
 	(void)fd;
@@ -82,7 +96,9 @@ static void on_keepalive(evutil_socket_t fd, short what, void *arg)
 	relay->sent_us = ntm_loop_now_us();
 	ntm_bind_request_build(&bind, NTM_BIND_KEEPALIVE, path->id, path->side, relay->keepalive_counter,
 			       path->bind.leg_key);
-	ntm_udp_send(&path->bind.flow, &bind, sizeof(bind));
+	flow = leg_flow(path);
+	if (flow.udp)
+		ntm_udp_send(&flow, &bind, sizeof(bind));
 	ntm_timer_set_ms(relay->keepalive, KEEPALIVE_AGAIN_MS);
 }
 
@@ -133,15 +149,18 @@ static void bind_send(struct ntm_transaction *transaction, void *arg)
 {
 	struct ntmd_path *path = arg;
 	struct ntmd_bind *bind = &path->bind;
+	struct ntm_flow flow = leg_flow(path);
 	struct ntm_bind packet;
 
 	(void)transaction;
+	if (!flow.udp)
+		return;
 	bind->counter = ntm_loop_real_us() & NTM_COUNTER_MASK;
 	if (bind->state == NTMD_BIND_ECHOED)
 		ntm_bind_echo_build(&packet, bind->echo, bind->counter, bind->leg_key);
 	else
 		ntm_bind_request_build(&packet, NTM_BIND_REQUEST, path->id, path->side, bind->counter, bind->leg_key);
-	ntm_udp_send(&bind->flow, &packet, sizeof(packet));
+	ntm_udp_send(&flow, &packet, sizeof(packet));
 }
 
 static void bind_timeout(struct ntm_transaction *transaction, void *arg)
@@ -193,17 +212,6 @@ static unsigned choices_find(const struct ntmd_path *path, struct choice choice[
 	return count;
 }
 
-static void flow_set(struct ntmd_path *path, const struct choice *choice)
-{
-	struct ntmd_bind *bind = &path->bind;
-
-	bind->flow = ntmd_flow_to(path->ntmd, choice->server);
-	bind->flow.ifindex = choice->way.ifindex;
-	if (choice->way.ifindex)
-		bind->flow.local = choice->way.local;
-	bind->local = choice->way.local;
-}
-
 /* After a failure it begins with the next. */
 static void endpoint_choose(struct ntmd_path *path)
 {
@@ -212,17 +220,19 @@ static void endpoint_choose(struct ntmd_path *path)
 	struct ntmd_bind *bind = &path->bind;
 	struct ntmd_relay *old = bind->relay;
 
+	/* Until the leg has moved, the RS sends to the old place, and takes from both. */
+	if (old && bind->state == NTMD_BIND_BOUND) {
+		if (!bind->old)
+			bind->old = malloc(sizeof(*bind->old));
+		if (bind->old)
+			*bind->old = leg_flow(path);
+		bind->old_until_ms = ntm_loop_now_ms() + NTM_HANDSHAKE_TIMEOUT_MS;
+	}
 	bind->relay = NULL;
 	if (count) {
 		const struct choice *chosen = &choice[bind->first % count];
 
-		/* Until the leg has moved, the RS sends to the old place, and takes from both. */
-		if (old && bind->state == NTMD_BIND_BOUND) {
-			bind->old = bind->flow;
-			bind->old_local = bind->local;
-			bind->old_until_ms = ntm_loop_now_ms() + NTM_HANDSHAKE_TIMEOUT_MS;
-		}
-		flow_set(path, chosen);
+		bind->way = chosen->way;
 		bind->relay = relay_get(path->ntmd, bind->name, chosen->server);
 	}
 	relay_put(old);
@@ -230,18 +240,27 @@ static void endpoint_choose(struct ntmd_path *path)
 		ntmd_route_add(path, NTM_ROUTE_RELAY, &bind->relay->endpoint);
 }
 
-static bool is_route_to(const struct ntmd_route *route, const struct ntm_endpoint *remote, const struct ntm_addr *local)
+static bool is_by(const struct ntmd_route *route, const struct ntm_flow *flow)
 {
-	return ntm_endpoint_equal(&route->flow.remote, remote) && ntm_addr_equal(&route->local, local);
+	return ntm_endpoint_equal(&route->flow.remote, &flow->remote) && ntm_addr_equal(&route->flow.local, &flow->local);
 }
 
 bool ntmd_relay_bind_serves(const struct ntmd_path *path, const struct ntmd_route *route)
 {
 	const struct ntmd_bind *bind = &path->bind;
+	struct ntm_flow flow = leg_flow(path);
 
-	if (ntmd_relay_bind_asked(path) && is_route_to(route, &bind->flow.remote, &bind->local))
+	if (ntmd_relay_bind_asked(path) && is_by(route, &flow))
 		return true;
-	return ntm_loop_now_ms() < bind->old_until_ms && is_route_to(route, &bind->old.remote, &bind->old_local);
+	return bind->old && ntm_loop_now_ms() < bind->old_until_ms && is_by(route, bind->old);
+}
+
+void ntmd_relay_bind_rest(struct ntmd_path *path)
+{
+	if (ntm_loop_now_ms() < path->bind.old_until_ms)
+		return;
+	free(path->bind.old);
+	path->bind.old = NULL;
 }
 
 bool ntmd_relay_bind_is_stale(const struct ntmd_path *path)
@@ -253,7 +272,8 @@ bool ntmd_relay_bind_is_stale(const struct ntmd_path *path)
 	if (!bind->relay || !count)
 		return bind->relay || count;
 	for (unsigned i = 0; i < count && choice[i].way.rank == choice[0].way.rank; i++)
-		if (ntm_endpoint_equal(choice[i].server, &bind->flow.remote) && ntm_addr_equal(&choice[i].way.local, &bind->local))
+		if (ntm_endpoint_equal(choice[i].server, &bind->relay->endpoint) &&
+		    ntm_addr_equal(&choice[i].way.local, &bind->way.local))
 			return false;
 	return true;
 }
@@ -308,7 +328,8 @@ void ntmd_relay_bind_set(struct ntmd_path *path, const struct ntm_relay_info *in
 	if (!same)
 		ntmd_route_del(path, NTM_ROUTE_RELAY);
 	info_set(bind, info);
-	bind->old_until_ms = 0;
+	free(bind->old);
+	bind->old = NULL;
 	bind->first = 0;
 	bind->has_token = false;
 	ntmd_relay_bind_start(path);
@@ -321,6 +342,7 @@ void ntmd_relay_bind_clear(struct ntmd_path *path)
 	ntm_transaction_clear(&bind->transaction);
 	relay_put(bind->relay);
 	free(bind->echo);
+	free(bind->old);
 	free(bind->name);
 	free(bind->server);
 	ntm_crypto_wipe(bind, sizeof(*bind));
@@ -342,7 +364,7 @@ static void bound(struct ntmd_path *path, const struct ntm_bind *ack)
 		keepalive_rest(relay);
 	ntmd_event(path->ntmd, "relay_bound", "peer", path->cn->fqdn, "relay", relay->name, NULL);
 	ntmd_tunnel_kick(path);
-	if (bind->old_until_ms)
+	if (bind->old)
 		bind->old_until_ms = ntm_loop_now_ms() + OLD_LEG_MS;
 	route = route_of(path);
 	if (route && path->state == NTMD_PATH_UP)

@@ -20,7 +20,7 @@ struct ntmd_route *ntmd_route_find(struct ntmd_path *path, const struct ntm_flow
 {
 	for (unsigned i = 0; i < path->routes; i++)
 		if (path->route[i]->kind && ntm_endpoint_equal(&path->route[i]->flow.remote, &flow->remote) &&
-		    ntm_addr_equal(&path->route[i]->local, &flow->local))
+		    ntm_addr_equal(&path->route[i]->flow.local, &flow->local))
 			return path->route[i];
 	return NULL;
 }
@@ -93,14 +93,10 @@ static bool way_takes(struct ntmd_route *route, const struct ntmd_way *way)
 	struct ntm_flow *flow = &route->flow;
 	bool same = route->way && flow->ifindex == way->ifindex;
 
-	route->local = way->local;
 	route->rank = way->rank;
 	route->way = true;
 	flow->ifindex = way->ifindex;
-	if (way->ifindex)
-		flow->local = way->local;
-	else
-		memset(&flow->local, 0, sizeof(flow->local));
+	flow->local = way->local;
 	return !same;
 }
 
@@ -108,7 +104,7 @@ static void way_begin(struct ntmd_path *path, struct ntmd_route *route, enum ntm
 		      const struct ntm_endpoint *remote, const struct ntmd_way *way)
 {
 	memset(route, 0, sizeof(*route));
-	route->kind = kind;
+	route->kind = (uint8_t)kind;
 	route->flow = ntmd_flow_to(path->ntmd, remote);
 	if (way)
 		way_takes(route, way);
@@ -129,7 +125,7 @@ static void ways_keep(struct ntmd_path *path, const struct ntm_endpoint *remote,
 
 		if (!is_to(route, remote))
 			continue;
-		while (w < ways && !(ntm_addr_equal(&way[w].local, &route->local) && !taken[w]))
+		while (w < ways && !(ntm_addr_equal(&way[w].local, &route->flow.local) && !taken[w]))
 			w++;
 		if (w == ways) {
 			route->way = false;
@@ -137,7 +133,7 @@ static void ways_keep(struct ntmd_path *path, const struct ntm_endpoint *remote,
 		}
 		taken[w] = true;
 		if (way_takes(route, &way[w]) && (path->active == (int)i || path->second == (int)i))
-			ntmd_route_apply(path, path->active, path->second, path->unproven_bytes);
+			ntmd_route_apply(path, path->active, path->second, path->unproven ? NTM_UNPROVEN_BYTES : 0);
 	}
 }
 
@@ -201,11 +197,11 @@ bool ntmd_route_sync(struct ntmd_path *path)
 		if (!path->route[i]->kind || k < count)
 			continue;
 		done[count++] = remote;
-		remote_sync(path, path->route[i]->kind, &remote);
+		remote_sync(path, (enum ntm_route_kind)path->route[i]->kind, &remote);
 	}
 	sources_tell(path);
 	if (path->active == active && path->second != second)
-		ntmd_route_apply(path, path->active, path->second, path->unproven_bytes);
+		ntmd_route_apply(path, path->active, path->second, path->unproven ? NTM_UNPROVEN_BYTES : 0);
 	return path->active != active;
 }
 
@@ -240,7 +236,7 @@ struct ntmd_route *ntmd_route_add(struct ntmd_path *path, enum ntm_route_kind ki
 	if (kind == NTM_ROUTE_RELAY || (route->kind != NTM_ROUTE_RELAY && kind < route->kind))
 		for (unsigned i = 0; i < path->routes; i++)
 			if (is_to(path->route[i], remote))
-				path->route[i]->kind = kind;
+				path->route[i]->kind = (uint8_t)kind;
 	return route;
 }
 
@@ -289,6 +285,8 @@ void ntmd_route_candidates_set(struct ntmd_path *path, const struct ntm_candidat
 		if (!named)
 			clear(path, route);
 	}
+	if (path->move)
+		path->move->retry_wait_ms = 0;
 	for (unsigned k = 0; k < count; k++)
 		if (candidate[k].kind > NTM_ROUTE_NONE && candidate[k].kind < NTM_ROUTE_REFLEXIVE &&
 		    ntm_addr_is_usable(&candidate[k].endpoint.addr))
@@ -315,7 +313,7 @@ void ntmd_route_proven(struct ntmd_path *path, struct ntmd_route *route)
 	if (first) {
 		ntmd_path_mtu_start(path, route);
 		ntmd_event(path->ntmd, "route_proven", "peer", path->cn->fqdn, "route", ntm_route_name(route->kind), "remote",
-			   ntm_endpoint_format(&route->flow.remote, remote), "local", ntm_addr_format(&route->local, local),
+			   ntm_endpoint_format(&route->flow.remote, remote), "local", ntm_addr_format(&route->flow.local, local),
 			   NULL);
 	}
 	ntmd_route_select(path);
@@ -340,7 +338,7 @@ void ntmd_route_apply(struct ntmd_path *path, int active, int second, uint64_t u
 {
 	path->active = active;
 	path->second = second;
-	path->unproven_bytes = unproven_bytes;
+	path->unproven = unproven_bytes > 0;
 	ntmd_engine_path_route_set(path->engine, active < 0 ? NULL : &path->route[active]->flow,
 				   second < 0 ? NULL : &path->route[second]->flow, unproven_bytes);
 	ntmd_path_mtu_apply(path);
@@ -349,7 +347,7 @@ void ntmd_route_apply(struct ntmd_path *path, int active, int second, uint64_t u
 /* Since the peer moved last it has asked this way: the network it prefers, not one that stands by there. */
 static bool is_wished(const struct ntmd_path *path, const struct ntmd_route *route)
 {
-	return route->wished == path->update_seen;
+	return route->wished == (uint32_t)path->update_seen;
 }
 
 /* The network that we prefer, the one that the peer does; then lower kinds are shorter; of one kind the one in use, unless another is much nearer. */
@@ -373,7 +371,14 @@ static bool is_better(const struct ntmd_path *path, const struct ntmd_route *a, 
 	return a->rtt.srtt_us && b->rtt.srtt_us && a->rtt.srtt_us < nearer;
 }
 
-static struct ntmd_route *best(struct ntmd_path *path, enum ntmd_route_state state)
+bool ntmd_route_is_better(const struct ntmd_path *path, const struct ntmd_route *route)
+{
+	const struct ntmd_route *active = path->active < 0 ? NULL : path->route[path->active];
+
+	return !active || route->rank < active->rank || (route->rank == active->rank && route->kind < active->kind);
+}
+
+struct ntmd_route *ntmd_route_best(struct ntmd_path *path, enum ntmd_route_state state)
 {
 	struct ntmd_route *found = NULL;
 
@@ -398,12 +403,12 @@ void ntmd_route_resume(struct ntmd_path *path, int now)
 /* No way is proven. Try all again, and meanwhile send by the best guess and by the relay. */
 static void guess(struct ntmd_path *path)
 {
-	struct ntmd_route *route = best(path, NTMD_ROUTE_PROBING), *relay = NULL;
+	struct ntmd_route *route = ntmd_route_best(path, NTMD_ROUTE_PROBING), *relay = NULL;
 
 	if (!route) {
 		ntmd_route_apply(path, -1, -1, 0);
 		/* Without a network there is nothing to ask for: ifmon.c tells when there is one. */
-		if (best(path, NTMD_ROUTE_FAILED) || best(path, NTMD_ROUTE_IDLE))
+		if (ntmd_route_best(path, NTMD_ROUTE_FAILED) || ntmd_route_best(path, NTMD_ROUTE_IDLE))
 			ntmd_direction_again(path->cn, NTM_REASON_LOST);
 		return;
 	}
@@ -439,14 +444,14 @@ static bool may_wait(struct ntmd_path *path, const struct ntmd_route *relay)
 /* The peer sends to another network of ours, or to whichever it found first. */
 static bool is_news(const struct ntmd_path *path, const struct ntmd_route *route)
 {
-	if (ntm_addr_is_none(&path->announced))
+	if (!path->move || ntm_addr_is_none(&path->move->announced))
 		return path->ntmd->real.networks > 1;
-	return !ntm_addr_equal(&path->announced, &route->local);
+	return !ntm_addr_equal(&path->move->announced, &route->flow.local);
 }
 
 void ntmd_route_select(struct ntmd_path *path)
 {
-	struct ntmd_route *route = best(path, NTMD_ROUTE_PROVEN);
+	struct ntmd_route *route = ntmd_route_best(path, NTMD_ROUTE_PROVEN);
 	char remote[NTM_ENDPOINT_TEXT], ms[32];
 
 	if (!route) {
@@ -476,7 +481,8 @@ void ntmd_route_select(struct ntmd_path *path)
 	/* First: the peer is to know why packets come from elsewhere. */
 	if (path->state == NTMD_PATH_UP && is_news(path, route))
 		ntmd_route_announce(path, route);
-	path->announced = route->local;
+	else if (path->move)
+		path->move->announced = route->flow.local;
 	ntmd_route_apply(path, ntmd_route_index(path, route), -1, 0);
 }
 
@@ -503,9 +509,9 @@ struct json_object *ntmd_routes_json(struct ntmd_path *path)
 		json_object_object_add(o, "kind", json_object_new_string(ntm_route_name(route->kind)));
 		json_object_object_add(o, "remote",
 				       json_object_new_string(ntm_endpoint_format(&route->flow.remote, text)));
-		json_object_object_add(o, "local", ntm_addr_is_none(&route->local) ?
+		json_object_object_add(o, "local", ntm_addr_is_none(&route->flow.local) ?
 							   NULL :
-							   json_object_new_string(ntm_addr_format(&route->local, text)));
+							   json_object_new_string(ntm_addr_format(&route->flow.local, text)));
 		json_object_object_add(o, "interface", interface_json(path->ntmd, route));
 		json_object_object_add(o, "state", json_object_new_string(state[route->state]));
 		json_object_object_add(o, "active", json_object_new_boolean((int)i == path->active));

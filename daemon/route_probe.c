@@ -16,6 +16,9 @@
 #include "log.h"
 #include "path.h"
 
+#define RETRY_MIN_MS 4000
+#define RETRY_MAX_MS 120000
+#define RETRY_TRIES 4
 #define DOUBTS_MAX 3 /* a network that stands by has failed after so many questions */
 
 bool ntmd_route_is_standby(const struct ntmd_path *path, const struct ntmd_route *route)
@@ -75,13 +78,15 @@ static bool ask_again(struct ntmd_path *path, struct ntmd_route *route)
 
 static bool announce_again(struct ntmd_path *path)
 {
-	if (!path->announce_nonce)
+	struct ntmd_move *move = path->move;
+
+	if (!move || !move->announce_nonce)
 		return false;
-	if (path->active < 0 || path->announce_tries++ >= NTM_PUNCH_TRIES) {
-		path->announce_nonce = 0;
+	if (path->active < 0 || move->announce_tries++ >= NTM_PUNCH_TRIES) {
+		move->announce_nonce = 0;
 		return false;
 	}
-	update_send(path, path->route[path->active], path->announce_nonce);
+	update_send(path, path->route[path->active], move->announce_nonce);
 	return true;
 }
 
@@ -114,15 +119,21 @@ static void probe_timer_start(struct ntmd_path *path)
 
 void ntmd_route_announce(struct ntmd_path *path, struct ntmd_route *route)
 {
+	struct ntmd_move *move = ntmd_path_move(path);
 	char sequence[32];
 
+	if (!move)
+		return;
 	path->update_sent++;
-	path->announce_nonce = ntm_crypto_random_u64() | 1;
-	path->announce_tries = 0;
+	move->announce_nonce = ntm_crypto_random_u64() | 1;
+	move->announce_tries = 0;
+	move->announced = route->flow.local;
+	move->moved_us = ntm_loop_now_us();
+	ntmd_engine_path_expect(path->engine);
 	path->ntmd->handovers++;
 	ntmd_event(path->ntmd, "path_update_sent", "peer", path->cn->fqdn, "sequence",
 		   ntmd_event_number(sequence, sizeof(sequence), path->update_sent), "route", ntm_route_name(route->kind), NULL);
-	update_send(path, route, path->announce_nonce);
+	update_send(path, route, move->announce_nonce);
 	probe_timer_start(path);
 }
 
@@ -174,8 +185,8 @@ void ntmd_route_response(struct ntmd_path *path, const struct ntm_flow *from, ui
 	(void)from; /* it answers what we sent that way, wherever it came back */
 	if (ntmd_path_mtu_response(path, nonce))
 		return;
-	if (path->announce_nonce && nonce == path->announce_nonce) {
-		path->announce_nonce = 0;
+	if (path->move && path->move->announce_nonce && nonce == path->move->announce_nonce) {
+		path->move->announce_nonce = 0;
 		ntmd_event(path->ntmd, "peer_follows", "peer", path->cn->fqdn, NULL);
 		return;
 	}
@@ -216,5 +227,27 @@ void ntmd_route_upkeep(struct ntmd_path *path, int64_t now_ms)
 		}
 		route->tries = route->doubts - 1;
 		question_send(path, route);
+	}
+}
+
+void ntmd_route_retry(struct ntmd_path *path, int64_t now_ms)
+{
+	struct ntmd_move *move = ntmd_path_move(path);
+
+	if (!move || path->active < 0 || path->route[path->active]->state != NTMD_ROUTE_PROVEN || now_ms < move->retry_ms)
+		return;
+	/* Twice as long each time, with jitter: many paths may have failed at the same time. */
+	move->retry_wait_ms = move->retry_wait_ms ? 2 * move->retry_wait_ms : RETRY_MIN_MS;
+	if (move->retry_wait_ms > RETRY_MAX_MS)
+		move->retry_wait_ms = RETRY_MAX_MS;
+	move->retry_ms = now_ms + move->retry_wait_ms * 3 / 4 + ntm_crypto_random_below(move->retry_wait_ms / 2);
+	for (unsigned i = 0; i < path->routes; i++) {
+		struct ntmd_route *route = path->route[i];
+
+		if (!route->kind || route->state != NTMD_ROUTE_FAILED || !ntmd_route_usable(path, route) ||
+		    !ntmd_route_is_better(path, route))
+			continue;
+		ntmd_route_challenge(path, route);
+		route->tries = NTM_PUNCH_TRIES - RETRY_TRIES;
 	}
 }

@@ -71,6 +71,7 @@ enum ntmd_user_note {
 	NTMD_USER_NOTE_WORN = 1,
 	NTMD_USER_NOTE_FAILED = 2,
 	NTMD_USER_NOTE_DEAD = 4,
+	NTMD_USER_NOTE_UNHEARD = 8,
 };
 
 /*
@@ -124,6 +125,9 @@ struct ntmd_engine_path {
 	bool ack_paused, ack_owed; /* paused: told less than NTM_BULK_ACK_MS ago, in engine->acks */
 	int64_t ack_ms; /* when the pause ends */
 	TAILQ_ENTRY(ntmd_engine_path) acks;
+
+	int64_t unheard_ms; /* the first data since anything came; 0: nothing waits */
+	bool unheard_told, expecting;
 
 	struct ntmd_user_held_list held;
 	struct ntmd_user_held *sending; /* of these, by ntmd_user_held_flush; NULL: none */
