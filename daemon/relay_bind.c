@@ -182,7 +182,7 @@ static int transaction_make(struct ntmd_path *path)
 
 	if (bind->transaction.timer)
 		return 0;
-	return ntm_transaction_init(&bind->transaction, path->ntmd->loop.base, NULL, bind_send, bind_timeout, path);
+	return ntm_transaction_init(&bind->transaction, path->ntmd->loop.base, &bind->relay->rtt, bind_send, bind_timeout, path);
 }
 
 /* An endpoint of the RS and a way to it. */
@@ -399,6 +399,7 @@ static int challenge_take(struct ntmd_path *path, const struct ntm_bind *challen
 	if (!bind->echo || transaction_make(path))
 		return -NTM_DROP_LIMIT;
 	*bind->echo = *challenge;
+	ntm_transaction_answered(&bind->transaction); /* measures the round trip */
 	bind->state = NTMD_BIND_ECHOED;
 	ntm_transaction_start(&bind->transaction, NTM_HANDSHAKE_TIMEOUT_MS);
 	/* Right behind the echo, which moves the leg: what answers the first question may have gone to the old place. */
@@ -455,7 +456,10 @@ bool ntmd_relay_bind_reset(struct ntmd_path *path, const uint8_t token[NTM_MAC_L
 		return true; /* at it already */
 	ntm_info("relay %s has lost the path to %s", bind->name, path->cn->fqdn);
 	ntmd_event(path->ntmd, "relay_reset", "peer", path->cn->fqdn, "relay", bind->name, NULL);
-	/* It was restarted, most likely: all legs there are gone. Its DC directs them again; the transactions go on trying. */
+	/* It was restarted, most likely: all legs there are gone. Its DC directs them again, and if data goes there it is told to do
+	 * so now; the transactions go on trying. */
+	if (path->active >= 0 && path->route[path->active]->kind == NTM_ROUTE_RELAY)
+		ntmd_direction_again(path->cn, NTM_REASON_HANDOVER);
 	LIST_FOREACH(other, &path->ntmd->path, next)
 		if (other->bind.relay == bind->relay && other->bind.state == NTMD_BIND_BOUND)
 			ntmd_relay_bind_start(other);
