@@ -158,6 +158,39 @@ static const char *begin_pin(void *ctx, const char *name)
 	return NULL;
 }
 
+static const char *begin_interface(void *ctx, const char *name)
+{
+	struct ntmd_config *config = ctx;
+	struct ntmd_metric *grown;
+
+	if (!*name || strlen(name) >= sizeof(grown->name))
+		return "the name of an interface, as [interface \"wlan0\"]";
+	for (unsigned i = 0; i < config->metrics; i++)
+		if (!strcmp(config->metric[i].name, name))
+			return "one [interface] section for each interface";
+	grown = realloc(config->metric, (config->metrics + 1) * sizeof(*grown));
+	if (!grown)
+		return "more memory";
+	config->metric = grown;
+	memset(&grown[config->metrics], 0, sizeof(*grown));
+	strcpy(grown[config->metrics++].name, name);
+	return NULL;
+}
+
+static const char *set_metric(void *ctx, const char *value, void *arg)
+{
+	struct ntmd_config *config = ctx;
+	unsigned long metric;
+	char *end;
+
+	(void)arg;
+	metric = strtoul(value, &end, 10);
+	if (end == value || *end || *value == '-' || metric > 1000000)
+		return "a number from 0 (best) to 1000000";
+	config->metric[config->metrics - 1].metric = (unsigned)metric;
+	return NULL;
+}
+
 static const char *set_pin_key(void *ctx, const char *value, void *arg)
 {
 	struct ntmd_config *config = ctx;
@@ -190,11 +223,13 @@ static const struct ntm_config_key keys[] = {
 	{ "datapath", "tun-fd", false, false, set_fd, OFFSET(tun_fd) },
 	{ "datapath", "netlink-fd", false, false, set_fd, OFFSET(netlink_fd) },
 	{ "pin", "public-key", false, true, set_pin_key, NULL },
+	{ "interface", "metric", false, true, set_metric, NULL },
 	{ NULL, NULL, false, false, NULL, NULL },
 };
 
 static const struct ntm_config_section sections[] = {
 	{ "pin", begin_pin },
+	{ "interface", begin_interface },
 	{ NULL, NULL },
 };
 
@@ -273,6 +308,7 @@ void ntmd_config_clear(struct ntmd_config *config)
 	free(config->cipher);
 	free(config->pin_dir);
 	free(config->pin);
+	free(config->metric);
 	for (unsigned i = 0; i < config->interfaces; i++)
 		free(config->interface[i]);
 	free(config->interface);

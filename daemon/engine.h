@@ -44,6 +44,10 @@ struct ntmd_engine_ops {
 	/* No ntmd_engine_path_bulk_acked for NTM_BULK_DEAD_MS while bulk data went out: the path uses the
 	 * inline lane now. */
 	void (*bulk_dead)(void *ctx, void *user);
+	/* Data went out, and nothing authentic has come by the same route since: once until ntmd_engine_path_unheard() says that it has. */
+	void (*unheard)(void *ctx, void *user);
+	/* After ntmd_engine_path_expect: the first data packet from where packets go now. */
+	void (*arrived)(void *ctx, void *user);
 	/* The sending key of the current phase is near its packet limit (NTM_REKEY_AFTER_*): once a key. */
 	void (*key_worn)(void *ctx, void *user);
 	/* Sending failed for lack of a route or the like (errno, positive): once until the next route_set.
@@ -130,11 +134,21 @@ void ntmd_engine_path_rest(struct ntmd_engine_path *path);
  */
 void ntmd_engine_path_route_set(struct ntmd_engine_path *path, const struct ntm_flow *route,
 				const struct ntm_flow *second, uint64_t unproven_bytes);
+/*
+ * What was sent lately may be lost: the path did not work. The last segment of each TCP connection goes out once more, before
+ * held packets, when the next route is set (user_resume.c says why).
+ */
+void ntmd_engine_path_resume(struct ntmd_engine_path *path);
 /* The endpoints packets may come from besides the routes; a copy is kept (NTM_ROUTES_MAX at most). */
 void ntmd_engine_path_sources_set(struct ntmd_engine_path *path, const struct ntm_endpoint *source,
 				  unsigned count);
 /* An authentic path control message came from the peer's daemon. */
 void ntmd_engine_path_bulk_acked(struct ntmd_engine_path *path);
+void ntmd_engine_path_heard(struct ntmd_engine_path *path); /* one came by the route in use */
+/* When the first data went out since anything authentic came by the route in use (boot-time clock); 0: all is well, and unheard is told again. */
+int64_t ntmd_engine_path_unheard(struct ntmd_engine_path *path);
+void ntmd_engine_path_unheard_forget(struct ntmd_engine_path *path); /* as if something had come */
+void ntmd_engine_path_expect(struct ntmd_engine_path *path); /* tell arrived */
 
 /* Largest inner packet this path takes, bytes; 0: as large as the device's. Larger ones are answered with
  * ICMP "too big". A smaller size that sending teaches (EMSGSIZE) holds until the next route_set. */
@@ -145,6 +159,7 @@ struct ntmd_engine_stats {
 	uint64_t drops;
 	uint64_t lane_rx_packets[NTM_LANES], lane_tx_packets[NTM_LANES]; /* authentic ones, also empty */
 	int64_t last_rx_ms, last_tx_ms; /* boot-time clock, 0: never */
+	uint64_t resent_packets; /* by ntmd_engine_path_resume */
 	unsigned held_packets;
 	unsigned held_bytes; /* as NTM_HELD_BYTES bounds them: with some overhead a packet */
 	enum ntm_lane lane; /* that bulk data takes now */

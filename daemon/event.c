@@ -3,6 +3,7 @@
  * event.c - `ntmctl monitor`: what happens, as it happens, to everyone who listens.
  */
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -32,6 +33,12 @@ void ntmd_event_monitor(struct ntmd *ntmd, struct ntm_control_request *request)
 	monitor->request = request;
 	LIST_INSERT_HEAD(&ntmd->monitor, monitor, next);
 	ntm_control_on_gone(request, gone, monitor);
+}
+
+const char *ntmd_event_number(char *text, size_t len, uint64_t number)
+{
+	snprintf(text, len, "%llu", (unsigned long long)number);
+	return text;
 }
 
 void ntmd_event(struct ntmd *ntmd, const char *event, ...)

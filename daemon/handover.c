@@ -17,17 +17,6 @@
 #include "endpoint.h"
 #include "stats.h"
 
-static bool is_moved(struct ntmd_path *path)
-{
-	struct ntmd_route *route = path->active >= 0 ? path->route[path->active] : NULL;
-	struct ntm_addr local;
-
-	if (!route)
-		return true;
-	return !ntmd_route_usable(path, route) || ntm_udp_source(&route->flow.remote, &local) ||
-	       !ntm_addr_equal(&local, &route->local);
-}
-
 static void direct_unprove(struct ntmd_path *path, const struct ntmd_route *but)
 {
 	for (unsigned i = 0; i < path->routes; i++) {
@@ -56,58 +45,109 @@ static bool is_reachable(struct ntmd_path *path)
 	return reachable;
 }
 
-/* The leg at the RS left by an address we no longer have, or the RS is reached by another family now. */
-static bool is_bind_stale(struct ntmd_path *path)
+/* By every way at once: nothing is known to work. */
+static void move(struct ntmd_path *path)
 {
-	struct ntmd_relay *relay = path->bind.relay;
-	struct ntmd_route *route = relay ? ntmd_route_find(path, &relay->endpoint) : NULL;
-	struct ntm_addr local;
-
-	return !route || ntm_udp_source(&relay->endpoint, &local) || !ntm_addr_equal(&local, &route->local);
-}
-
-void ntmd_handover_path(struct ntmd_path *path)
-{
-	bool bind_stale = path->bind.name && is_bind_stale(path);
 	char sequence[32];
 
-	if (path->state != NTMD_PATH_UP) {
-		if (bind_stale)
-			ntmd_relay_bind_start(path);
-		ntmd_tunnel_kick(path);
-		return;
-	}
-	if (!is_moved(path)) {
-		if (bind_stale)
-			ntmd_relay_bind_start(path);
-		ntmd_route_probe(path); /* what failed before may work now */
-		return;
-	}
-	if (bind_stale)
-		ntmd_relay_bind_start(path); /* the request goes first: the RS then takes our packets from here */
 	direct_unprove(path, NULL);
+	path->interrupted = NTMD_PATH_INTERRUPTED;
+	if (path->move) {
+		path->move->announce_nonce = 0;
+		memset(&path->move->announced, 0, sizeof(path->move->announced));
+	}
 	if (!is_reachable(path)) {
 		ntmd_route_apply(path, -1, -1, 0); /* no network: packets are held */
 		return;
 	}
 	path->update_sent++;
 	path->update_us = ntm_loop_now_us();
+	if (ntmd_path_move(path))
+		path->move->moved_us = path->update_us;
+	ntmd_engine_path_expect(path->engine);
 	path->keepalive_us = 0;
 	path->misses = 0;
 	path->ntmd->handovers++;
-	snprintf(sequence, sizeof(sequence), "%llu", (unsigned long long)path->update_sent);
-	ntmd_event(path->ntmd, "path_update_sent", "peer", path->cn->fqdn, "sequence", sequence, NULL);
+	ntmd_event(path->ntmd, "path_update_sent", "peer", path->cn->fqdn, "sequence",
+		   ntmd_event_number(sequence, sizeof(sequence), path->update_sent), NULL);
 	ntmd_route_probe(path); /* the Updates themselves */
 	ntmd_route_select(path); /* nothing is proven: the best guess and the relay */
 }
 
+/* The network in use is gone, and there is another one that stood by. */
+static bool switch_over(struct ntmd_path *path)
+{
+	struct ntmd_route *route = ntmd_route_best(path, NTMD_ROUTE_PROVEN);
+
+	if (!route)
+		return false;
+	path->interrupted = NTMD_PATH_INTERRUPTED;
+	ntmd_route_announce(path, route);
+	ntmd_route_select(path);
+	ntmd_route_probe(path);
+	return true;
+}
+
+void ntmd_handover_path(struct ntmd_path *path)
+{
+	bool lost = ntmd_route_sync(path) || path->active < 0 || !ntmd_route_usable(path, path->route[path->active]);
+
+	/* The request goes first: the RS then takes our packets from here. */
+	if (path->bind.name && ntmd_relay_bind_is_stale(path)) {
+		path->bind.first = 0; /* what failed before may work now */
+		ntmd_relay_bind_start(path);
+	}
+	if (path->state != NTMD_PATH_UP) {
+		ntmd_tunnel_kick(path);
+		return;
+	}
+	if (!lost) {
+		ntmd_route_probe(path); /* there may be a better network, and what failed before may work now */
+		if (path->route[path->active]->state == NTMD_ROUTE_PROVEN)
+			ntmd_route_select(path);
+		return;
+	}
+	if (switch_over(path))
+		return;
+	move(path);
+}
+
+void ntmd_handover_route_dead(struct ntmd_path *path, int64_t since_ms)
+{
+	struct ntmd_route *dead = path->route[path->active], *next;
+
+	ntm_info("%s does not answer by %s", path->cn->fqdn, ntm_route_name(dead->kind));
+	ntmd_event(path->ntmd, "route_failed", "peer", path->cn->fqdn, "route", ntm_route_name(dead->kind), NULL);
+	path->misses = 0;
+	path->keepalive_us = 0;
+	path->interrupted = NTMD_PATH_INTERRUPTED;
+	/* What was proven before is not proven now. */
+	for (unsigned i = 0; i < path->routes; i++) {
+		struct ntmd_route *route = path->route[i];
+
+		if (route->kind && route->state == NTMD_ROUTE_PROVEN && (route == dead || route->heard_ms < since_ms)) {
+			route->state = NTMD_ROUTE_IDLE;
+			route->nonce = 0;
+		}
+	}
+	if (dead->kind == NTM_ROUTE_RELAY)
+		ntmd_direction_again(path->cn, NTM_REASON_HANDOVER); /* the DC may know another relay */
+	next = ntmd_route_best(path, NTMD_ROUTE_PROVEN);
+	if (!next) {
+		move(path);
+		return;
+	}
+	ntmd_route_announce(path, next);
+	ntmd_route_select(path);
+	ntmd_route_probe(path);
+}
+
 void ntmd_handover_network_changed(struct ntmd *ntmd)
 {
-	struct ntm_addr before[NTM_REAL_ADDRS_MAX], local = { { 0 } };
-	unsigned count = ntmd->real.count;
+	struct ntmd_real before = ntmd->real;
+	struct ntm_addr local = { { 0 } };
 	struct ntmd_path *path, *next;
 
-	memcpy(before, ntmd->real.addr, sizeof(before));
 	ntmd_real_address_read(ntmd);
 	for (path = LIST_FIRST(&ntmd->path); path; path = next) {
 		next = LIST_NEXT(path, next);
@@ -115,8 +155,7 @@ void ntmd_handover_network_changed(struct ntmd *ntmd)
 	}
 	if (ntmd->dc.flow.udp && ntm_udp_source(&ntmd->dc.flow.remote, &local))
 		memset(&local, 0, sizeof(local));
-	if (count == ntmd->real.count && !memcmp(before, ntmd->real.addr, sizeof(before)) &&
-	    ntm_addr_equal(&local, &ntmd->dc_local))
+	if (!memcmp(&before, &ntmd->real, sizeof(before)) && ntm_addr_equal(&local, &ntmd->dc_local))
 		return;
 	ntmd->dc_local = local;
 	ntmd_event(ntmd, "network_changed", NULL);
@@ -125,6 +164,16 @@ void ntmd_handover_network_changed(struct ntmd *ntmd)
 	ntmd_registration_start(ntmd);
 	if (ntmd->dns)
 		ntmd_dns_kick(ntmd->dns);
+}
+
+void ntmd_handover_arrived(struct ntmd_path *path)
+{
+	char ms[32];
+
+	if (!path->move)
+		return;
+	snprintf(ms, sizeof(ms), "%.3f", (double)(ntm_loop_now_us() - path->move->moved_us) / 1000);
+	ntmd_event(path->ntmd, "data_flows", "peer", path->cn->fqdn, "ms", ms, NULL);
 }
 
 /* ---- the peer moves */
@@ -139,10 +188,12 @@ static void peer_moved(struct ntmd_path *path, struct ntmd_route *route)
 	uint64_t cap = route->kind == NTM_ROUTE_RELAY ? 0 : NTM_UNPROVEN_BYTES;
 
 	direct_unprove(path, route);
+	path->interrupted = NTMD_PATH_INTERRUPTED;
 	if (route->state == NTMD_ROUTE_PROVEN) {
 		ntmd_route_select(path);
 		return;
 	}
+	ntmd_route_resume(path, NTMD_PATH_GUESSED);
 	ntmd_route_apply(path, new, old == new ? -1 : old, cap);
 	ntmd_route_challenge(path, route);
 	/* Whoever copied a packet cannot answer: then the old way answers, and is taken again. */
@@ -156,18 +207,28 @@ void ntmd_handover_peer_seen(struct ntmd_path *path, const struct ntm_flow *from
 
 	if (path->state != NTMD_PATH_UP)
 		return;
-	route = ntmd_route_add(path, NTM_ROUTE_REFLEXIVE, &from->remote);
+	route = ntmd_route_seen(path, from);
 	if (!route)
 		return;
 	ntmd_event(path->ntmd, "peer_seen_elsewhere", "peer", path->cn->fqdn, NULL);
 	peer_moved(path, route);
 }
 
+/* A leg at the RS moves a round trip after the first Update passed there: what answered that went to the old place. */
+static void update_again(struct ntmd_path *path)
+{
+	if (path->interrupted != NTMD_PATH_GUESSED)
+		return;
+	path->interrupted = NTMD_PATH_INTERRUPTED;
+	ntmd_route_resume(path, NTMD_PATH_GUESSED);
+	ntmd_route_apply(path, path->active, path->second, 0);
+}
+
 void ntmd_handover_update_handle(struct ntmd_path *path, const struct ntm_flow *from, const struct ntm_message *message)
 {
 	uint8_t body[NTM_MSG_HEADER_LEN + 64];
 	struct ntm_path_response response = { .observed = from->remote };
-	struct ntmd_route *route = ntmd_route_find(path, &from->remote);
+	struct ntmd_route *route = ntmd_route_seen(path, from);
 	char remote[NTM_ENDPOINT_TEXT];
 	struct ntm_path_update update;
 	int n = ntm_msg_path_update_parse(&update, message->fields, message->len);
@@ -187,10 +248,14 @@ void ntmd_handover_update_handle(struct ntmd_path *path, const struct ntm_flow *
 	ntmd_path_control_send(path, from, NTM_MSG_PATH_RESPONSE, message->transaction, body, (size_t)n);
 	if (!route)
 		return; /* no slot is left */
+	route->wished = (uint32_t)update.sequence;
 	if (update.sequence == path->update_seen) {
-		/* The same move by another way. */
-		if (route->state != NTMD_ROUTE_PROVEN)
+		/* The same move by another way, or again: then what was sent there may have been lost. */
+		if (route->state != NTMD_ROUTE_PROVEN) {
+			if (route->kind == NTM_ROUTE_RELAY && ntmd_route_index(path, route) == path->active)
+				update_again(path);
 			ntmd_route_challenge(path, route);
+		}
 		return;
 	}
 	path->update_seen = update.sequence;

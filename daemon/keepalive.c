@@ -67,22 +67,6 @@ static void ask(struct ntmd_path *path, int64_t now_us)
 				       path->keepalive_number, body, 0);
 }
 
-static void dead(struct ntmd_path *path)
-{
-	struct ntmd_route *route = path->route[path->active];
-
-	ntm_info("%s does not answer by %s", path->cn->fqdn, ntm_route_name(route->kind));
-	path->misses = 0;
-	path->keepalive_us = 0;
-	/* What was proven before is not proven now. */
-	for (unsigned i = 0; i < path->routes; i++)
-		if (path->route[i]->state == NTMD_ROUTE_PROVEN)
-			path->route[i]->state = NTMD_ROUTE_IDLE;
-	ntmd_event(path->ntmd, "route_failed", "peer", path->cn->fqdn, "route", ntm_route_name(route->kind), NULL);
-	ntmd_route_probe(path);
-	ntmd_route_select(path);
-}
-
 /* 0: nothing to wait for; else when to look again, ms. */
 static int64_t liveness(struct ntmd_path *path, const struct ntmd_engine_stats *stats, int64_t now)
 {
@@ -103,7 +87,7 @@ static int64_t liveness(struct ntmd_path *path, const struct ntmd_engine_stats *
 		if (waited < again)
 			return again - waited;
 		if (++path->misses >= NTM_KEEPALIVE_MISSES) {
-			dead(path);
+			ntmd_handover_route_dead(path, path->keepalive_us / 1000);
 			return again;
 		}
 		ask(path, now * 1000);
@@ -141,6 +125,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	if (path->state == NTMD_PATH_UP && now - last >= REST_MS) {
 		ntmd_engine_path_rest(path->engine);
 		ntmd_tunnel_rest(path);
+		ntmd_path_watch_rest(path);
+		ntmd_relay_bind_rest(path);
 	}
 	if (path->state == NTMD_PATH_UP) {
 		int64_t wait = liveness(path, &stats, now);
@@ -153,6 +139,9 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 			ntmd_route_select(path); /* asks for a new direction, now and then */
 		ntmd_session_keys_tick(path);
 		ntmd_path_mtu_tick(path, stats.tx_bytes);
+		ntmd_route_upkeep(path, now);
+		if (now - last < BUSY_FOR_MS)
+			ntmd_route_retry(path, now);
 		if (path->side == NTM_SIDE_REQUESTER && path->ck_expires_ms - now < NTM_CK_LIFETIME_S * 1000LL / 10)
 			ntmd_direction_again(path->cn, NTM_REASON_RENEW);
 	}
@@ -174,17 +163,18 @@ void ntmd_keepalive_response(struct ntmd_path *path, uint32_t transaction)
 		path->misses = 0;
 		return;
 	}
-	ntmd_ping_response(path->cn, transaction);
+	if (!ntmd_route_keepalive_response(path, transaction))
+		ntmd_ping_response(path->cn, transaction);
 }
 
 void ntmd_keepalive_heard(struct ntmd_path *path, const struct ntm_flow *from)
 {
-	struct ntmd_route *route = ntmd_route_find(path, &from->remote);
+	struct ntmd_route *route = ntmd_route_seen(path, from);
 
 	path->heard_ms = ntm_loop_now_ms();
 	ntmd_engine_path_bulk_acked(path->engine);
-	if (!route)
-		route = ntmd_route_add(path, NTM_ROUTE_REFLEXIVE, &from->remote);
+	if (route && path->active == ntmd_route_index(path, route))
+		ntmd_engine_path_heard(path->engine);
 	if (route)
 		route->heard_ms = path->heard_ms;
 	if (path->state == NTMD_PATH_UP)

@@ -48,6 +48,7 @@ static int sockets_open(struct ntmd *ntmd)
 		ntmd->udp6.fd = -1;
 	}
 	ntmd->udp4.flush = ntmd->udp6.flush = ntmd_receive_flush;
+	ntmd->udp4.by_interface = ntmd->udp6.by_interface = true;
 	ntmd->udp4.too_big = ntmd->udp6.too_big = ntmd_path_mtu_told;
 	ntmd_state_port_save(ntmd, ntmd->udp4.bound.port);
 	return 0;

@@ -34,6 +34,11 @@ struct ntmd_pin {
 	uint8_t public_key[NTM_KEY_LEN];
 };
 
+struct ntmd_metric {
+	char name[16];
+	unsigned metric;
+};
+
 struct ntmd_config {
 	char fqdn[NTM_FQDN_MAX + 1];
 	char *private_key_file, *device, *control_socket, *state_dir, *engine, *dns_mode, *cipher, *pin_dir;
@@ -49,6 +54,19 @@ struct ntmd_config {
 	unsigned pins;
 	char **interface;
 	unsigned interfaces;
+	struct ntmd_metric *metric; /* of interfaces, instead of that of their routes */
+	unsigned metrics;
+};
+
+#define NTMD_NETWORKS_MAX 8
+
+/* An interface with a default route. */
+struct ntmd_network {
+	unsigned ifindex;
+	char name[16];
+	uint32_t metric; /* less is better */
+	bool has[2]; /* a default route of the family, 0: IPv4 */
+	bool down; /* no carrier */
 };
 
 enum ntmd_registration_state { NTMD_UNREGISTERED, NTMD_REGISTERING, NTMD_REGISTERED };
@@ -83,9 +101,12 @@ struct ntmd {
 	} registration;
 
 	/* real_address.c */
-	struct {
+	struct ntmd_real {
 		struct ntm_addr addr[NTM_REAL_ADDRS_MAX];
+		unsigned ifindex[NTM_REAL_ADDRS_MAX]; /* where it is */
 		unsigned count;
+		struct ntmd_network network[NTMD_NETWORKS_MAX]; /* the preferred one first */
+		unsigned networks;
 	} real;
 
 	/* netcheck.c */
@@ -180,6 +201,10 @@ struct json_object *ntmd_registration_json(struct ntmd *ntmd); /* "dc" of `ntmct
 
 /* real_address.c: RIP4 and RIP6 of the interfaces in use */
 void ntmd_real_address_read(struct ntmd *ntmd);
+const struct ntmd_network *ntmd_network_find(const struct ntmd *ntmd, unsigned ifindex); /* NULL: it is none */
+unsigned ntmd_real_address_interface(const struct ntmd *ntmd, const struct ntm_addr *addr); /* 0: not ours */
+/* Whether no better network has an address of the family of real.addr[i]. */
+bool ntmd_real_address_is_preferred(const struct ntmd *ntmd, unsigned i);
 bool ntmd_real_address_is_own(const struct ntmd *ntmd, const struct ntm_addr *addr);
 
 /* netcheck.c: NAT mapping behaviour and round trips to relays, by echoes from the one socket */
@@ -204,6 +229,8 @@ void ntmd_handover_network_changed(struct ntmd *ntmd);
 /* event.c: `ntmctl monitor` */
 struct ntmd_monitor;
 void ntmd_event_monitor(struct ntmd *ntmd, struct ntm_control_request *request);
+/* For a value of ntmd_event: text, which it writes. */
+const char *ntmd_event_number(char *text, size_t len, uint64_t number);
 /* "event", then pairs of name and string value, ended by NULL */
 void ntmd_event(struct ntmd *ntmd, const char *event, ...) __attribute__((sentinel));
 

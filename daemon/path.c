@@ -70,6 +70,13 @@ struct ntmd_path *ntmd_path_new(struct ntmd_cn *cn, uint64_t id, enum ntm_side s
 	return path;
 }
 
+struct ntmd_move *ntmd_path_move(struct ntmd_path *path)
+{
+	if (!path->move)
+		path->move = calloc(1, sizeof(*path->move));
+	return path->move;
+}
+
 void ntmd_path_up(struct ntmd_path *path)
 {
 	struct ntmd_cn *cn = path->cn;
@@ -83,6 +90,7 @@ void ntmd_path_up(struct ntmd_path *path)
 		struct ntmd_path *old = cn->path;
 
 		ntmd_engine_path_hand_over(old->engine, path->engine);
+		path->interrupted = NTMD_PATH_INTERRUPTED; /* the other end had lost the old one, perhaps */
 		cn->path = path;
 		cn->next_path = NULL;
 		ntmd_path_free(old, false); /* the other end does the same */
@@ -94,6 +102,8 @@ void ntmd_path_up(struct ntmd_path *path)
 	}
 	ntm_info("tunnel to %s is up after %lld ms", cn->fqdn, (long long)(path->up_ms - path->directed_ms));
 	ntmd_event(path->ntmd, "tunnel_up", "peer", cn->fqdn, NULL);
+	if (path->active >= 0)
+		ntmd_route_select(path);
 	ntmd_direction_settled(cn);
 }
 
@@ -130,6 +140,7 @@ void ntmd_path_free(struct ntmd_path *path, bool refuse)
 
 	ntmd_tunnel_free(path);
 	ntmd_relay_bind_clear(path);
+	ntmd_path_watch_rest(path);
 	if (cn->path == path && cn->next_path)
 		ntmd_engine_path_hand_over(path->engine, cn->next_path->engine);
 	ntmd_engine_path_delete(path->engine, refuse);
@@ -238,8 +249,22 @@ static void send_failed(void *ctx, void *user, int err)
 	if (!path || path->active < 0)
 		return;
 	ntm_debug("sending to %s failed: %s", path->cn->fqdn, strerror(err));
-	if (!ntmd_route_usable(path, path->route[path->active]))
+	if (ntmd_route_sync(path) || !ntmd_route_usable(path, path->route[path->active]))
 		ntmd_handover_path(path);
+}
+
+static void unheard(void *ctx, void *user)
+{
+	(void)ctx;
+	if (user)
+		ntmd_path_watch_start(user);
+}
+
+static void arrived(void *ctx, void *user)
+{
+	(void)ctx;
+	if (user)
+		ntmd_handover_arrived(user);
 }
 
 static void path_unknown(void *ctx, const struct ntm_flow *from, uint64_t path_id, size_t len)
@@ -255,6 +280,8 @@ const struct ntmd_engine_ops ntmd_engine_ops = {
 	.new_source = new_source,
 	.bulk_received = bulk_received,
 	.bulk_dead = bulk_dead,
+	.unheard = unheard,
+	.arrived = arrived,
 	.key_worn = key_worn,
 	.send_failed = send_failed,
 	.path_unknown = path_unknown,
@@ -293,7 +320,7 @@ static void add_route(struct json_object *o, struct ntmd_path *path)
 		return;
 	}
 	add_string(o, "route_kind", ntm_route_name(route->kind));
-	local.addr = route->local;
+	local.addr = route->flow.local;
 	local.port = route->flow.udp ? route->flow.udp->bound.port : 0;
 	add_string(o, "local", ntm_endpoint_format(&local, text));
 	add_string(o, "remote", ntm_endpoint_format(&route->flow.remote, text));
@@ -309,6 +336,7 @@ static void add_details(struct json_object *o, struct ntmd_path *path, const str
 	add_string(o, "lane", stats->lane == NTM_LANE_BULK ? "bulk" : "inline");
 	add_int(o, "phase", path->phase);
 	add_int(o, "held_packets", stats->held_packets);
+	add_int(o, "resent_packets", (int64_t)stats->resent_packets);
 	add_int(o, "rx_inline_packets", (int64_t)stats->lane_rx_packets[NTM_LANE_INLINE]);
 	add_int(o, "rx_bulk_packets", (int64_t)stats->lane_rx_packets[NTM_LANE_BULK]);
 	add_int(o, "tx_inline_packets", (int64_t)stats->lane_tx_packets[NTM_LANE_INLINE]);

@@ -72,17 +72,28 @@ enum ntmd_route_state {
 };
 
 struct ntmd_route {
-	enum ntm_route_kind kind; /* NTM_ROUTE_NONE: slot is free */
-	enum ntmd_route_state state;
-	struct ntm_flow flow; /* local: none, the kernel chooses */
-	struct ntm_addr local; /* what the kernel chose when it was last tried */
-	uint64_t nonce; /* of the challenge that is out; 0: none */
+	uint8_t kind; /* enum ntm_route_kind; NTM_ROUTE_NONE: slot is free */
+	uint8_t state; /* enum ntmd_route_state */
+	bool way; /* there is a network; otherwise the route waits for one */
+	uint8_t tries;
+	uint8_t doubts; /* questions to a proven route that were not answered */
+	uint32_t rank; /* of the network: less is better */
+	uint32_t wished; /* the peer's newest Path Update when it last asked this way: it wants to be sent to there */
+	struct ntm_flow flow; /* ifindex 0: by what the kernel says */
+	uint64_t nonce; /* of the question that is out; 0: none */
 	int64_t sent_us;
-	unsigned tries;
 	struct ntm_rtt rtt;
 	int64_t heard_ms; /* an authentic packet came this way */
 	struct ntmd_path_mtu mtu;
 };
+
+/* How packets could leave for a remote endpoint. */
+struct ntmd_way {
+	struct ntm_addr local;
+	unsigned ifindex; /* 0: as the kernel says */
+	uint32_t rank;
+};
+#define NTMD_WAYS_MAX (NTMD_NETWORKS_MAX + 1)
 
 /* ---- binds at relays: relay_bind.c */
 
@@ -107,6 +118,9 @@ struct ntmd_bind {
 	struct ntm_endpoint *server; /* of it */
 	unsigned servers;
 	struct ntmd_relay *relay; /* the endpoint in use; NULL: none is routable */
+	struct ntmd_way way; /* by which the leg reaches it */
+	struct ntm_flow *old; /* where the leg was before; data may still go there until old_until_ms; NULL: nowhere */
+	int64_t old_until_ms;
 	enum ntmd_bind_state state;
 	uint8_t leg_key[NTM_KEY_LEN];
 	struct ntm_transaction transaction; /* has a timer while ASKED or ECHOED */
@@ -129,6 +143,22 @@ struct ntmd_path_keys { /* path control under one key phase */
 };
 
 struct ntmd_tunnel; /* a handshake that is going on: tunnel.c */
+
+/* What only paths with data need. */
+struct ntmd_move {
+	/* path_watch.c */
+	struct event *watch_timer; /* NULL: no data lately */
+	unsigned watch_questions; /* asked since nothing comes */
+	int64_t watch_ms; /* when the first was */
+
+	/* route_probe.c */
+	int64_t retry_ms; /* when better routes that failed are asked again */
+	uint32_t retry_wait_ms; /* and how long after that */
+	unsigned announce_tries;
+	uint64_t announce_nonce; /* of the Path Update by which we changed to another network that works; 0: none is out */
+	struct ntm_addr announced; /* our address that the peer sends to, as far as we have told; none: it found it itself */
+	int64_t moved_us; /* when we last moved or announced another network */
+};
 
 struct ntmd_path {
 	LIST_ENTRY(ntmd_path) next, by_id;
@@ -166,6 +196,7 @@ struct ntmd_path {
 	unsigned routes; /* slots there are */
 	int active; /* index, -1: none */
 	int second; /* packets go there too until one is proven; -1: none */
+	bool unproven; /* the engine was told to send not more than NTM_UNPROVEN_BYTES by the active one */
 	struct event *probe_timer; /* while there is something to prove */
 	struct ntmd_bind bind;
 	struct ntm_rtt rtt;
@@ -186,8 +217,12 @@ struct ntmd_path {
 	/* handover.c */
 	uint64_t update_sent, update_seen; /* sequence numbers */
 	int64_t update_us; /* when ours was last sent: 0: nothing under way */
+	struct ntmd_move *move; /* NULL: nothing to remember */
+	/* What was sent lately may be lost: TCP's last segments go out again by the next guess (RESUME), and by the route that is proven then. */
+	enum { NTMD_PATH_WHOLE, NTMD_PATH_GUESSED, NTMD_PATH_INTERRUPTED } interrupted;
 };
 
+struct ntmd_move *ntmd_path_move(struct ntmd_path *path); /* NULL: no memory */
 struct ntmd_path *ntmd_path_find(struct ntmd *ntmd, uint64_t id);
 /* From a Route Direction; NULL: no memory or a limit. */
 struct ntmd_path *ntmd_path_new(struct ntmd_cn *cn, uint64_t id, enum ntm_side side);
@@ -248,9 +283,14 @@ int ntmd_path_reset_receive(struct ntmd *ntmd, const uint8_t *packet, size_t len
 /* ---- route.c */
 
 int ntmd_route_index(const struct ntmd_path *path, const struct ntmd_route *route); /* as in path->active */
-struct ntmd_route *ntmd_route_find(struct ntmd_path *path, const struct ntm_endpoint *remote);
-/* Finds or adds; NULL: no slot left. Keeps the better kind. */
+/* By flow's remote and local address. */
+struct ntmd_route *ntmd_route_find(struct ntmd_path *path, const struct ntm_flow *flow);
+/* Finds or adds the routes by all ways there are; returns that of the preferred one. NULL: no slot left. Keeps the better kind. */
 struct ntmd_route *ntmd_route_add(struct ntmd_path *path, enum ntm_route_kind kind, const struct ntm_endpoint *remote);
+/* An authentic packet came from there: finds or adds. NULL: no slot left. */
+struct ntmd_route *ntmd_route_seen(struct ntmd_path *path, const struct ntm_flow *from);
+/* Networks have come or gone: makes and removes routes. Whether the active one has lost its way: the caller chooses anew. */
+bool ntmd_route_sync(struct ntmd_path *path);
 void ntmd_route_del(struct ntmd_path *path, enum ntm_route_kind kind); /* all of this kind */
 void ntmd_route_free_all(struct ntmd_path *path); /* the path ends */
 bool ntmd_route_usable(struct ntmd_path *path, struct ntmd_route *route); /* the kernel has a way to it, and a relay is asked */
@@ -259,16 +299,35 @@ void ntmd_route_candidates_set(struct ntmd_path *path, const struct ntm_candidat
 /* Calls each() for every usable route, best first. */
 void ntmd_route_each_usable(struct ntmd_path *path, void (*each)(struct ntmd_path *path, struct ntmd_route *route, void *arg),
 			    void *arg);
-void ntmd_route_probe(struct ntmd_path *path); /* challenge all that are not proven (again) */
-void ntmd_route_challenge(struct ntmd_path *path, struct ntmd_route *route);
 void ntmd_route_proven(struct ntmd_path *path, struct ntmd_route *route);
 void ntmd_route_failed(struct ntmd_path *path, struct ntmd_route *route);
+/* Than the active one, by network or kind. */
+bool ntmd_route_is_better(const struct ntmd_path *path, const struct ntmd_route *route);
+struct ntmd_route *ntmd_route_best(struct ntmd_path *path, enum ntmd_route_state state); /* NULL: none is usable */
 /* Chooses the best proven route, or the best guess, and tells the engine. */
 void ntmd_route_select(struct ntmd_path *path);
-void ntmd_route_response(struct ntmd_path *path, const struct ntm_flow *from, uint64_t nonce);
+/* Before ntmd_route_apply: tells the engine if the path was interrupted, which is `now` what it says (enum in struct ntmd_path). */
+void ntmd_route_resume(struct ntmd_path *path, int now);
 /* Sets the engine's routes: unproven ones with a second one beside it. */
 void ntmd_route_apply(struct ntmd_path *path, int active, int second, uint64_t unproven_bytes);
 struct json_object *ntmd_routes_json(struct ntmd_path *path);
+
+/* ---- route_probe.c */
+
+/* By a network that is only used when the one in use fails. */
+bool ntmd_route_is_standby(const struct ntmd_path *path, const struct ntmd_route *route);
+void ntmd_route_probe(struct ntmd_path *path); /* challenge all that are not proven (again) */
+void ntmd_route_challenge(struct ntmd_path *path, struct ntmd_route *route);
+void ntmd_route_response(struct ntmd_path *path, const struct ntm_flow *from, uint64_t nonce);
+bool ntmd_route_keepalive_response(struct ntmd_path *path, uint32_t number); /* false: not to one of our questions */
+void ntmd_route_announce(struct ntmd_path *path, struct ntmd_route *route); /* the peer is to send there from now on */
+void ntmd_route_retry(struct ntmd_path *path, int64_t now_ms); /* of keepalive.c's tick: better ones that failed */
+void ntmd_route_upkeep(struct ntmd_path *path, int64_t now_ms); /* of keepalive.c's tick: networks that stand by */
+
+/* ---- route_way.c */
+
+/* The preferred one first; how many. */
+unsigned ntmd_route_ways(const struct ntmd *ntmd, const struct ntm_endpoint *remote, struct ntmd_way ret_way[NTMD_WAYS_MAX]);
 
 /* ---- relay_bind.c */
 
@@ -276,7 +335,11 @@ void ntmd_relay_bind_set(struct ntmd_path *path, const struct ntm_relay_info *in
 void ntmd_relay_bind_start(struct ntmd_path *path); /* (again): we moved */
 void ntmd_relay_bind_clear(struct ntmd_path *path);
 int ntmd_relay_bind_receive(struct ntmd *ntmd, const struct ntm_flow *from, const uint8_t *packet, size_t len);
+void ntmd_relay_bind_rest(struct ntmd_path *path);
 bool ntmd_relay_bind_reset(struct ntmd_path *path, const uint8_t token[NTM_MAC_LEN]); /* the RS forgot us: binds again */
+/* Whether the RS takes, or is asked to take, what we send by this route to it. */
+bool ntmd_relay_bind_serves(const struct ntmd_path *path, const struct ntmd_route *route);
+bool ntmd_relay_bind_is_stale(const struct ntmd_path *path); /* another network is preferred, or the one it used is gone */
 static inline bool ntmd_relay_bind_asked(const struct ntmd_path *path)
 {
 	return path->bind.relay && path->bind.state != NTMD_BIND_NONE;
@@ -288,7 +351,16 @@ void ntmd_keepalive_start(struct ntmd_path *path);
 void ntmd_keepalive_response(struct ntmd_path *path, uint32_t transaction);
 void ntmd_keepalive_heard(struct ntmd_path *path, const struct ntm_flow *from);
 
+/* ---- path_watch.c */
+
+void ntmd_path_watch_start(struct ntmd_path *path); /* data went out, and nothing came since */
+void ntmd_path_watch_rest(struct ntmd_path *path);
+
 /* ---- handover.c */
+
+void ntmd_handover_arrived(struct ntmd_path *path); /* data came by the new route */
+/* The active route does not answer: takes another that has answered since then, or asks by every way. */
+void ntmd_handover_route_dead(struct ntmd_path *path, int64_t since_ms);
 
 void ntmd_handover_path(struct ntmd_path *path); /* our address changed: Path Update on every way */
 /* An authentic packet came from an endpoint that is no route of the path: its NAT changed, or it moved and its Path Update is on the way. */

@@ -49,7 +49,7 @@ static void challenge_answer(struct ntmd_path *path, const struct ntm_flow *from
 	uint8_t body[NTM_MSG_HEADER_LEN + 64];
 	struct ntm_path_response response = { .observed = from->remote };
 	struct ntm_challenge challenge;
-	struct ntmd_route *route = ntmd_route_find(path, &from->remote);
+	struct ntmd_route *route = ntmd_route_find(path, from);
 	int n = ntm_msg_challenge_parse(&challenge, message->fields, message->len);
 
 	if (n < 0) {
@@ -57,6 +57,8 @@ static void challenge_answer(struct ntmd_path *path, const struct ntm_flow *from
 		return;
 	}
 	response.nonce = challenge.nonce;
+	if (route)
+		route->wished = (uint32_t)path->update_seen;
 	if (route && route->kind == NTM_ROUTE_RELAY)
 		memset(&response.observed, 0, sizeof(response.observed)); /* that is the RS */
 	n = ntm_msg_path_response_build(body + NTM_MSG_HEADER_LEN, sizeof(body) - NTM_MSG_HEADER_LEN, &response);

@@ -137,7 +137,8 @@ static void on_due(evutil_socket_t fd, short what, void *arg)
 
 		if (!route->kind || now < route->mtu.due_ms)
 			continue;
-		if (route->state == NTMD_ROUTE_PROVEN && path->phase >= 0 && ntmd_route_usable(path, route))
+		if (route->state == NTMD_ROUTE_PROVEN && path->phase >= 0 && ntmd_route_usable(path, route) &&
+		    !ntmd_route_is_standby(path, route))
 			route_step(path, route, now);
 		else
 			route->mtu.due_ms = INT64_MAX; /* when it is proven again, it begins again */

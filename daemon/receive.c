@@ -28,14 +28,22 @@ struct ntm_flow ntmd_flow_to(struct ntmd *ntmd, const struct ntm_endpoint *remot
 	return flow;
 }
 
-void ntmd_receive(void *ctx, const struct ntm_flow *from, uint8_t *packet, size_t len)
+void ntmd_receive(void *ctx, const struct ntm_flow *came, uint8_t *packet, size_t len)
 {
+	const struct ntm_flow *from = came;
 	struct ntmd *ntmd = ctx;
+	struct ntm_flow plain;
 	int err;
 
 	if (len < NTM_HEADER_LEN) {
 		ntm_drop_count(NTM_DROP_SHORT);
 		return;
+	}
+	/* Answers leave by the network that the question came by; where it came by something else, as the kernel says. */
+	if (from->ifindex && !ntmd_network_find(ntmd, from->ifindex)) {
+		plain = *from;
+		plain.ifindex = 0;
+		from = &plain;
 	}
 	switch (packet[0] & NTM_TYPE_CLASS) {
 	case NTM_TYPE_DATA:

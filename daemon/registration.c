@@ -145,10 +145,15 @@ void ntmd_registration_start(struct ntmd *ntmd)
 	memset(&request, 0, sizeof(request));
 	snprintf(request.fqdn, sizeof(request.fqdn), "%s", ntmd->config.fqdn);
 	for (unsigned i = 0; i < ntmd->real.count; i++) {
-		request.real[i].addr = ntmd->real.addr[i];
-		request.real[i].port = ntm_addr_is4(&ntmd->real.addr[i]) ? ntmd->udp4.bound.port : ntmd->udp6.bound.port;
+		struct ntm_endpoint *real = &request.real[request.reals];
+
+		/* Others come by the preferred network; a less preferred one is this end's to offer. */
+		if (!ntmd_real_address_is_preferred(ntmd, i))
+			continue;
+		real->addr = ntmd->real.addr[i];
+		real->port = ntm_addr_is4(&real->addr) ? ntmd->udp4.bound.port : ntmd->udp6.bound.port;
+		request.reals++;
 	}
-	request.reals = (uint16_t)ntmd->real.count;
 	request.nat = (uint8_t)ntmd->netcheck.nat;
 	for (unsigned i = 0; i < ntmd->netcheck.count && request.rtts < NTM_RELAYS_MAX; i++)
 		for (unsigned k = 0; k < ntmd->netcheck.relays; k++) {

@@ -17,9 +17,32 @@
 #include "log.h"
 #include "path.h"
 
+#define OLD_LEG_MS 900 /* the RS takes packets from the old place of a leg for so long (rs/path.h) */
 #define KEEPALIVE_AGAIN_MS 1000 /* after one that was not acknowledged */
 
 /* ---- endpoints of relays, shared by their paths */
+
+/* To the RS; without a socket if there is none. */
+static struct ntm_flow leg_flow(const struct ntmd_path *path)
+{
+	const struct ntmd_bind *bind = &path->bind;
+	struct ntm_flow flow = { 0 };
+
+	if (!bind->relay)
+		return flow;
+	flow = ntmd_flow_to(path->ntmd, &bind->relay->endpoint);
+	flow.local = bind->way.local;
+	flow.ifindex = bind->way.ifindex;
+	return flow;
+}
+
+/* The route that the leg serves; NULL: none. */
+static struct ntmd_route *route_of(struct ntmd_path *path)
+{
+	struct ntm_flow flow = leg_flow(path);
+
+	return flow.udp ? ntmd_route_find(path, &flow) : NULL;
+}
 
 static struct ntmd_path *bound_path(const struct ntmd_relay *relay)
 {
@@ -44,7 +67,7 @@ static void relay_lost(struct ntmd_relay *relay)
 		next = LIST_NEXT(path, next);
 		if (path->bind.relay != relay)
 			continue;
-		route = ntmd_route_find(path, &relay->endpoint);
+		route = route_of(path);
 		path->bind.first++;
 		ntmd_relay_bind_start(path); /* perhaps by the other family */
 		if (route && route->state == NTMD_ROUTE_PROVEN)
@@ -57,7 +80,7 @@ static void on_keepalive(evutil_socket_t fd, short what, void *arg)
 {
 	struct ntmd_relay *relay = arg;
 	struct ntmd_path *path = bound_path(relay);
-	struct ntm_flow flow = ntmd_flow_to(relay->ntmd, &relay->endpoint);
+	struct ntm_flow flow;
 	struct ntm_bind bind;
 
 	(void)fd;
@@ -73,6 +96,7 @@ static void on_keepalive(evutil_socket_t fd, short what, void *arg)
 	relay->sent_us = ntm_loop_now_us();
 	ntm_bind_request_build(&bind, NTM_BIND_KEEPALIVE, path->id, path->side, relay->keepalive_counter,
 			       path->bind.leg_key);
+	flow = leg_flow(path);
 	if (flow.udp)
 		ntm_udp_send(&flow, &bind, sizeof(bind));
 	ntm_timer_set_ms(relay->keepalive, KEEPALIVE_AGAIN_MS);
@@ -125,11 +149,10 @@ static void bind_send(struct ntm_transaction *transaction, void *arg)
 {
 	struct ntmd_path *path = arg;
 	struct ntmd_bind *bind = &path->bind;
-	struct ntm_flow flow;
+	struct ntm_flow flow = leg_flow(path);
 	struct ntm_bind packet;
 
 	(void)transaction;
-	flow = ntmd_flow_to(path->ntmd, &bind->relay->endpoint);
 	if (!flow.udp)
 		return;
 	bind->counter = ntm_loop_real_us() & NTM_COUNTER_MASK;
@@ -159,28 +182,100 @@ static int transaction_make(struct ntmd_path *path)
 
 	if (bind->transaction.timer)
 		return 0;
-	return ntm_transaction_init(&bind->transaction, path->ntmd->loop.base, NULL, bind_send, bind_timeout, path);
+	return ntm_transaction_init(&bind->transaction, path->ntmd->loop.base, &bind->relay->rtt, bind_send, bind_timeout, path);
 }
 
-/* Takes the first endpoint that the kernel has a way to; after a failure it begins with the next. */
+/* An endpoint of the RS and a way to it. */
+struct choice {
+	const struct ntm_endpoint *server;
+	struct ntmd_way way;
+};
+
+/* All of them, the preferred networks first; how many. */
+static unsigned choices_find(const struct ntmd_path *path, struct choice choice[NTM_SERVERS_MAX * NTMD_WAYS_MAX])
+{
+	const struct ntmd_bind *bind = &path->bind;
+	struct ntmd_way way[NTMD_WAYS_MAX];
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < bind->servers && i < NTM_SERVERS_MAX; i++) {
+		unsigned ways = ntmd_route_ways(path->ntmd, &bind->server[i], way);
+
+		for (unsigned w = 0; w < ways; w++) {
+			unsigned at = count++;
+
+			for (; at && choice[at - 1].way.rank > way[w].rank; at--)
+				choice[at] = choice[at - 1];
+			choice[at] = (struct choice){ &bind->server[i], way[w] };
+		}
+	}
+	return count;
+}
+
+/* After a failure it begins with the next. */
 static void endpoint_choose(struct ntmd_path *path)
 {
+	struct choice choice[NTM_SERVERS_MAX * NTMD_WAYS_MAX];
+	unsigned count = choices_find(path, choice);
 	struct ntmd_bind *bind = &path->bind;
 	struct ntmd_relay *old = bind->relay;
-	struct ntm_addr local;
 
-	bind->relay = NULL;
-	for (unsigned i = 0; i < bind->servers && !bind->relay; i++) {
-		const struct ntm_endpoint *server = &bind->server[(bind->first + i) % bind->servers];
-
-		if (ntmd_socket_for(path->ntmd, server) && !ntm_udp_source(server, &local))
-			bind->relay = relay_get(path->ntmd, bind->name, server);
+	/* Until the leg has moved, the RS sends to the old place, and takes from both. */
+	if (old && bind->state == NTMD_BIND_BOUND) {
+		if (!bind->old)
+			bind->old = malloc(sizeof(*bind->old));
+		if (bind->old)
+			*bind->old = leg_flow(path);
+		bind->old_until_ms = ntm_loop_now_ms() + NTM_HANDSHAKE_TIMEOUT_MS;
 	}
-	if (old != bind->relay)
-		ntmd_route_del(path, NTM_ROUTE_RELAY);
+	bind->relay = NULL;
+	if (count) {
+		const struct choice *chosen = &choice[bind->first % count];
+
+		bind->way = chosen->way;
+		bind->relay = relay_get(path->ntmd, bind->name, chosen->server);
+	}
 	relay_put(old);
 	if (bind->relay)
 		ntmd_route_add(path, NTM_ROUTE_RELAY, &bind->relay->endpoint);
+}
+
+static bool is_by(const struct ntmd_route *route, const struct ntm_flow *flow)
+{
+	return ntm_endpoint_equal(&route->flow.remote, &flow->remote) && ntm_addr_equal(&route->flow.local, &flow->local);
+}
+
+bool ntmd_relay_bind_serves(const struct ntmd_path *path, const struct ntmd_route *route)
+{
+	const struct ntmd_bind *bind = &path->bind;
+	struct ntm_flow flow = leg_flow(path);
+
+	if (ntmd_relay_bind_asked(path) && is_by(route, &flow))
+		return true;
+	return bind->old && ntm_loop_now_ms() < bind->old_until_ms && is_by(route, bind->old);
+}
+
+void ntmd_relay_bind_rest(struct ntmd_path *path)
+{
+	if (ntm_loop_now_ms() < path->bind.old_until_ms)
+		return;
+	free(path->bind.old);
+	path->bind.old = NULL;
+}
+
+bool ntmd_relay_bind_is_stale(const struct ntmd_path *path)
+{
+	struct choice choice[NTM_SERVERS_MAX * NTMD_WAYS_MAX];
+	const struct ntmd_bind *bind = &path->bind;
+	unsigned count = choices_find(path, choice);
+
+	if (!bind->relay || !count)
+		return bind->relay || count;
+	for (unsigned i = 0; i < count && choice[i].way.rank == choice[0].way.rank; i++)
+		if (ntm_endpoint_equal(choice[i].server, &bind->relay->endpoint) &&
+		    ntm_addr_equal(&choice[i].way.local, &bind->way.local))
+			return false;
+	return true;
 }
 
 void ntmd_relay_bind_start(struct ntmd_path *path)
@@ -188,8 +283,8 @@ void ntmd_relay_bind_start(struct ntmd_path *path)
 	struct ntmd_bind *bind = &path->bind;
 
 	ntm_transaction_clear(&bind->transaction);
-	bind->state = NTMD_BIND_NONE;
 	endpoint_choose(path);
+	bind->state = NTMD_BIND_NONE;
 	if (!bind->relay || transaction_make(path))
 		return;
 	bind->state = NTMD_BIND_ASKED;
@@ -230,7 +325,12 @@ void ntmd_relay_bind_set(struct ntmd_path *path, const struct ntm_relay_info *in
 	ntm_crypto_wipe(leg_key, sizeof(leg_key));
 	if (same && bind->state != NTMD_BIND_NONE)
 		return;
+	if (!same)
+		ntmd_route_del(path, NTM_ROUTE_RELAY);
 	info_set(bind, info);
+	free(bind->old);
+	bind->old = NULL;
+	bind->first = 0;
 	bind->has_token = false;
 	ntmd_relay_bind_start(path);
 }
@@ -242,6 +342,7 @@ void ntmd_relay_bind_clear(struct ntmd_path *path)
 	ntm_transaction_clear(&bind->transaction);
 	relay_put(bind->relay);
 	free(bind->echo);
+	free(bind->old);
 	free(bind->name);
 	free(bind->server);
 	ntm_crypto_wipe(bind, sizeof(*bind));
@@ -263,7 +364,9 @@ static void bound(struct ntmd_path *path, const struct ntm_bind *ack)
 		keepalive_rest(relay);
 	ntmd_event(path->ntmd, "relay_bound", "peer", path->cn->fqdn, "relay", relay->name, NULL);
 	ntmd_tunnel_kick(path);
-	route = ntmd_route_find(path, &relay->endpoint);
+	if (bind->old)
+		bind->old_until_ms = ntm_loop_now_ms() + OLD_LEG_MS;
+	route = route_of(path);
 	if (route && path->state == NTMD_PATH_UP)
 		ntmd_route_challenge(path, route);
 }
@@ -289,14 +392,20 @@ static void observed_check(struct ntmd_path *path, const struct ntm_bind *ack)
 static int challenge_take(struct ntmd_path *path, const struct ntm_bind *challenge)
 {
 	struct ntmd_bind *bind = &path->bind;
+	struct ntmd_route *route;
 
 	if (!bind->echo)
 		bind->echo = malloc(sizeof(*bind->echo));
 	if (!bind->echo || transaction_make(path))
 		return -NTM_DROP_LIMIT;
 	*bind->echo = *challenge;
+	ntm_transaction_answered(&bind->transaction); /* measures the round trip */
 	bind->state = NTMD_BIND_ECHOED;
 	ntm_transaction_start(&bind->transaction, NTM_HANDSHAKE_TIMEOUT_MS);
+	/* Right behind the echo, which moves the leg: what answers the first question may have gone to the old place. */
+	route = route_of(path);
+	if (route && route->state == NTMD_ROUTE_PROBING)
+		ntmd_route_challenge(path, route);
 	return 0;
 }
 
@@ -347,7 +456,10 @@ bool ntmd_relay_bind_reset(struct ntmd_path *path, const uint8_t token[NTM_MAC_L
 		return true; /* at it already */
 	ntm_info("relay %s has lost the path to %s", bind->name, path->cn->fqdn);
 	ntmd_event(path->ntmd, "relay_reset", "peer", path->cn->fqdn, "relay", bind->name, NULL);
-	/* It was restarted, most likely: all legs there are gone. Its DC directs them again; the transactions go on trying. */
+	/* It was restarted, most likely: all legs there are gone. Its DC directs them again, and if data goes there it is told to do
+	 * so now; the transactions go on trying. */
+	if (path->active >= 0 && path->route[path->active]->kind == NTM_ROUTE_RELAY)
+		ntmd_direction_again(path->cn, NTM_REASON_HANDOVER);
 	LIST_FOREACH(other, &path->ntmd->path, next)
 		if (other->bind.relay == bind->relay && other->bind.state == NTMD_BIND_BOUND)
 			ntmd_relay_bind_start(other);

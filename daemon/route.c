@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
  * route.c - the ways a path's packets could take: candidates from the DC, addresses the peer was seen at, the standby RS. Each is
- * proven by a challenge that comes back; data takes the best proven one, and while none is, the best guess and a second
- * beside it (doc/PROTOCOL.md, "Routes"). Messages: path_control.c; the relay's leg: relay_bind.c.
+ * proven by a question that is answered (route_probe.c), and there is one for each network of ours (route_way.c); data takes the
+ * best proven one, and while none is, the best guess and a second beside it (doc/PROTOCOL.md, "Routes"). The relay's leg:
+ * relay_bind.c.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,10 +14,13 @@
 #include "log.h"
 #include "path.h"
 
-struct ntmd_route *ntmd_route_find(struct ntmd_path *path, const struct ntm_endpoint *remote)
+#define WAIT_TRIES 3 /* of NTM_PUNCH_INTERVAL_MS */
+
+struct ntmd_route *ntmd_route_find(struct ntmd_path *path, const struct ntm_flow *flow)
 {
 	for (unsigned i = 0; i < path->routes; i++)
-		if (path->route[i]->kind && ntm_endpoint_equal(&path->route[i]->flow.remote, remote))
+		if (path->route[i]->kind && ntm_endpoint_equal(&path->route[i]->flow.remote, &flow->remote) &&
+		    ntm_addr_equal(&path->route[i]->flow.local, &flow->local))
 			return path->route[i];
 	return NULL;
 }
@@ -59,32 +63,192 @@ static struct ntmd_route *slot_find(struct ntmd_path *path)
 	return NULL;
 }
 
-struct ntmd_route *ntmd_route_add(struct ntmd_path *path, enum ntm_route_kind kind, const struct ntm_endpoint *remote)
+/* The slot is free, or another route's: the engine must not go on by it. Who calls chooses anew. */
+static void forsake(struct ntmd_path *path, const struct ntmd_route *route)
 {
-	struct ntmd_route *route = ntmd_route_find(path, remote);
+	int i = ntmd_route_index(path, route);
 
-	if (route) {
-		if (kind == NTM_ROUTE_RELAY || (route->kind != NTM_ROUTE_RELAY && kind < route->kind))
-			route->kind = kind;
-		return route;
-	}
-	route = slot_find(path);
-	if (!route)
-		return NULL;
-	memset(route, 0, sizeof(*route));
-	route->kind = kind;
-	route->flow = ntmd_flow_to(path->ntmd, remote);
-	sources_tell(path);
-	return route;
+	if (path->active == i)
+		path->active = -1;
+	if (path->second == i)
+		path->second = -1;
+	if (path->active < 0)
+		path->second = -1;
 }
 
 static void clear(struct ntmd_path *path, struct ntmd_route *route)
 {
-	int i = ntmd_route_index(path, route);
+	int active = path->active, second = path->second;
 
+	forsake(path, route);
 	memset(route, 0, sizeof(*route));
-	if (path->active == i || path->second == i)
-		ntmd_route_apply(path, path->active == i ? -1 : path->active, -1, 0);
+	if (active != path->active || second != path->second)
+		ntmd_route_apply(path, path->active, path->second, 0);
+}
+
+/* ---- ways: the networks from which a remote endpoint can be reached */
+
+static bool way_takes(struct ntmd_route *route, const struct ntmd_way *way)
+{
+	struct ntm_flow *flow = &route->flow;
+	bool same = route->way && flow->ifindex == way->ifindex;
+
+	route->rank = way->rank;
+	route->way = true;
+	flow->ifindex = way->ifindex;
+	flow->local = way->local;
+	return !same;
+}
+
+static void way_begin(struct ntmd_path *path, struct ntmd_route *route, enum ntm_route_kind kind,
+		      const struct ntm_endpoint *remote, const struct ntmd_way *way)
+{
+	memset(route, 0, sizeof(*route));
+	route->kind = (uint8_t)kind;
+	route->flow = ntmd_flow_to(path->ntmd, remote);
+	if (way)
+		way_takes(route, way);
+}
+
+static bool is_to(const struct ntmd_route *route, const struct ntm_endpoint *remote)
+{
+	return route->kind && ntm_endpoint_equal(&route->flow.remote, remote);
+}
+
+/* Routes whose way is still there keep what is known of them. */
+static void ways_keep(struct ntmd_path *path, const struct ntm_endpoint *remote, const struct ntmd_way *way, unsigned ways,
+		      bool taken[])
+{
+	for (unsigned i = 0; i < path->routes; i++) {
+		struct ntmd_route *route = path->route[i];
+		unsigned w = 0;
+
+		if (!is_to(route, remote))
+			continue;
+		while (w < ways && !(ntm_addr_equal(&way[w].local, &route->flow.local) && !taken[w]))
+			w++;
+		if (w == ways) {
+			route->way = false;
+			continue;
+		}
+		taken[w] = true;
+		if (way_takes(route, &way[w]) && (path->active == (int)i || path->second == (int)i))
+			ntmd_route_apply(path, path->active, path->second, path->unproven ? NTM_UNPROVEN_BYTES : 0);
+	}
+}
+
+/* One whose way is gone; it makes room for a new one. */
+static struct ntmd_route *way_gone(struct ntmd_path *path, const struct ntm_endpoint *remote)
+{
+	for (unsigned i = 0; i < path->routes; i++)
+		if (is_to(path->route[i], remote) && !path->route[i]->way)
+			return path->route[i];
+	return NULL;
+}
+
+/*
+ * One route for each way to the remote end. Those whose way is gone are cleared; but a remote end without any way keeps one
+ * route, so that it is known when there is a network again.
+ */
+static void remote_sync(struct ntmd_path *path, enum ntm_route_kind kind, const struct ntm_endpoint *remote)
+{
+	struct ntmd_way way[NTMD_WAYS_MAX];
+	bool taken[NTMD_WAYS_MAX] = { false }, kept = false;
+	unsigned ways = ntmd_route_ways(path->ntmd, remote, way);
+	struct ntmd_route *route;
+
+	ways_keep(path, remote, way, ways, taken);
+	for (unsigned w = 0; w < ways; w++) {
+		kept = true;
+		if (taken[w])
+			continue;
+		route = way_gone(path, remote);
+		if (!route)
+			route = slot_find(path);
+		if (!route)
+			break;
+		forsake(path, route);
+		way_begin(path, route, kind, remote, &way[w]);
+	}
+	for (unsigned i = 0; i < path->routes; i++) {
+		route = path->route[i];
+		if (!is_to(route, remote) || route->way)
+			continue;
+		forsake(path, route);
+		if (kept)
+			memset(route, 0, sizeof(*route));
+		else
+			way_begin(path, route, kind, remote, NULL);
+		kept = true;
+	}
+}
+
+bool ntmd_route_sync(struct ntmd_path *path)
+{
+	struct ntm_endpoint done[NTM_ROUTES_MAX];
+	int active = path->active, second = path->second;
+	unsigned count = 0, k;
+
+	for (unsigned i = 0; i < path->routes; i++) {
+		struct ntm_endpoint remote = path->route[i]->flow.remote;
+
+		for (k = 0; k < count && !ntm_endpoint_equal(&done[k], &remote); k++)
+			;
+		if (!path->route[i]->kind || k < count)
+			continue;
+		done[count++] = remote;
+		remote_sync(path, (enum ntm_route_kind)path->route[i]->kind, &remote);
+	}
+	sources_tell(path);
+	if (path->active == active && path->second != second)
+		ntmd_route_apply(path, path->active, path->second, path->unproven ? NTM_UNPROVEN_BYTES : 0);
+	return path->active != active;
+}
+
+/* The best way's of those to this remote end. */
+static struct ntmd_route *to_remote(struct ntmd_path *path, const struct ntm_endpoint *remote)
+{
+	struct ntmd_route *found = NULL;
+
+	for (unsigned i = 0; i < path->routes; i++) {
+		struct ntmd_route *route = path->route[i];
+
+		if (is_to(route, remote) && (!found || (route->way && (!found->way || route->rank < found->rank))))
+			found = route;
+	}
+	return found;
+}
+
+struct ntmd_route *ntmd_route_add(struct ntmd_path *path, enum ntm_route_kind kind, const struct ntm_endpoint *remote)
+{
+	struct ntmd_route *route = to_remote(path, remote);
+
+	if (!route) {
+		route = slot_find(path);
+		if (!route)
+			return NULL;
+		forsake(path, route);
+		way_begin(path, route, kind, remote, NULL);
+		remote_sync(path, kind, remote);
+		sources_tell(path);
+		return to_remote(path, remote);
+	}
+	if (kind == NTM_ROUTE_RELAY || (route->kind != NTM_ROUTE_RELAY && kind < route->kind))
+		for (unsigned i = 0; i < path->routes; i++)
+			if (is_to(path->route[i], remote))
+				path->route[i]->kind = (uint8_t)kind;
+	return route;
+}
+
+struct ntmd_route *ntmd_route_seen(struct ntmd_path *path, const struct ntm_flow *from)
+{
+	struct ntmd_route *route = ntmd_route_find(path, from), *best;
+
+	if (route)
+		return route;
+	best = ntmd_route_add(path, NTM_ROUTE_REFLEXIVE, &from->remote);
+	route = ntmd_route_find(path, from);
+	return route ? route : best;
 }
 
 void ntmd_route_del(struct ntmd_path *path, enum ntm_route_kind kind)
@@ -104,15 +268,7 @@ void ntmd_route_free_all(struct ntmd_path *path)
 
 bool ntmd_route_usable(struct ntmd_path *path, struct ntmd_route *route)
 {
-	const struct ntmd *ntmd = path->ntmd;
-	struct ntm_addr local;
-
-	if (route->kind == NTM_ROUTE_RELAY && !ntmd_relay_bind_asked(path))
-		return false;
-	if (!route->flow.udp || ntm_udp_source(&route->flow.remote, &local))
-		return false;
-	/* A tunnel inside itself. */
-	return !ntm_addr_equal(&local, &ntmd->registration.vip4) && !ntm_addr_equal(&local, &ntmd->registration.vip6);
+	return route->way && route->flow.udp && (route->kind != NTM_ROUTE_RELAY || ntmd_relay_bind_serves(path, route));
 }
 
 void ntmd_route_candidates_set(struct ntmd_path *path, const struct ntm_candidate *candidate, unsigned count)
@@ -129,6 +285,8 @@ void ntmd_route_candidates_set(struct ntmd_path *path, const struct ntm_candidat
 		if (!named)
 			clear(path, route);
 	}
+	if (path->move)
+		path->move->retry_wait_ms = 0;
 	for (unsigned k = 0; k < count; k++)
 		if (candidate[k].kind > NTM_ROUTE_NONE && candidate[k].kind < NTM_ROUTE_REFLEXIVE &&
 		    ntm_addr_is_usable(&candidate[k].endpoint.addr))
@@ -145,140 +303,19 @@ void ntmd_route_each_usable(struct ntmd_path *path, void (*each)(struct ntmd_pat
 				each(path, path->route[i], arg);
 }
 
-/* ---- proving */
-
-/* While we are moving, the question is the Path Update itself; its answer proves the way as well. */
-static void question_send(struct ntmd_path *path, struct ntmd_route *route)
-{
-	uint8_t body[NTM_MSG_HEADER_LEN + 64];
-	struct ntm_path_update update;
-	struct ntm_challenge challenge;
-	int n;
-
-	/* One nonce for all tries: a late answer to an early one counts. */
-	if (!route->nonce)
-		route->nonce = ntm_crypto_random_u64() | 1;
-	route->sent_us = ntm_loop_now_us();
-	ntm_udp_source(&route->flow.remote, &route->local);
-	if (path->update_us) {
-		update.nonce = route->nonce;
-		update.sequence = path->update_sent;
-		n = ntm_msg_path_update_build(body + NTM_MSG_HEADER_LEN, sizeof(body) - NTM_MSG_HEADER_LEN, &update);
-		ntmd_path_control_send(path, &route->flow, NTM_MSG_PATH_UPDATE, 0, body, (size_t)n);
-		return;
-	}
-	challenge = (struct ntm_challenge){ .nonce = route->nonce };
-	n = ntm_msg_challenge_build(body + NTM_MSG_HEADER_LEN, sizeof(body) - NTM_MSG_HEADER_LEN, &challenge);
-	ntmd_path_control_send(path, &route->flow, NTM_MSG_PATH_CHALLENGE, 0, body, (size_t)n);
-}
-
-static void probe_timer_start(struct ntmd_path *path);
-
-static void on_probe(evutil_socket_t fd, short what, void *arg)
-{
-	struct ntmd_path *path = arg;
-	bool more = false;
-
-	(void)fd;
-	(void)what;
-	for (unsigned i = 0; i < path->routes; i++) {
-		struct ntmd_route *route = path->route[i];
-
-		if (!route->kind || route->state != NTMD_ROUTE_PROBING)
-			continue;
-		if (!ntmd_route_usable(path, route)) {
-			route->tries++; /* its network, or the bind, may come in a moment */
-			more = more || route->tries < NTM_PUNCH_TRIES;
-			if (route->tries >= NTM_PUNCH_TRIES)
-				ntmd_route_failed(path, route);
-			continue;
-		}
-		if (route->tries++ < NTM_PUNCH_TRIES) {
-			question_send(path, route);
-			more = true;
-		} else {
-			ntmd_route_failed(path, route);
-		}
-	}
-	if (more) {
-		probe_timer_start(path);
-	} else if (path->probe_timer && !event_pending(path->probe_timer, EV_TIMEOUT, NULL)) {
-		event_free(path->probe_timer);
-		path->probe_timer = NULL;
-	}
-}
-
-static void probe_timer_start(struct ntmd_path *path)
-{
-	if (!path->probe_timer)
-		path->probe_timer = ntm_timer_new(path->ntmd->loop.base, on_probe, path);
-	if (path->probe_timer && !event_pending(path->probe_timer, EV_TIMEOUT, NULL))
-		ntm_timer_set_ms(path->probe_timer, NTM_PUNCH_INTERVAL_MS);
-}
-
-void ntmd_route_challenge(struct ntmd_path *path, struct ntmd_route *route)
-{
-	if (path->phase < 0)
-		return;
-	if (route->state != NTMD_ROUTE_PROVEN) {
-		if (route->state != NTMD_ROUTE_PROBING)
-			route->tries = 0;
-		route->state = NTMD_ROUTE_PROBING;
-		probe_timer_start(path);
-	}
-	if (ntmd_route_usable(path, route))
-		question_send(path, route);
-}
-
-void ntmd_route_probe(struct ntmd_path *path)
-{
-	for (unsigned i = 0; i < path->routes; i++) {
-		struct ntmd_route *route = path->route[i];
-
-		if (!route->kind || route->state == NTMD_ROUTE_PROVEN)
-			continue;
-		route->state = NTMD_ROUTE_IDLE;
-		route->tries = 0;
-		ntmd_route_challenge(path, route);
-	}
-}
-
-void ntmd_route_response(struct ntmd_path *path, const struct ntm_flow *from, uint64_t nonce)
-{
-	(void)from; /* it answers what we sent that way, wherever it came back */
-	if (ntmd_path_mtu_response(path, nonce))
-		return;
-	for (unsigned i = 0; i < path->routes; i++) {
-		struct ntmd_route *route = path->route[i];
-		int64_t rtt;
-
-		if (!route->kind || !route->nonce || route->nonce != nonce)
-			continue;
-		rtt = ntm_loop_now_us() - route->sent_us;
-		route->nonce = 0;
-		if (!route->tries) { /* sent once only (Karn) */
-			ntm_rtt_add(&route->rtt, (uint32_t)rtt);
-			if (path->active == (int)i)
-				ntm_rtt_add(&path->rtt, (uint32_t)rtt);
-		}
-		ntmd_route_proven(path, route);
-		return;
-	}
-}
-
 void ntmd_route_proven(struct ntmd_path *path, struct ntmd_route *route)
 {
-	char remote[NTM_ENDPOINT_TEXT];
+	char remote[NTM_ENDPOINT_TEXT], local[NTM_ADDR_TEXT];
 	bool first = route->state != NTMD_ROUTE_PROVEN;
 
 	route->state = NTMD_ROUTE_PROVEN;
 	route->heard_ms = ntm_loop_now_ms();
-	ntm_udp_source(&route->flow.remote, &route->local);
-	if (first)
+	if (first) {
 		ntmd_path_mtu_start(path, route);
-	if (first)
-		ntmd_event(path->ntmd, "route_proven", "peer", path->cn->fqdn, "route", ntm_route_name(route->kind),
-			   "remote", ntm_endpoint_format(&route->flow.remote, remote), NULL);
+		ntmd_event(path->ntmd, "route_proven", "peer", path->cn->fqdn, "route", ntm_route_name(route->kind), "remote",
+			   ntm_endpoint_format(&route->flow.remote, remote), "local", ntm_addr_format(&route->flow.local, local),
+			   NULL);
+	}
 	ntmd_route_select(path);
 }
 
@@ -301,71 +338,135 @@ void ntmd_route_apply(struct ntmd_path *path, int active, int second, uint64_t u
 {
 	path->active = active;
 	path->second = second;
+	path->unproven = unproven_bytes > 0;
 	ntmd_engine_path_route_set(path->engine, active < 0 ? NULL : &path->route[active]->flow,
 				   second < 0 ? NULL : &path->route[second]->flow, unproven_bytes);
 	ntmd_path_mtu_apply(path);
 }
 
-/* Lower kinds are shorter; of one kind the nearer. */
-static bool is_better(const struct ntmd_route *a, const struct ntmd_route *b)
+/* Since the peer moved last it has asked this way: the network it prefers, not one that stands by there. */
+static bool is_wished(const struct ntmd_path *path, const struct ntmd_route *route)
 {
-	if (!b)
-		return true;
-	if (a->kind != b->kind)
-		return a->kind < b->kind;
-	return a->rtt.srtt_us && b->rtt.srtt_us && a->rtt.srtt_us < b->rtt.srtt_us;
+	return route->wished == (uint32_t)path->update_seen;
 }
 
-static struct ntmd_route *best(struct ntmd_path *path, enum ntmd_route_state state)
+/* The network that we prefer, the one that the peer does; then lower kinds are shorter; of one kind the one in use, unless another is much nearer. */
+static bool is_better(const struct ntmd_path *path, const struct ntmd_route *a, const struct ntmd_route *b)
+{
+	uint32_t nearer;
+
+	if (!b)
+		return true;
+	if (a->rank != b->rank)
+		return a->rank < b->rank;
+	if (is_wished(path, a) != is_wished(path, b))
+		return is_wished(path, a);
+	if (a->kind != b->kind)
+		return a->kind < b->kind;
+	nearer = b->rtt.srtt_us;
+	if (path->active >= 0 && path->route[path->active] == b)
+		nearer = nearer / 4 * 3;
+	else if (path->active >= 0 && path->route[path->active] == a)
+		nearer += nearer / 3;
+	return a->rtt.srtt_us && b->rtt.srtt_us && a->rtt.srtt_us < nearer;
+}
+
+bool ntmd_route_is_better(const struct ntmd_path *path, const struct ntmd_route *route)
+{
+	const struct ntmd_route *active = path->active < 0 ? NULL : path->route[path->active];
+
+	return !active || route->rank < active->rank || (route->rank == active->rank && route->kind < active->kind);
+}
+
+struct ntmd_route *ntmd_route_best(struct ntmd_path *path, enum ntmd_route_state state)
 {
 	struct ntmd_route *found = NULL;
 
 	for (unsigned i = 0; i < path->routes; i++) {
 		struct ntmd_route *route = path->route[i];
 
-		if (route->kind && route->state == state && is_better(route, found) && ntmd_route_usable(path, route))
+		if (route->kind && route->state == state && is_better(path, route, found) && ntmd_route_usable(path, route))
 			found = route;
 	}
 	return found;
 }
 
+/* TCP need not wait for its timers: by a guess, and once more by the route that is proven. */
+void ntmd_route_resume(struct ntmd_path *path, int now)
+{
+	if (path->interrupted == NTMD_PATH_INTERRUPTED || (path->interrupted && now == NTMD_PATH_WHOLE))
+		ntmd_engine_path_resume(path->engine);
+	if (path->interrupted)
+		path->interrupted = now;
+}
+
 /* No way is proven. Try all again, and meanwhile send by the best guess and by the relay. */
 static void guess(struct ntmd_path *path)
 {
-	struct ntmd_route *route = best(path, NTMD_ROUTE_PROBING), *relay = NULL;
+	struct ntmd_route *route = ntmd_route_best(path, NTMD_ROUTE_PROBING), *relay = NULL;
 
 	if (!route) {
 		ntmd_route_apply(path, -1, -1, 0);
 		/* Without a network there is nothing to ask for: ifmon.c tells when there is one. */
-		if (best(path, NTMD_ROUTE_FAILED) || best(path, NTMD_ROUTE_IDLE))
+		if (ntmd_route_best(path, NTMD_ROUTE_FAILED) || ntmd_route_best(path, NTMD_ROUTE_IDLE))
 			ntmd_direction_again(path->cn, NTM_REASON_LOST);
 		return;
 	}
 	for (unsigned i = 0; i < path->routes; i++)
-		if (path->route[i]->kind == NTM_ROUTE_RELAY && path->route[i]->state != NTMD_ROUTE_FAILED)
+		if (path->route[i]->kind == NTM_ROUTE_RELAY && path->route[i]->state != NTMD_ROUTE_FAILED &&
+		    ntmd_route_usable(path, path->route[i]))
 			relay = path->route[i];
-	if (relay == route || (relay && !ntmd_route_usable(path, relay)))
+	if (relay == route)
 		relay = NULL;
+	ntmd_route_resume(path, NTMD_PATH_GUESSED);
 	ntmd_route_apply(path, ntmd_route_index(path, route), relay ? ntmd_route_index(path, relay) : -1,
 			 route->kind == NTM_ROUTE_REFLEXIVE ? NTM_UNPROVEN_BYTES : 0);
 }
 
+/* A better network's relay is proven, and its direct routes are still being asked: the one in use will do for a moment. */
+static bool may_wait(struct ntmd_path *path, const struct ntmd_route *relay)
+{
+	struct ntmd_route *active = path->active < 0 ? NULL : path->route[path->active];
+
+	if (relay->kind != NTM_ROUTE_RELAY || !active || active->kind == NTM_ROUTE_RELAY || active->rank == relay->rank ||
+	    active->state != NTMD_ROUTE_PROVEN || path->interrupted || !ntmd_route_usable(path, active))
+		return false;
+	for (unsigned i = 0; i < path->routes; i++) {
+		struct ntmd_route *route = path->route[i];
+
+		if (route->kind && route->kind != NTM_ROUTE_RELAY && route->rank == relay->rank &&
+		    route->state == NTMD_ROUTE_PROBING && route->tries < WAIT_TRIES && ntmd_route_usable(path, route))
+			return true;
+	}
+	return false;
+}
+
+/* The peer sends to another network of ours, or to whichever it found first. */
+static bool is_news(const struct ntmd_path *path, const struct ntmd_route *route)
+{
+	if (!path->move || ntm_addr_is_none(&path->move->announced))
+		return path->ntmd->real.networks > 1;
+	return !ntm_addr_equal(&path->move->announced, &route->flow.local);
+}
+
 void ntmd_route_select(struct ntmd_path *path)
 {
-	struct ntmd_route *route = best(path, NTMD_ROUTE_PROVEN);
+	struct ntmd_route *route = ntmd_route_best(path, NTMD_ROUTE_PROVEN);
 	char remote[NTM_ENDPOINT_TEXT], ms[32];
 
 	if (!route) {
 		guess(path);
 		return;
 	}
+	if (may_wait(path, route))
+		return;
 	if (path->update_us) {
 		snprintf(ms, sizeof(ms), "%.3f", (double)(ntm_loop_now_us() - path->update_us) / 1000);
 		ntmd_event(path->ntmd, "handover_done", "peer", path->cn->fqdn, "route", ntm_route_name(route->kind), "ms",
 			   ms, NULL);
 		path->update_us = 0;
 	}
-	if (path->active == ntmd_route_index(path, route) && path->second < 0)
+	if (path->active == ntmd_route_index(path, route) && path->second < 0 && !path->interrupted)
 		return;
 	if (path->active != ntmd_route_index(path, route)) {
 		ntm_info("packets to %s go by %s, %s", path->cn->fqdn, ntm_route_name(route->kind),
@@ -373,8 +474,23 @@ void ntmd_route_select(struct ntmd_path *path)
 		ntmd_event(path->ntmd, "route_changed", "peer", path->cn->fqdn, "route", ntm_route_name(route->kind), "remote",
 			   ntm_endpoint_format(&route->flow.remote, remote), NULL);
 		path->rtt = route->rtt;
+		if (!route->mtu.proven) /* a network that stood by is not asked for sizes */
+			ntmd_path_mtu_start(path, route);
 	}
+	ntmd_route_resume(path, NTMD_PATH_WHOLE);
+	/* First: the peer is to know why packets come from elsewhere. */
+	if (path->state == NTMD_PATH_UP && is_news(path, route))
+		ntmd_route_announce(path, route);
+	else if (path->move)
+		path->move->announced = route->flow.local;
 	ntmd_route_apply(path, ntmd_route_index(path, route), -1, 0);
+}
+
+static struct json_object *interface_json(const struct ntmd *ntmd, const struct ntmd_route *route)
+{
+	const struct ntmd_network *network = ntmd_network_find(ntmd, route->flow.ifindex);
+
+	return network ? json_object_new_string(network->name) : NULL;
 }
 
 struct json_object *ntmd_routes_json(struct ntmd_path *path)
@@ -393,9 +509,10 @@ struct json_object *ntmd_routes_json(struct ntmd_path *path)
 		json_object_object_add(o, "kind", json_object_new_string(ntm_route_name(route->kind)));
 		json_object_object_add(o, "remote",
 				       json_object_new_string(ntm_endpoint_format(&route->flow.remote, text)));
-		json_object_object_add(o, "local", ntm_addr_is_none(&route->local) ?
+		json_object_object_add(o, "local", ntm_addr_is_none(&route->flow.local) ?
 							   NULL :
-							   json_object_new_string(ntm_addr_format(&route->local, text)));
+							   json_object_new_string(ntm_addr_format(&route->flow.local, text)));
+		json_object_object_add(o, "interface", interface_json(path->ntmd, route));
 		json_object_object_add(o, "state", json_object_new_string(state[route->state]));
 		json_object_object_add(o, "active", json_object_new_boolean((int)i == path->active));
 		json_object_object_add(o, "mtu", json_object_new_int64(ntmd_path_mtu_inner(path, route)));

@@ -170,6 +170,8 @@ static void path_update(struct ntmd_path *path, const struct ntm_route_direction
 		ntmd_tunnel_start(path);
 	else
 		ntmd_route_probe(path);
+	if (path->state == NTMD_PATH_UP && path->active < 0)
+		ntmd_route_select(path); /* by the new relay, say: what waits goes at once */
 }
 
 void ntmd_route_direction_handle(struct ntmd *ntmd, const struct ntm_session_from *from, const struct ntm_message *message)

@@ -437,9 +437,9 @@ int ntmd_tunnel_response_receive(struct ntmd *ntmd, const struct ntm_flow *from,
 	ntmd_path_mtu_apply(path);
 	ntmd_session_keys_use(path, phase);
 	/* A way we asked by and were answered by works; another one the answer may have been copied to. */
-	route = ntmd_route_find(path, &from->remote);
+	route = ntmd_route_find(path, from);
 	if (!route)
-		ntmd_route_add(path, NTM_ROUTE_REFLEXIVE, &from->remote);
+		ntmd_route_seen(path, from);
 	else if (path->state != NTMD_PATH_UP)
 		ntmd_route_proven(path, route);
 	ntmd_path_up(path);
@@ -472,7 +472,7 @@ int ntmd_tunnel_probe_receive(struct ntmd *ntmd, const struct ntm_flow *from, co
 	if (ntm_header_counter(&probe->h) <= path->probe_counter)
 		return -NTM_DROP_REPLAY;
 	path->probe_counter = ntm_header_counter(&probe->h);
-	ntmd_route_add(path, NTM_ROUTE_REFLEXIVE, &from->remote);
+	ntmd_route_seen(path, from);
 	if (ntm_loop_now_ms() - path->probe_ms < PROBE_PAUSE_MS ||
 	    (path->phase >= 0 && ntm_loop_now_ms() - path->keys[path->phase]->created_ms < PROBE_LATE_MS))
 		return 0;

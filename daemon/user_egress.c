@@ -139,6 +139,13 @@ static int packet_pass(const struct sending *sending, struct ntmd_engine_path *p
 	return 0;
 }
 
+bool ntmd_user_egress_can_send(struct ntmd_engine_path *path)
+{
+	struct sending sending;
+
+	return !sending_prepare(&sending, path);
+}
+
 int ntmd_user_egress_send(struct ntmd_engine_path *path, const uint8_t *packet, size_t len)
 {
 	struct sending sending;
@@ -149,6 +156,8 @@ int ntmd_user_egress_send(struct ntmd_engine_path *path, const uint8_t *packet, 
 		return -EAGAIN;
 	err = packet_pass(&sending, path, packet, len, &answered);
 	flushed = ntmd_user_train_flush(path, false); /* also pieces before one that failed: none may wait with its key */
+	if (!err && !flushed && !path->gone)
+		ntmd_user_resume_note(path, packet, len);
 	return err ? err : flushed;
 }
 
@@ -195,8 +204,8 @@ static void segments_send(struct ntmd_engine *engine, struct ntmd_engine_path *p
 	/* Behind packets that wait, so that they are not overtaken. */
 	bool hold = !TAILQ_EMPTY(&path->held), answered = false;
 	struct sending sending;
-	uint8_t *packet;
-	size_t len;
+	uint8_t *packet, *sent = NULL;
+	size_t len, sent_len = 0;
 
 	/* Sending reads what ICMP told: who hears of that may delete the path. */
 	ntmd_user_path_pin(path);
@@ -210,9 +219,13 @@ static void segments_send(struct ntmd_engine *engine, struct ntmd_engine_path *p
 		}
 		if (hold)
 			ntmd_user_held_put(path, packet, len);
-		else if (path->unproven_bytes) /* each packet is looked at for itself */
+		else
+			sent = packet, sent_len = len;
+		if (!hold && path->unproven_bytes) /* each packet is looked at for itself */
 			hold = ntmd_user_train_flush(path, true) != 0;
 	}
+	if (sent && !path->gone)
+		ntmd_user_resume_note(path, sent, sent_len);
 	if (!TAILQ_EMPTY(&path->held) || path->notes)
 		ntmd_user_egress_unsettled(path);
 	ntmd_user_path_unpin(path);

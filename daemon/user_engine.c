@@ -278,6 +278,7 @@ void ntmd_engine_path_hand_over(struct ntmd_engine_path *from, struct ntmd_engin
 			vip_map(to, family, &vip);
 	}
 	ntmd_user_held_move(from, to);
+	ntmd_user_resume_move(from, to);
 	ntmd_user_path_settle(to);
 }
 
@@ -291,6 +292,7 @@ void ntmd_engine_path_delete(struct ntmd_engine_path *path, bool refuse)
 	ntmd_user_train_forget(path);
 	ntmd_user_held_clear(path, refuse);
 	ntmd_user_piece_clear(path);
+	ntmd_user_resume_clear(path);
 	ntmd_user_key_drop_all(path);
 	ntmd_user_table_remove(&engine->by_id, &path->by_id);
 	for (int family = 0; family < 2; family++)
@@ -362,6 +364,28 @@ void ntmd_engine_path_bulk_acked(struct ntmd_engine_path *path)
 	ntmd_user_path_settle(path);
 }
 
+void ntmd_engine_path_heard(struct ntmd_engine_path *path)
+{
+	path->unheard_ms = 0;
+}
+
+int64_t ntmd_engine_path_unheard(struct ntmd_engine_path *path)
+{
+	path->unheard_told = path->unheard_told && path->unheard_ms;
+	return path->unheard_ms;
+}
+
+void ntmd_engine_path_unheard_forget(struct ntmd_engine_path *path)
+{
+	path->unheard_ms = 0;
+	path->unheard_told = false;
+}
+
+void ntmd_engine_path_expect(struct ntmd_engine_path *path)
+{
+	path->expecting = true;
+}
+
 void ntmd_engine_path_mtu_set(struct ntmd_engine_path *path, unsigned mtu)
 {
 	path->mtu = mtu;
@@ -385,6 +409,8 @@ static void notes_tell(struct ntmd_engine_path *path)
 		engine->ops->key_worn(engine->ctx, path->user);
 	if (notes & NTMD_USER_NOTE_DEAD && !path->gone)
 		engine->ops->bulk_dead(engine->ctx, path->user);
+	if (notes & NTMD_USER_NOTE_UNHEARD && !path->gone)
+		engine->ops->unheard(engine->ctx, path->user);
 	if (notes & NTMD_USER_NOTE_FAILED && !path->gone)
 		engine->ops->send_failed(engine->ctx, path->user, path->failed_err);
 }

@@ -6,6 +6,7 @@
  *	user_engine.c	the engine and its timer, paths, routes, statistics
  *	user_key.c	keys by phase
  *	user_held.c	packets that wait for a key or a route
+ *	user_resume.c	the last segment of each TCP connection, sent again after an interruption
  *	user_egress.c	TUN -> segments -> path -> seal -> train
  *	user_train.c	trains of sealed packets -> UDP socket
  *	user_ingress.c	data packet -> path -> window -> open -> checks -> coalesce -> TUN
@@ -70,6 +71,7 @@ enum ntmd_user_note {
 	NTMD_USER_NOTE_WORN = 1,
 	NTMD_USER_NOTE_FAILED = 2,
 	NTMD_USER_NOTE_DEAD = 4,
+	NTMD_USER_NOTE_UNHEARD = 8,
 };
 
 /*
@@ -124,10 +126,15 @@ struct ntmd_engine_path {
 	int64_t ack_ms; /* when the pause ends */
 	TAILQ_ENTRY(ntmd_engine_path) acks;
 
+	int64_t unheard_ms; /* the first data since anything came; 0: nothing waits */
+	bool unheard_told, expecting;
+
 	struct ntmd_user_held_list held;
 	struct ntmd_user_held *sending; /* of these, by ntmd_user_held_flush; NULL: none */
 	uint32_t piece_id; /* of the next packet that is sent in pieces */
 	struct ntmd_user_pieces *pieces; /* received; NULL: none */
+	struct ntmd_user_resume *resume; /* NULL: no TCP lately */
+	bool resume_due, resuming; /* what it keeps is sent again, when that is possible; now */
 	unsigned notes; /* enum ntmd_user_note */
 	int failed_err;
 	struct ntmd_engine_stats stats;
@@ -211,9 +218,17 @@ void ntmd_user_held_move(struct ntmd_engine_path *from, struct ntmd_engine_path 
 void ntmd_user_egress_readable(evutil_socket_t fd, short what, void *arg);
 /* Seals and sends. 0: sent, or dropped and counted; -EAGAIN: cannot be sent now, hold it. */
 int ntmd_user_egress_send(struct ntmd_engine_path *path, const uint8_t *packet, size_t len);
+bool ntmd_user_egress_can_send(struct ntmd_engine_path *path); /* there are key and route */
 /* Drops a packet larger than the path's MTU (bytes), and answers it. */
 void ntmd_user_egress_too_big(struct ntmd_engine_path *path, const uint8_t *packet, size_t len, unsigned mtu);
 void ntmd_user_egress_unsettled(struct ntmd_engine_path *path); /* settle it before the loop goes on */
+
+/* ---- user_resume.c */
+void ntmd_user_resume_note(struct ntmd_engine_path *path, const uint8_t *packet, size_t len); /* it was sent */
+void ntmd_user_resume_send(struct ntmd_engine_path *path);
+void ntmd_user_resume_rest(struct ntmd_engine_path *path); /* forgets what is too old to be sent again */
+void ntmd_user_resume_clear(struct ntmd_engine_path *path);
+void ntmd_user_resume_move(struct ntmd_engine_path *from, struct ntmd_engine_path *to);
 
 /* ---- user_piece.c */
 /* Whether a packet that does not fit the path goes in pieces, since ICMP cannot make its sender send smaller ones. */

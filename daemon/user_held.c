@@ -97,6 +97,8 @@ void ntmd_user_held_flush(struct ntmd_engine_path *path)
 	int err = 0;
 
 	ntmd_user_held_expire(path->engine);
+	if (path->resume_due && ntmd_user_egress_can_send(path))
+		ntmd_user_resume_send(path); /* older than what waits */
 	while (!err && (held = TAILQ_FIRST(&path->held))) {
 		path->sending = held;
 		err = ntmd_user_egress_send(path, held->packet, held->len);

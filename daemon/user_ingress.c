@@ -95,6 +95,16 @@ static bool source_known(const struct ntmd_engine_path *path, const struct ntm_e
 	return false;
 }
 
+/* From where packets go, at the address they leave from. */
+static bool came_by_route(const struct ntmd_engine_path *path, const struct ntm_flow *from)
+{
+	const struct ntm_flow *route = path->has_second && ntm_endpoint_equal(&from->remote, &path->second.remote) ?
+					       &path->second : &path->route;
+
+	return path->has_route && ntm_endpoint_equal(&from->remote, &route->remote) &&
+	       (ntm_addr_is_none(&route->local) || ntm_addr_equal(&from->local, &route->local));
+}
+
 /* An authentic packet: tells what it shows. */
 static void opened_tell(struct ntmd_engine_path *path, const struct ntm_flow *from, uint8_t type)
 {
@@ -104,6 +114,12 @@ static void opened_tell(struct ntmd_engine_path *path, const struct ntm_flow *fr
 
 	path->stats.lane_rx_packets[NTM_TYPE_LANE(type)]++;
 	path->stats.last_rx_ms = now;
+	if ((path->unheard_ms || path->expecting) && came_by_route(path, from)) {
+		path->unheard_ms = 0;
+		if (path->expecting && !path->gone)
+			engine->ops->arrived(engine->ctx, path->user);
+		path->expecting = false;
+	}
 	if (!key->opened) {
 		key->opened = true;
 		engine->ops->phase_opened(engine->ctx, path->user, NTM_TYPE_PHASE(type));

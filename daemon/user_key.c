@@ -118,6 +118,7 @@ void ntmd_engine_path_rest(struct ntmd_engine_path *path)
 			ntm_aead_rest(&path->key[phase]->lane[i].seal);
 			ntm_aead_rest(&path->key[phase]->lane[i].open);
 		}
+	ntmd_user_resume_rest(path);
 }
 
 void ntmd_user_key_drop_all(struct ntmd_engine_path *path)

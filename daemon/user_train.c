@@ -168,6 +168,14 @@ static void sent_note(struct ntmd_engine_path *path, enum ntm_lane lane, unsigne
 	path->stats.tx_bytes += bytes;
 	path->stats.lane_tx_packets[lane] += count;
 	path->stats.last_tx_ms = now;
+	if (!path->unheard_ms)
+		path->unheard_ms = now;
+	if (!path->unheard_told) {
+		path->unheard_told = true;
+		path->notes |= NTMD_USER_NOTE_UNHEARD;
+		if (path->engine->reading)
+			ntmd_user_egress_unsettled(path);
+	}
 	if (lane == NTM_LANE_BULK && !path->bulk_waiting) {
 		path->bulk_waiting = true;
 		path->bulk_since_ms = now;

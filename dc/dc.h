@@ -36,7 +36,8 @@
 #include "udp.h"
 
 #define DC_PEERS_MAX 64 /* DCs that one DC trusts */
-#define DC_RELAY_TIMEOUT_MS 1500 /* an RS that has not answered by then is passed over */
+#define DC_RELAY_TIMEOUT_MS 1500 /* an RS that has not answered by then is passed over: at most, */
+#define DC_RELAY_PATIENCE_MS 600 /* and this much with 8 round trips, where they are known: tunnels wait for another one */
 #define DC_NODE_TIMEOUT_MS 3500 /* a CN that has not: the requester itself waits NTM_REQUEST_TIMEOUT_MS */
 #define DC_LOCATION_TIMEOUT_MS 2000 /* another DC */
 #define DC_PROOF_MS 400 /* a requester that moved may take this long to prove where it is */
@@ -44,7 +45,7 @@
 #define DC_DRAIN_MS (NTM_KEY_DRAIN_S * 1000) /* a replaced path is withdrawn this much later */
 #define DC_LEAVING_MS 3000 /* a removed member is told for this long */
 #define DC_RECALLS 2 /* resets to each member that was registered before a restart */
-#define DC_RELAY_KEEPALIVE_MS 3000 /* to each RS; also how long it may take to answer */
+#define DC_RELAY_KEEPALIVE_MS 1000 /* to each RS; also how long it may take to answer */
 #define DC_RELAY_RETRY_MS 1000 /* to one that is down */
 #define DC_RELAY_MISSES 2 /* then it is down */
 #define DC_RELAY_REDIRECTS 256 /* Relay Directions on their way at once to an RS that forgot them */

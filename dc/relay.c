@@ -239,6 +239,13 @@ static void direct_done(void *arg, int err, const struct ntm_message *message,
 		boot_learn(relay, response.boot_id);
 }
 
+static int64_t direct_timeout_ms(const struct dc_relay *relay)
+{
+	int64_t ms = DC_RELAY_PATIENCE_MS + 8LL * relay->actor.peer.rtt.srtt_us / 1000;
+
+	return relay->actor.peer.rtt.srtt_us && ms < DC_RELAY_TIMEOUT_MS ? ms : DC_RELAY_TIMEOUT_MS;
+}
+
 int dc_relay_direct(struct dc_path *path, const uint8_t ck[NTM_KEY_LEN], uint32_t lifetime_s,
 		    dc_relay_done done, void *arg)
 {
@@ -254,7 +261,7 @@ int dc_relay_direct(struct dc_path *path, const uint8_t ck[NTM_KEY_LEN], uint32_
 		return n;
 	dc_relay_direct_cancel(path);
 	err = ntm_session_request(&path->relay->actor.peer, NTM_MSG_RELAY_DIRECTION, body, (size_t)n,
-				  DC_RELAY_TIMEOUT_MS, direct_done, path, &path->relay_request);
+				  direct_timeout_ms(path->relay), direct_done, path, &path->relay_request);
 	ntm_crypto_wipe(body, sizeof(body));
 	if (err)
 		return err;

@@ -65,7 +65,14 @@ int ntm_netlink_route_del(unsigned ifindex, const struct ntm_addr *dst, unsigned
 /* ifindex, MTU of the interface that a packet to remote leaves by; 0 or -errno, -ENETUNREACH: no route. */
 int ntm_netlink_route_get(const struct ntm_addr *remote, unsigned *ret_ifindex, unsigned *ret_mtu);
 
-/* The interfaces that default routes of either family leave by; returns how many (max at most), or -errno. */
-int ntm_netlink_default_interfaces(unsigned *ret_ifindex, unsigned max);
+/* An interface that default routes of a family leave by, and the least metric among them. */
+struct ntm_netlink_default {
+	unsigned ifindex;
+	bool is4;
+	uint32_t metric;
+	bool down; /* no carrier: the kernel goes on using it, unless it was told not to */
+};
+/* All of them; returns how many (max at most), or -errno. */
+int ntm_netlink_defaults(struct ntm_netlink_default *ret_list, unsigned max);
 
 #endif

@@ -14,20 +14,24 @@
 #define BUFFER_BYTES 32768
 
 struct found {
-	unsigned *ifindex;
+	struct ntm_netlink_default *list;
 	unsigned max, count;
 };
 
-static void found_add(struct found *found, unsigned ifindex)
+static void found_add(struct found *found, unsigned ifindex, bool is4, uint32_t metric, bool down)
 {
 	for (unsigned i = 0; i < found->count; i++)
-		if (found->ifindex[i] == ifindex)
+		if (found->list[i].ifindex == ifindex && found->list[i].is4 == is4) {
+			if (metric < found->list[i].metric)
+				found->list[i].metric = metric;
+			found->list[i].down = found->list[i].down && down;
 			return;
+		}
 	if (ifindex && found->count < found->max)
-		found->ifindex[found->count++] = ifindex;
+		found->list[found->count++] = (struct ntm_netlink_default){ ifindex, is4, metric, down };
 }
 
-static void nexthops_add(struct found *found, const struct nlattr *attr)
+static void nexthops_add(struct found *found, const struct nlattr *attr, bool is4, uint32_t metric)
 {
 	const struct rtnexthop *hop = mnl_attr_get_payload(attr);
 	size_t left = mnl_attr_get_payload_len(attr);
@@ -35,7 +39,7 @@ static void nexthops_add(struct found *found, const struct nlattr *attr)
 	while (left >= sizeof(*hop) && hop->rtnh_len >= sizeof(*hop) && hop->rtnh_len <= left) {
 		size_t step = RTNH_ALIGN(hop->rtnh_len);
 
-		found_add(found, (unsigned)hop->rtnh_ifindex);
+		found_add(found, (unsigned)hop->rtnh_ifindex, is4, metric, hop->rtnh_flags & RTNH_F_LINKDOWN);
 		if (step > left)
 			break;
 		left -= step;
@@ -46,18 +50,27 @@ static void nexthops_add(struct found *found, const struct nlattr *attr)
 static int on_route(const struct nlmsghdr *nlh, void *arg)
 {
 	const struct rtmsg *route = mnl_nlmsg_get_payload(nlh);
+	const struct nlattr *attr, *hops = NULL;
+	unsigned ifindex = 0, metric = 0;
 	struct found *found = arg;
-	const struct nlattr *attr;
+	bool is4;
 
 	if (nlh->nlmsg_type != RTM_NEWROUTE || mnl_nlmsg_get_payload_len(nlh) < sizeof(*route) ||
-	    route->rtm_dst_len || route->rtm_type != RTN_UNICAST || (route->rtm_flags & RTM_F_CLONED))
+	    route->rtm_dst_len || route->rtm_type != RTN_UNICAST || (route->rtm_flags & RTM_F_CLONED) ||
+	    (route->rtm_family != AF_INET && route->rtm_family != AF_INET6))
 		return MNL_CB_OK;
+	is4 = route->rtm_family == AF_INET;
 	mnl_attr_for_each(attr, nlh, sizeof(*route)) {
 		if (mnl_attr_get_type(attr) == RTA_OIF && mnl_attr_get_payload_len(attr) == sizeof(uint32_t))
-			found_add(found, mnl_attr_get_u32(attr));
+			ifindex = mnl_attr_get_u32(attr);
+		else if (mnl_attr_get_type(attr) == RTA_PRIORITY && mnl_attr_get_payload_len(attr) == sizeof(uint32_t))
+			metric = mnl_attr_get_u32(attr);
 		else if (mnl_attr_get_type(attr) == RTA_MULTIPATH)
-			nexthops_add(found, attr);
+			hops = attr;
 	}
+	found_add(found, ifindex, is4, metric, route->rtm_flags & RTNH_F_LINKDOWN);
+	if (hops)
+		nexthops_add(found, hops, is4, metric);
 	return MNL_CB_OK;
 }
 
@@ -87,9 +100,9 @@ static int dump(struct mnl_socket *socket, char *buf, struct found *found)
 	return 0;
 }
 
-int ntm_netlink_default_interfaces(unsigned *ret_ifindex, unsigned max)
+int ntm_netlink_defaults(struct ntm_netlink_default *ret_list, unsigned max)
 {
-	struct found found = { ret_ifindex, max, 0 };
+	struct found found = { ret_list, max, 0 };
 	struct mnl_socket *socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
 	char *buf = malloc(BUFFER_BYTES);
 	int err = -ENOMEM;

@@ -252,20 +252,22 @@ static void local4(struct ntm_addr *ret_local, const struct in_pktinfo *info)
 }
 
 /* ret_size: bytes of a datagram, if several came as one. */
-static void read_control(struct ntm_udp *udp, struct msghdr *msg, struct ntm_addr *ret_local, size_t *ret_size)
+static void read_control(struct ntm_udp *udp, struct msghdr *msg, struct ntm_flow *from, size_t *ret_size)
 {
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
 		if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
 			struct in_pktinfo info;
 
 			memcpy(&info, CMSG_DATA(c), sizeof(info));
-			local4(ret_local, &info);
+			local4(&from->local, &info);
+			from->ifindex = udp->by_interface ? (unsigned)info.ipi_ifindex : 0;
 		} else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
 			struct in6_pktinfo info;
 
 			memcpy(&info, CMSG_DATA(c), sizeof(info));
 			if (!IN6_IS_ADDR_MULTICAST(&info.ipi6_addr))
-				ntm_addr_from6(ret_local, info.ipi6_addr.s6_addr);
+				ntm_addr_from6(&from->local, info.ipi6_addr.s6_addr);
+			from->ifindex = udp->by_interface ? info.ipi6_ifindex : 0;
 		} else if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_RXQ_OVFL) {
 			uint32_t total;
 
@@ -286,7 +288,7 @@ static void deliver(struct ntm_udp *udp, int i)
 	size_t size = 0, at = 0, len = msg->msg_len;
 	struct ntm_flow from = {.udp = udp};
 
-	read_control(udp, &msg->msg_hdr, &from.local, &size);
+	read_control(udp, &msg->msg_hdr, &from, &size);
 	if (ntm_endpoint_from_sockaddr(&from.remote, (struct sockaddr *)&udp->batch->name[i]) < 0)
 		return;
 	do { /* an empty datagram is one too */
@@ -369,16 +371,18 @@ static void put_control(struct outgoing *out, int level, int type, const void *d
 	out->msg.msg_controllen += CMSG_SPACE(len);
 }
 
-static void put_source(struct outgoing *out, const struct ntm_addr *local, bool is4)
+static void put_source(struct outgoing *out, const struct ntm_addr *local, unsigned ifindex, bool is4)
 {
 	struct in6_pktinfo info6 = {0};
 	struct in_pktinfo info4 = {0};
 
 	if (is4) {
 		memcpy(&info4.ipi_spec_dst, local->b + 12, 4);
+		info4.ipi_ifindex = (int)ifindex;
 		put_control(out, IPPROTO_IP, IP_PKTINFO, &info4, sizeof(info4));
 	} else {
 		memcpy(&info6.ipi6_addr, local->b, 16);
+		info6.ipi6_ifindex = ifindex;
 		put_control(out, IPPROTO_IPV6, IPV6_PKTINFO, &info6, sizeof(info6));
 	}
 }
@@ -397,7 +401,7 @@ static int outgoing_init(struct outgoing *out, const struct ntm_flow *to)
 	if (!ntm_addr_is_none(&to->local)) {
 		if (ntm_addr_is4(&to->local) != udp->is4)
 			return -EAFNOSUPPORT;
-		put_source(out, &to->local, udp->is4);
+		put_source(out, &to->local, to->ifindex, udp->is4);
 	}
 	return 0;
 }
@@ -536,7 +540,7 @@ int ntm_udp_send(const struct ntm_flow *to, const void *buf, size_t len)
 	return ntm_udp_sendv(to, &part, 1);
 }
 
-int ntm_udp_source(const struct ntm_endpoint *remote, struct ntm_addr *ret_local)
+int ntm_udp_source_by(const struct ntm_endpoint *remote, unsigned ifindex, struct ntm_addr *ret_local)
 {
 	struct sockaddr_storage sa;
 	struct ntm_endpoint local;
@@ -546,7 +550,9 @@ int ntm_udp_source(const struct ntm_endpoint *remote, struct ntm_addr *ret_local
 	fd = socket(sa.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
-	r = connect(fd, (struct sockaddr *)&sa, len) < 0 ? -errno : 0;
+	r = ifindex ? set_int(fd, SOL_SOCKET, SO_BINDTOIFINDEX, (int)ifindex) : 0;
+	if (!r && connect(fd, (struct sockaddr *)&sa, len) < 0)
+		r = -errno;
 	if (r < 0)
 		goto out;
 	len = sizeof(sa);
@@ -559,4 +565,9 @@ int ntm_udp_source(const struct ntm_endpoint *remote, struct ntm_addr *ret_local
 out:
 	close(fd);
 	return r;
+}
+
+int ntm_udp_source(const struct ntm_endpoint *remote, struct ntm_addr *ret_local)
+{
+	return ntm_udp_source_by(remote, 0, ret_local);
 }

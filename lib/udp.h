@@ -22,6 +22,7 @@ struct ntm_flow {
 	struct ntm_udp *udp; /* the socket */
 	struct ntm_endpoint remote;
 	struct ntm_addr local; /* source address of what we send; none: the kernel chooses */
+	unsigned ifindex; /* interface that what we send leaves by; 0: the kernel chooses */
 };
 
 /*
@@ -57,6 +58,7 @@ struct ntm_udp {
 	void *ctx;
 	bool gro; /* several datagrams arrive as one (UDP_GRO): cheaper, receive does not see it */
 	bool segment; /* the kernel knows UDP_SEGMENT */
+	bool by_interface; /* answers leave by the interface that a packet came by (receive's ifindex); set after opening */
 	uint64_t overruns; /* datagrams lost in the full receive buffer: SO_RXQ_OVFL beyond its 32 bits */
 	struct ntm_udp_batch *batch; /* receive buffers */
 };
@@ -95,5 +97,7 @@ int ntm_udp_send_train(const struct ntm_flow *to, const uint8_t *buf, size_t len
  * is no route. Sends nothing.
  */
 int ntm_udp_source(const struct ntm_endpoint *remote, struct ntm_addr *ret_local);
+/* The same for a packet that leaves by this interface; 0: as above. Also -EPERM (before Linux 5.7 without CAP_NET_RAW). */
+int ntm_udp_source_by(const struct ntm_endpoint *remote, unsigned ifindex, struct ntm_addr *ret_local);
 
 #endif

@@ -16,6 +16,7 @@
 #: make check-long      check-asan, long fuzzing, and tests that take long
 #: make fuzz            fuzz every parser for FUZZ_SECONDS (10) each, keep what was learnt in the corpus
 #: make bench           one table and bench.json (ROWS="..." only these; BENCH_QUICK=1); bench-aead: only the ciphers
+#: make bench-handover  paper A's table I, part by part, and its figure 5 (handover.svg)
 
 # The words that FILE has for NAME:
 extra_objects = $(addprefix $1/,$(addsuffix .o,$(shell sed -n 's/^$3:[[:space:]]*//p' $2 2>/dev/null)))
@@ -41,7 +42,7 @@ endef
 BENCHES := $(patsubst selftests/%.c,$(O)/%,$(wildcard selftests/bench/*.c))
 
 # What the scripts in selftests/netns (and those in selftests/bench) run: one file each.
-NETNS_TOOLS := $(O)/linkdelay $(O)/flow $(O)/udpload
+NETNS_TOOLS := $(O)/linkdelay $(O)/flow $(O)/stream $(O)/udpload
 
 ifdef BUILDING
 $(call c_tests,unit)
@@ -95,7 +96,7 @@ FUZZ_SECONDS ?= 10
 NTM_BIN := $(abspath $O)
 export FUZZ_SECONDS NTM_BIN
 
-.PHONY: demo check check-unit check-prog check-netns check-vm check-asan check-long fuzz bench bench-aead
+.PHONY: demo check check-unit check-prog check-netns check-vm check-asan check-long fuzz bench bench-aead bench-handover
 demo:
 	$(call build_step,all tests)
 	$(Q)bash selftests/netns/demo.sh
@@ -143,3 +144,8 @@ bench:
 	$(call build_step,all tests benches)
 	-$(Q)mk/deps.sh install-bench # rows that lack what cannot be had are not measured
 	$(Q)bash selftests/bench/bench.sh
+
+bench-handover:
+	$(call build_step,all tests)
+	-$(Q)mk/deps.sh install-bench
+	$(Q)bash selftests/bench/handover.sh

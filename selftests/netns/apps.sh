@@ -24,6 +24,11 @@
 #					$FLOW_FROM, $FLOW_TO are process IDs, the receiver's log is $WORK/flow-PORT.log
 #	flow_end SENTENCE PORT		ends it; checks that all bytes came
 #	flow_offset PORT		bytes that its receiver has (to 100 ms)
+#	stream_start FROM TO WHERE PORT PPS SECONDS [GAP_MS]	stream(.c): numbered datagrams; the receiver's log is
+#					$WORK/stream-PORT.log
+#	stream_end PORT			ends it; sets SENT, RECEIVED, LOST (also those after the last that came), DUPLICATE and
+#					REORDERED
+#	stream_gap_since PORT MOMENT	its longest silence that ended after the moment: ms
 
 status() { ns "$1" ntmctl -j status | jq -r "$2"; }
 stats() { ns "$1" ntmctl -j stats | jq -r "$2"; }
@@ -126,3 +131,32 @@ flow_end() { # SENTENCE PORT [SECONDS]
 }
 
 flow_offset() { awk '$1 == "at" { o = $3 } END { print o + 0 }' "$WORK/flow-$1.log"; }
+
+declare -A STREAM_PIDS=()
+stream_start() { # FROM TO WHERE PORT PPS SECONDS [GAP_MS]
+	local receiver
+	nsbg "$2" "stream-$4.log" "$NTM_BIN/stream" receive "$4" "${7-5}"
+	receiver=$SPAWNED
+	eventually 2 grep -q listening "$WORK/stream-$4.log"
+	nsbg "$1" "stream-$4-sent.log" "$NTM_BIN/stream" send "$3" "$4" "$5" "$6"
+	STREAM_PIDS[$4]="$SPAWNED $receiver"
+}
+
+stream_end() { # PORT
+	local sender receiver line
+	read -r sender receiver <<<"${STREAM_PIDS[$1]}"
+	kill -s USR1 "$sender" 2>/dev/null || :
+	eventually 3 not_alive "$sender"
+	sleep "${STREAM_DRAIN:-0.3}" # what is on its way
+	kill -s USR1 "$receiver"
+	eventually 3 not_alive "$receiver"
+	SENT=$(awk '$1 == "sent" { print $2 }' "$WORK/stream-$1-sent.log")
+	line=$(grep '^received ' "$WORK/stream-$1.log")
+	# shellcheck disable=SC2034 # for the tests
+	read -r _ RECEIVED _ _ _ DUPLICATE _ REORDERED _ <<<"$line"
+	LOST=$((SENT - RECEIVED))
+}
+
+stream_gap_since() { # PORT MOMENT
+	awk -v t="$2" '$1 == "gap" && $3 > t { g = ($3 - $2) * 1000; if (g > m) m = g } END { printf "%.0f", m }' "$WORK/stream-$1.log"
+}

@@ -31,7 +31,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define TICK_NS 5000000 /* between two writes */
+#define TICK_NS 1000000 /* between two writes */
 #define GAP_US 20000
 #define TOLD_US 100000
 #define CHUNK 65536 /* bytes; a multiple of 8 */

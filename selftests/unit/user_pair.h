@@ -34,7 +34,7 @@ struct node {
 	int app; /* the application's end of the TUN */
 	struct ntm_addr vip4, vip6;
 	/* what ops told */
-	int no_path, phase_opened, new_source, bulk_received, bulk_dead, key_worn, send_failed, path_unknown;
+	int no_path, phase_opened, new_source, bulk_received, bulk_dead, key_worn, unheard, arrived, send_failed, path_unknown;
 	unsigned phase;
 	int err;
 	struct ntm_addr wanted;
@@ -124,6 +124,18 @@ static inline void on_bulk_dead(void *ctx, void *user)
 	((struct node *)ctx)->bulk_dead++;
 }
 
+static inline void on_unheard(void *ctx, void *user)
+{
+	(void)user;
+	((struct node *)ctx)->unheard++;
+}
+
+static inline void on_arrived(void *ctx, void *user)
+{
+	(void)user;
+	((struct node *)ctx)->arrived++;
+}
+
 static inline void on_key_worn(void *ctx, void *user)
 {
 	assert_ptr_equal(user, ctx);
@@ -158,6 +170,8 @@ static const struct ntmd_engine_ops pair_ops = {
 	.new_source = on_new_source,
 	.bulk_received = on_bulk_received,
 	.bulk_dead = on_bulk_dead,
+	.unheard = on_unheard,
+	.arrived = on_arrived,
 	.key_worn = on_key_worn,
 	.send_failed = on_send_failed,
 	.path_unknown = on_path_unknown,
