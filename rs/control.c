@@ -102,13 +102,13 @@ static void path_list(void *ctx, struct rs_path *path)
 	put_string(one, "dc", path->dc->name);
 	put_endpoint(one, "leg0", &path->leg[0].bound.remote);
 	put_endpoint(one, "leg1", &path->leg[1].bound.remote);
-	put_u64(one, "packets0", path->leg[0].packets);
-	put_u64(one, "bytes0", path->leg[0].bytes);
-	put_u64(one, "packets1", path->leg[1].packets);
-	put_u64(one, "bytes1", path->leg[1].bytes);
-	put_u64(one, "drops", path->drops);
+	put_u64(one, "packets0", rs_path_count(&path->leg[0].packets));
+	put_u64(one, "bytes0", rs_path_count(&path->leg[0].bytes));
+	put_u64(one, "packets1", rs_path_count(&path->leg[1].packets));
+	put_u64(one, "bytes1", rs_path_count(&path->leg[1].bytes));
+	put_u64(one, "drops", rs_path_count(&path->drops));
 	put_u64(one, "age_s", (uint64_t)(listing->now_ms - path->made_ms) / 1000);
-	put_u64(one, "idle_s", (uint64_t)(listing->now_ms - path->used_ms) / 1000);
+	put_u64(one, "idle_s", (uint64_t)(listing->now_ms - __atomic_load_n(&path->used_ms, __ATOMIC_RELAXED)) / 1000);
 	put_u64(one, "expires_s", (uint64_t)left_ms / 1000);
 	json_object_array_add(listing->array, one);
 }
@@ -138,8 +138,8 @@ static void stats(void *ctx, struct ntm_control_request *request, struct json_ob
 	put_u64(result, "packets", rs->packets);
 	put_u64(result, "bytes", rs->bytes);
 	for (int reason = 1; reason < NTM_DROP_MAX; reason++) {
-		if (ntm_drops[reason])
-			put_u64(drops, ntm_drop_name(reason), ntm_drops[reason]);
+		if (ntm_drop_get(reason))
+			put_u64(drops, ntm_drop_name(reason), ntm_drop_get(reason));
 	}
 	json_object_object_add(result, "drops", drops);
 	ntm_control_reply(request, result);

@@ -4,13 +4,17 @@
  * no I/O: which source counts as it, when a bind moves it, when the entry is forgotten.
  *
  *	relay.c         makes and removes entries (Relay Direction) and moves legs (binds)
- *	user_relay.c    asks rs_path_admit() for every packet
+ *	user_lane.c     asks rs_path_admit() for every packet, in a thread for each lane
  *
- * Times are of the boot-time clock and given by the caller.
+ * Threads: only the main one changes the table and the legs, and the functions that do take the lock for that
+ * as long as they need, so the main thread may read without. Any other holds rs_paths_read_lock() from
+ * rs_path_find() on until it is done with the entry. What packets change (counters, last use, the rate's bucket)
+ * is atomic. Times are of the boot-time clock and given by the caller.
  */
 #ifndef NTM_RS_PATH_H
 #define NTM_RS_PATH_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -35,7 +39,7 @@ struct rs_leg {
 	int64_t old_until_ms;
 	uint64_t asked, moved,
 		alive; /* counters of the newest bind that asked, that moved, that kept alive */
-	uint64_t packets, bytes; /* that came from it and were passed on; bytes of UDP payload */
+	uint64_t packets, bytes; /* that came from it and were passed on; bytes of UDP payload; atomic */
 };
 
 struct rs_path {
@@ -43,13 +47,15 @@ struct rs_path {
 	uint64_t id;
 	struct rs_dc *dc; /* that directed it */
 	struct rs_leg leg[2]; /* by side */
-	int64_t made_ms, directed_ms, expires_ms, used_ms;
+	int64_t made_ms, directed_ms, expires_ms;
+	int64_t used_ms; /* atomic */
 	uint64_t rate; /* bytes a second, both directions together; 0: no limit */
-	int64_t rate_ns; /* virtual time of the rate's bucket */
-	uint64_t drops;
+	int64_t rate_ns; /* virtual time of the rate's bucket; atomic */
+	uint64_t drops; /* atomic */
 };
 
 struct rs_paths {
+	pthread_rwlock_t lock;
 	struct rs_path **bucket;
 	uint64_t hash_key;
 	uint32_t cursor; /* where the sweep goes on */
@@ -60,6 +66,23 @@ struct rs_paths {
 /* max: NTM_RELAY_PATHS_MAX, less in tests. 0 or -ENOMEM. */
 int rs_paths_init(struct rs_paths *paths, uint32_t max);
 void rs_paths_clear(struct rs_paths *paths); /* wipes the leg keys */
+
+/* For threads other than the main one. Writers go first, so that control never waits for data. */
+static inline void rs_paths_read_lock(struct rs_paths *paths)
+{
+	pthread_rwlock_rdlock(&paths->lock);
+}
+
+static inline void rs_paths_read_unlock(struct rs_paths *paths)
+{
+	pthread_rwlock_unlock(&paths->lock);
+}
+
+/* Of the fields marked atomic. */
+static inline uint64_t rs_path_count(const uint64_t *counter)
+{
+	return __atomic_load_n(counter, __ATOMIC_RELAXED);
+}
 
 /* NULL: unknown, or over by now_ms (the sweep will remove it). */
 struct rs_path *rs_path_find(const struct rs_paths *paths, uint64_t id, int64_t now_ms);
@@ -98,7 +121,7 @@ bool rs_leg_is_bound_to(const struct rs_leg *leg, const struct ntm_endpoint *sou
  * A bind from source asks for a challenge: source becomes the candidate. 0, or -NTM_DROP_BIND_OLD if it is
  * not newer than the last one that asked (the same one again from the candidate is answered again).
  */
-int rs_leg_ask(struct rs_leg *leg, const struct ntm_endpoint *source, uint64_t counter);
+int rs_leg_ask(struct rs_paths *paths, struct rs_leg *leg, const struct ntm_endpoint *source, uint64_t counter);
 
 /* A Keep Alive from the bound source. 0, or -NTM_DROP_BIND_OLD. */
 int rs_leg_keep_alive(struct rs_leg *leg, uint64_t counter);

@@ -114,7 +114,7 @@ static void ack_send(const struct bind *bind)
 
 static int request_handle(const struct bind *bind)
 {
-	int r = rs_leg_ask(bind->leg, &bind->from->remote, ntm_header_counter(&bind->packet->h));
+	int r = rs_leg_ask(&bind->rs->paths, bind->leg, &bind->from->remote, ntm_header_counter(&bind->packet->h));
 
 	if (!r)
 		challenge_send(bind);
