@@ -16,7 +16,7 @@
  *
  * One writer a map: a value that both sides wrote would have counters rolled back by each update. No map
  * holds keys. Numbers are in host byte order, addresses as in types.h; keys that are Path IDs are __u64 as
- * ntm_header_id() returns them. Times are of CLOCK_MONOTONIC.
+ * ntm_header_id() returns them. Times are of CLOCK_MONOTONIC, in nanoseconds or in ticks of 2^30 of them.
  *
  * Two programs use them: rs_relay for native mode, rs_relay_skb for generic mode, where a "packet" may be a
  * train of several (GSO, GRO) and its checksum not yet be made. What XDP cannot or need not do itself goes up
@@ -37,7 +37,8 @@
  *    frames, or that run the program themselves (XDP_TX); a VLAN device as its parent and the tag. Generic mode:
  *    any Ethernet device, a VLAN device as itself. There, do not attach to a device that has VLAN devices on it
  *    but to those: a tag that was taken off in advance is invisible, and would stay on what is sent.
- *  - In generic mode its sockets do not use UDP_GRO: it would merge what XDP is to see one by one.
+ *  - In generic mode its sockets use UDP_GRO only if all interfaces are veth: elsewhere the kernel would merge
+ *    packets before XDP sees them, to trains that the device it sends out of may not take.
  */
 #ifndef NTM_RELAY_MAP_H
 #define NTM_RELAY_MAP_H
@@ -49,7 +50,8 @@
 #define NTM_RELAY_DEVICES 64 /* entries of rs_devices */
 #define NTM_RELAY_MOVINGS 65536 /* entries of rs_moving; when it is full, sources not in it go up */
 #define NTM_RELAY_STATS 128 /* entries of rs_stats: room for more drop reasons in the same layout */
-#define NTM_RELAY_HOP_S 30 /* a next hop is looked up again after this, whatever the generation: seconds */
+#define NTM_RELAY_TICK_SHIFT 30 /* a tick is about 1.07 s: a shift is cheaper than a division */
+#define NTM_RELAY_HOP_TICKS 28 /* a next hop is looked up again after this, whatever the generation */
 #define NTM_RELAY_SAMPLE 64 /* the time of one packet in so many is measured */
 
 /* ---- rs_paths: memory a path: 16 bucket + 48 element + 8 key + 64 here + 104 in rs_state = 240 bytes */
@@ -105,8 +107,8 @@ struct ntm_relay_config {
 	__u64 flow_key; /* random: key of the IPv6 flow labels */
 	__u32 generation; /* of routes and neighbours */
 	__u32 locals; /* entries of rs_local */
-	__u32 unknown_per_s; /* packets of unknown Path IDs passed up, to be answered by a reset: a CPU */
-	__u32 too_big_per_s; /* ICMP errors sent: a CPU */
+	__u32 unknown_limit; /* packets of unknown Path IDs passed up, to be answered by a reset: a CPU and tick */
+	__u32 too_big_limit; /* ICMP errors sent: a CPU and tick */
 };
 
 /* ---- rs_state */
@@ -118,14 +120,14 @@ struct ntm_relay_hop {
 	__u16 vlan; /* as in struct ntm_relay_device */
 	__u16 mtu; /* IP packet, bytes */
 	__u16 generation; /* rs_config.generation + leg.moves it was looked up under, low 16 bits */
-	__u16 looked_s; /* when: seconds, low 16 bits */
+	__u16 looked; /* when: ticks, low 16 bits */
 };
 
 /* Packets that came from one leg. */
 struct ntm_relay_way {
 	__u64 packets, bytes; /* passed on; bytes of UDP payload, as ntm-rs counts them */
 	__u32 drops;
-	__u32 used_s; /* when the last one was passed on: seconds; 0: never */
+	__u32 used; /* when the last one was passed on: ticks; 0: never */
 	struct ntm_relay_hop hop; /* to the other leg */
 };
 
@@ -139,7 +141,7 @@ struct ntm_relay_state {
  * program alone: driver and transmission come on top.
  */
 struct ntm_relay_limit {
-	__u32 second, used;
+	__u32 tick, used;
 };
 
 struct ntm_relay_load {
