@@ -54,7 +54,7 @@
 #define NTM_RELAY_HOP_TICKS 28 /* a next hop is looked up again after this, whatever the generation */
 #define NTM_RELAY_SAMPLE 64 /* the time of one packet in so many is measured */
 
-/* ---- rs_paths: memory a path: 16 bucket + 48 element + 8 key + 64 here + 104 in rs_state = 240 bytes */
+/* ---- rs_paths: memory a path: 16 bucket + 48 element + 8 key + 72 here + 104 in rs_state = 248 bytes */
 
 struct ntm_relay_leg {
 	struct ntm_endpoint remote; /* bound: packets for this leg go there; port 0: not bound */
@@ -72,6 +72,8 @@ struct ntm_relay_path {
 	__u64 rate; /* UDP payload bytes a second, both directions together; 0: no limit */
 	__u32 slot; /* in rs_state */
 	__u32 flags;
+	__u32 expires_s; /* from then on as an unknown Path ID: nobody need be there to remove it */
+	__u32 dc; /* for ntm-rs alone: first 32 bits of the public key of the DC that directed it */
 };
 
 /*
@@ -148,11 +150,17 @@ struct ntm_relay_load {
 	__u64 packets, bytes; /* passed on; bytes of UDP payload */
 	__u64 seen; /* to one of our endpoints, of a type that is relayed: passed on, up, or dropped */
 	__u64 sampled_ns, samples;
+	/*
+	 * Whether what XDP sends arrives: `requests` Tunnel Requests (side 0) were passed on; `answers` are path
+	 * control and data of side 1, which it only sends under keys that a handshake has given both ends. Requests
+	 * without any answers mean that frames are lost (native veth), and ntm-rs falls back.
+	 */
+	__u64 requests, answers;
 	struct ntm_relay_limit unknown, too_big;
 };
 
 _Static_assert(sizeof(struct ntm_relay_leg) == 24, "no padding");
-_Static_assert(sizeof(struct ntm_relay_path) == 64, "rs_paths: 64 bytes a path");
+_Static_assert(sizeof(struct ntm_relay_path) == 72, "rs_paths: 72 bytes a path");
 _Static_assert(sizeof(struct ntm_relay_moving) == 96, "no padding");
 _Static_assert(sizeof(struct ntm_relay_local) == 24, "no padding");
 _Static_assert(sizeof(struct ntm_relay_hop) == 24, "no padding");
