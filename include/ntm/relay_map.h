@@ -72,7 +72,7 @@ struct ntm_relay_path {
 	__u64 rate; /* UDP payload bytes a second, both directions together; 0: no limit */
 	__u32 slot; /* in rs_state */
 	__u32 flags;
-	__u32 expires_s; /* from then on as an unknown Path ID: nobody need be there to remove it */
+	__u32 expires; /* tick from which on it is as an unknown Path ID: nobody need be there to remove it */
 	__u32 dc; /* for ntm-rs alone: first 32 bits of the public key of the DC that directed it */
 };
 
