@@ -33,10 +33,11 @@
  *  - Sets net.ipv4.conf.lo.forwarding and net.ipv6.conf.lo.forwarding to 1: bpf_fib_lookup() answers only for
  *    an interface that forwards; XDP asks as `lo`, which is how the host's own packets are routed. Forwarding
  *    on the real interfaces stays as it is.
- *  - Lists in rs_devices what frames can be sent out of: native mode: devices whose driver takes redirected
- *    frames, or that run the program themselves (XDP_TX); a VLAN device as its parent and the tag. Generic mode:
- *    any Ethernet device, a VLAN device as itself. There, do not attach to a device that has VLAN devices on it
- *    but to those: a tag that was taken off in advance is invisible, and would stay on what is sent.
+ *  - Lists in rs_devices what frames can be sent out of. Native mode: devices whose driver takes redirected
+ *    frames, and with NTM_RELAY_TX_ONLY those that can only send back what came in by them; a VLAN device as its
+ *    parent and the tag. Generic mode: any Ethernet device, a VLAN device as itself. There, do not attach to a
+ *    device that has VLAN devices on it but to those: a tag that was taken off in advance is invisible, and would
+ *    stay on what is sent.
  *  - In generic mode its sockets use UDP_GRO only if all interfaces are veth: elsewhere the kernel would merge
  *    packets before XDP sees them, to trains that the device it sends out of may not take.
  */
@@ -100,9 +101,10 @@ struct ntm_relay_local {
 /* ---- rs_devices: by the interface index that a route names */
 struct ntm_relay_device {
 	__u32 ifindex; /* frames are sent out of this one: the same, or in native mode a VLAN's parent */
-	__u16 vlan; /* 802.1Q tag (TCI) that XDP puts on; 0: none */
-	__u16 zero;
+	__u16 vlan; /* VLAN ID of the 802.1Q tag that XDP puts on; 0: none */
+	__u16 flags; /* NTM_RELAY_TX_ONLY */
 };
+#define NTM_RELAY_TX_ONLY 0x8000 /* no redirected frames: only what came in by it */
 
 /* ---- rs_config */
 struct ntm_relay_config {
@@ -119,7 +121,7 @@ struct ntm_relay_config {
 struct ntm_relay_hop {
 	__u32 ifindex; /* send out of; 0: none looked up yet */
 	__u8 dmac[6], smac[6];
-	__u16 vlan; /* as in struct ntm_relay_device */
+	__u16 vlan; /* VLAN ID; and NTM_RELAY_TX_ONLY */
 	__u16 mtu; /* IP packet, bytes */
 	__u16 generation; /* rs_config.generation + leg.moves it was looked up under, low 16 bits */
 	__u16 looked; /* when: ticks, low 16 bits */
