@@ -95,6 +95,17 @@ static const char *set_interface(void *ctx, const char *value, void *arg)
 	return NULL;
 }
 
+static const char *set_threads(void *ctx, const char *value, void *arg)
+{
+	struct rs_config *config = ctx;
+
+	(void)arg;
+	if (value[0] < '1' || value[0] > '0' + RS_THREADS_MAX || value[1])
+		return "a number of threads from 1 to 8";
+	config->threads = (unsigned)(value[0] - '0');
+	return NULL;
+}
+
 #define AT(member) ((void *)offsetof(struct rs_config, member))
 
 static const struct ntm_config_key keys[] = {
@@ -109,6 +120,7 @@ static const struct ntm_config_key keys[] = {
 	{.section = "dc", .name = "public-key", .required = true, .set = set_dc_key},
 	{.section = "datapath", .name = "xdp", .set = set_xdp},
 	{.section = "datapath", .name = "interface", .repeats = true, .set = set_interface},
+	{.section = "datapath", .name = "threads", .set = set_threads},
 	{.section = "datapath", .name = "pin-dir", .set = ntm_config_set_string, .arg = AT(pin_dir)},
 	{0},
 };

@@ -2,13 +2,14 @@
 /*
  * rs.h - the Relay Server: its one structure, and what its files offer each other.
  *
- *	socket -> user_relay.c -> receive.c -+-> registration.c  sessions of the DCs (Noise IK)
+ *	socket -> user_lane.c --> receive.c -+-> registration.c  sessions of the DCs (Noise IK)
  *	             ^                       |     relay.c       Relay Direction, Withdraw -> path.c
  *	             |                       |     keepalive.c   Keep Alive, load reports
  *	             |                       +-> relay.c         binds -> path.c
- *	             +-----------------------+-- rs_user_relay_forward(): Path ID -> path.c -> the other leg
+ *	             +-----------------------+-- rs_lane_forward(): Path ID -> path.c -> the other leg
  *
- * server.c puts them together, control.c answers ntmctl.
+ * Everything runs in the main loop but rs_receive_relayed() and what it calls in user_lane.c, path.c and too_big.c:
+ * user_relay.c has a thread for each lane of data. server.c puts them together, control.c answers ntmctl.
  */
 #ifndef NTM_RS_H
 #define NTM_RS_H
@@ -28,11 +29,14 @@
 #include "endpoint.h"
 #include "path.h"
 #include "session.h"
+#include "too_big.h"
 #include "udp.h"
+#include "user_lane.h"
 
 #define RS_DCS_MAX 64 /* DCs in rs.conf */
 #define RS_INTERFACES_MAX 16 /* interfaces in rs.conf */
 #define RS_INTERFACE_MAX 16 /* name of one, with the closing zero: bytes */
+#define RS_THREADS_MAX 8 /* that relay in user space */
 #define RS_MONITORS_MAX 64 /* clients of `monitor`; the control socket takes no more */
 
 /* ---- config.c: rs.conf(5) */
@@ -56,6 +60,7 @@ struct rs_config {
 	char interface[RS_INTERFACES_MAX][RS_INTERFACE_MAX];
 	unsigned interfaces;
 	char *pin_dir;
+	unsigned threads; /* that relay in user space; 0: as many as there are CPUs */
 };
 
 /* 0, or -1 with "FILE:LINE: what was expected" in ret_why; ret_config is then cleared. */
@@ -70,8 +75,6 @@ struct rs_dc { /* a DC that may direct this relay */
 	char name[NTM_FQDN_MAX + 1];
 };
 
-struct rs_socket; /* user_relay.c: one listen endpoint */
-
 struct rs {
 	const char *config_path;
 	struct rs_config config;
@@ -84,10 +87,11 @@ struct rs {
 	uint8_t bind_secret[NTM_KEY_LEN]; /* of challenges, random */
 	int64_t started_ms;
 
-	struct rs_socket *socket; /* config.listens of them */
-	unsigned sockets;
-	struct rs_batch *batch; /* what is being received */
-	uint64_t packets, bytes; /* relayed since the start; bytes of UDP payload */
+	struct rs_lane *lane[1 + RS_THREADS_MAX]; /* the main loop's, and the threads' */
+	unsigned lanes;
+	struct rs_user_relay *user_relay; /* threads and events of the lanes */
+	struct rs_too_big *too_big; /* NULL: not allowed to tell */
+	uint64_t packets, bytes; /* relayed in user space since the start; bytes of UDP payload; atomic */
 
 	struct event *report; /* keepalive.c */
 	struct ntm_load load; /* of the last interval */
@@ -110,8 +114,12 @@ void rs_reload(struct rs *rs);
 
 /* ---- receive.c: the one place where packets and messages find their handler */
 
-/* One datagram. buf may be changed and must live until the batch is flushed (rs_user_relay_forward). */
+/* One datagram, in the main loop. buf may be changed and must live until the lane's batch is sent. */
 void rs_receive_packet(struct rs *rs, const struct ntm_flow *from, uint8_t *buf, size_t len, int64_t now_us);
+/* The same in a thread that relays. */
+void rs_receive_relayed(struct rs_lane *lane, const struct ntm_flow *from, uint8_t *buf, size_t len, int64_t now_us);
+/* Such a thread got a packet of len bytes with this header, whose Path ID nobody knows. */
+void rs_receive_unknown(struct rs *rs, const struct ntm_flow *from, const uint8_t header[NTM_HEADER_LEN], size_t len);
 /* A request in a session, for struct ntm_session_ops. */
 void rs_receive_request(void *ctx, const struct ntm_session_from *from, const struct ntm_message *message);
 
@@ -134,16 +142,13 @@ void rs_relay_withdraw_handle(struct rs *rs, const struct ntm_session_from *from
 int rs_relay_bind_handle(struct rs *rs, const struct ntm_flow *from, const uint8_t *packet, size_t len,
 			 int64_t now_us);
 
-/* ---- user_relay.c: the sockets, and forwarding */
+/* ---- user_relay.c: the sockets, and the threads that forward */
 
 int rs_user_relay_open(struct rs *rs, char *ret_why, size_t why_len); /* 0 or -errno */
 void rs_user_relay_close(struct rs *rs);
-/*
- * Passes a packet on by its Path ID, unchanged, with the batch being received. 0, or the negative drop
- * reason, not yet counted: -NTM_DROP_PATH_UNKNOWN, or rs_path_admit()'s.
- */
-int rs_user_relay_forward(struct rs *rs, const struct ntm_flow *from, uint8_t *buf, size_t len,
-			  int64_t now_us);
+/* The socket that flows of this listen endpoint are told by, and the other way round. */
+struct ntm_udp *rs_user_relay_udp(struct rs *rs, unsigned listen);
+unsigned rs_user_relay_listen(const struct rs *rs, const struct ntm_udp *udp);
 
 /* ---- keepalive.c: Keep Alive of the DCs, and what they are told of our load */
 
