@@ -153,9 +153,9 @@ struct ntm_relay_load {
 	__u64 seen; /* to one of our endpoints, of a type that is relayed: passed on, up, or dropped */
 	__u64 sampled_ns, samples;
 	/*
-	 * Whether what XDP sends arrives: `requests` Tunnel Requests (side 0) were passed on; `answers` are path
-	 * control and data of side 1, which it only sends under keys that a handshake has given both ends. Requests
-	 * without any answers mean that frames are lost (native veth), and ntm-rs falls back.
+	 * Whether what XDP sends arrives: `requests` Tunnel Requests were passed on, and as `answers` Tunnel Responses,
+	 * path control and data of side 1, which it only sends when a Request has reached it. Requests without any
+	 * answers mean that frames are lost (native veth can), and ntm-rs falls back.
 	 */
 	__u64 requests, answers;
 	struct ntm_relay_limit unknown, too_big;
