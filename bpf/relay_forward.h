@@ -45,15 +45,32 @@ static __always_inline int outgrown(struct xdp_md *ctx, const struct packet *p, 
 	return too_big(ctx, p, from, (__u16)mtu);
 }
 
-/* Sends the packet on to leg[to]. */
-static __always_inline int forward_to(struct xdp_md *ctx, const struct packet *p, const struct ntm_relay_path *path,
-				      const struct ntm_relay_leg *from, const struct ntm_relay_leg *to,
-				      struct ntm_relay_state *state, struct ntm_relay_way *way,
-				      const struct ntm_relay_config *config, struct ntm_relay_load *load,
-				      __u64 now_ns, bool generic)
+static __always_inline void count(const struct packet *p, int side, struct ntm_relay_way *way,
+				  struct ntm_relay_load *load, __u32 tick)
 {
+	__u32 len = p->udp_len - sizeof(struct udphdr);
+
+	__sync_fetch_and_add(&way->packets, 1);
+	__sync_fetch_and_add(&way->bytes, len);
+	way->used = tick;
+	load->packets++;
+	load->bytes += len;
+	if (side == NTM_SIDE_REQUESTER)
+		load->requests += p->type == NTM_TYPE_TUNNEL_REQUEST;
+	else
+		load->answers += p->type >= NTM_TYPE_PATH || p->type == NTM_TYPE_TUNNEL_RESPONSE;
+}
+
+/* Sends the packet, which came from leg[side], on to the other one. side: a constant */
+static __always_inline int forward_from(struct xdp_md *ctx, const struct packet *p, int side,
+					const struct ntm_relay_path *path, struct ntm_relay_state *state,
+					const struct ntm_relay_config *config, struct ntm_relay_load *load,
+					__u64 now_ns, bool generic)
+{
+	const struct ntm_relay_leg *from = &path->leg[side], *to = &path->leg[!side];
+	struct ntm_relay_way *way = &state->from[side];
 	const struct ntm_relay_local *local;
-	__u32 tick = (__u32)(now_ns >> NTM_RELAY_TICK_SHIFT), len = p->udp_len - sizeof(struct udphdr), mtu;
+	__u32 tick = (__u32)(now_ns >> NTM_RELAY_TICK_SHIFT), mtu;
 	struct ntm_relay_hop hop;
 	struct rewrite out;
 	int r;
@@ -82,16 +99,12 @@ static __always_inline int forward_to(struct xdp_md *ctx, const struct packet *p
 	r = rewrite_room(ctx, p, &out);
 	if (r)
 		return r;
-	if (path->rate && !rate_take(path->rate, &state->rate_ns, len, now_ns))
+	if (path->rate && !rate_take(path->rate, &state->rate_ns, p->udp_len - sizeof(struct udphdr), now_ns))
 		return -NTM_DROP_RATE;
 	r = rewrite_headers(ctx, p, &out, &hop);
 	if (r)
 		return r;
-	__sync_fetch_and_add(&way->packets, 1);
-	__sync_fetch_and_add(&way->bytes, len);
-	way->used = tick;
-	load->packets++;
-	load->bytes += len;
+	count(p, side, way, load, tick);
 	return hop_send(ctx, &hop);
 }
 
@@ -100,12 +113,12 @@ static __always_inline int forward(struct xdp_md *ctx, const struct packet *p, i
 {
 	__u64 now_ns = bpf_ktime_get_coarse_ns();
 	const struct ntm_relay_path *path = bpf_map_lookup_elem(&rs_paths, &p->id);
+	__u32 slot, tick = (__u32)(now_ns >> NTM_RELAY_TICK_SHIFT);
 	struct ntm_relay_state *state;
-	__u32 slot;
 	int side, r;
 
-	if (!path)
-		return unknown(type_side, load, config, (__u32)(now_ns >> NTM_RELAY_TICK_SHIFT));
+	if (!path || tick >= path->expires)
+		return unknown(type_side, load, config, tick);
 	if (path->flags & NTM_RELAY_PASS)
 		return XDP_PASS;
 	slot = path->slot;
@@ -117,11 +130,9 @@ static __always_inline int forward(struct xdp_md *ctx, const struct packet *p, i
 		return XDP_PASS;
 	/* Two calls with constants: an index that is a variable costs more than the code it saves. */
 	if (side == 0)
-		r = forward_to(ctx, p, path, &path->leg[0], &path->leg[1], state, &state->from[0], config, load, now_ns,
-			       generic);
+		r = forward_from(ctx, p, 0, path, state, config, load, now_ns, generic);
 	else if (side == 1)
-		r = forward_to(ctx, p, path, &path->leg[1], &path->leg[0], state, &state->from[1], config, load, now_ns,
-			       generic);
+		r = forward_from(ctx, p, 1, path, state, config, load, now_ns, generic);
 	else
 		r = side;
 	if (r < 0)

@@ -13,11 +13,10 @@
 #include <ntm/limits.h>
 #include <ntm/relay_map.h>
 
-/* Path ID -> both legs */
+/* Path ID -> both legs. Its memory is taken at once: an element alone would be rounded up to 192 bytes. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, NTM_RELAY_PATHS_MAX);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, __u64);
 	__type(value, struct ntm_relay_path);
 } rs_paths SEC(".maps");
