@@ -15,16 +15,6 @@ static void reload(void *ctx)
 	rs_reload(ctx);
 }
 
-/* What is configured must be what runs: this program relays in user space only. */
-static bool datapath_is_there(const struct rs_config *config, const char *path)
-{
-	if (config->xdp != RS_XDP_NATIVE && config->xdp != RS_XDP_GENERIC)
-		return true;
-	ntm_error("%s: [datapath] xdp = %s: this ntm-rs relays in user space only; auto or off is expected",
-		  path, config->xdp == RS_XDP_NATIVE ? "native" : "generic");
-	return false;
-}
-
 int main(int argc, char **argv)
 {
 	struct ntm_loop_options options;
@@ -42,10 +32,9 @@ int main(int argc, char **argv)
 		ntm_error("%s", why);
 		return NTM_EXIT_CONFIG;
 	}
-	r = datapath_is_there(&config, options.config) ? NTM_EXIT_OK : NTM_EXIT_CONFIG;
-	if (r || options.check_config) {
+	if (options.check_config) {
 		rs_config_clear(&config);
-		return r;
+		return NTM_EXIT_OK;
 	}
 	r = ntm_loop_init(&loop, reload, &rs);
 	if (r) {

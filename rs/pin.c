@@ -22,10 +22,11 @@
 #include <unistd.h>
 
 #include "pin.h"
+#include "xdp_link.h"
 
 #define BPFFS "/sys/fs/bpf"
 #define BPFFS_MAGIC 0xcafe4a11U
-#define SETS_MAX 16 /* layouts beside each other; there are never more than two */
+#define SETS_MAX 16
 
 /* ---- the file system */
 
@@ -193,7 +194,12 @@ void rs_pin_set_remove(const char *dir, unsigned layout)
 		return;
 	/* Every name, not only those that this version knows. */
 	while ((one = readdir(d))) {
-		if (one->d_name[0] != '.')
+		char name[PATH_MAX];
+
+		if (!strncmp(one->d_name, RS_PIN_LINK, strlen(RS_PIN_LINK)) &&
+		    !rs_pin_set_path(name, dir, layout, one->d_name))
+			rs_xdp_link_drop(name);
+		else if (one->d_name[0] != '.')
 			unlinkat(dirfd(d), one->d_name, 0);
 	}
 	closedir(d);

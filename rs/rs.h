@@ -32,16 +32,13 @@
 #include "too_big.h"
 #include "udp.h"
 #include "user_lane.h"
+#include "xdp.h"
 
 #define RS_DCS_MAX 64 /* DCs in rs.conf */
-#define RS_INTERFACES_MAX 16 /* interfaces in rs.conf */
-#define RS_INTERFACE_MAX 16 /* name of one, with the closing zero: bytes */
 #define RS_THREADS_MAX 8 /* that relay in user space */
 #define RS_MONITORS_MAX 64 /* clients of `monitor`; the control socket takes no more */
 
 /* ---- config.c: rs.conf(5) */
-
-enum rs_xdp { RS_XDP_AUTO, RS_XDP_NATIVE, RS_XDP_GENERIC, RS_XDP_OFF };
 
 struct rs_config_dc {
 	char name[NTM_FQDN_MAX + 1];
@@ -56,10 +53,11 @@ struct rs_config {
 	unsigned listens;
 	struct rs_config_dc dc[RS_DCS_MAX];
 	unsigned dcs;
-	enum rs_xdp xdp;
+	enum rs_xdp_mode xdp;
 	char interface[RS_INTERFACES_MAX][RS_INTERFACE_MAX];
 	unsigned interfaces;
 	char *pin_dir;
+	unsigned max_paths;
 	unsigned threads; /* that relay in user space; 0: as many as there are CPUs */
 };
 
@@ -73,6 +71,7 @@ struct rs_dc { /* a DC that may direct this relay */
 	LIST_ENTRY(rs_dc) entry;
 	struct ntm_peer peer;
 	char name[NTM_FQDN_MAX + 1];
+	int64_t connected_ms, directed_ms; /* when its session began, and its last Relay Direction came */
 };
 
 struct rs {
@@ -92,6 +91,9 @@ struct rs {
 	struct rs_user_relay *user_relay; /* threads and events of the lanes */
 	struct rs_too_big *too_big; /* NULL: not allowed to tell */
 	uint64_t packets, bytes; /* relayed in user space since the start; bytes of UDP payload; atomic */
+
+	struct rs_xdp *xdp;
+	struct rs_relay_map *map; /* NULL: XDP does not relay, and never has since the start */
 
 	struct event *report; /* keepalive.c */
 	struct ntm_load load; /* of the last interval */
@@ -138,6 +140,11 @@ void rs_relay_direction_handle(struct rs *rs, const struct ntm_session_from *fro
 			       const struct ntm_message *message);
 void rs_relay_withdraw_handle(struct rs *rs, const struct ntm_session_from *from,
 			      const struct ntm_message *message);
+/*
+ * Every second: forgets inherited paths whose DC is back, but has directed nothing for NTM_RELAY_INHERITED_S. While it
+ * is away they stay, and end with their lifetime.
+ */
+void rs_relay_inherited_check(struct rs *rs, int64_t now_ms);
 /* Returns 0, or the negative drop reason, not yet counted. */
 int rs_relay_bind_handle(struct rs *rs, const struct ntm_flow *from, const uint8_t *packet, size_t len,
 			 int64_t now_us);
@@ -149,6 +156,10 @@ void rs_user_relay_close(struct rs *rs);
 /* The socket that flows of this listen endpoint are told by, and the other way round. */
 struct ntm_udp *rs_user_relay_udp(struct rs *rs, unsigned listen);
 unsigned rs_user_relay_listen(const struct rs *rs, const struct ntm_udp *udp);
+/* The socket and source address of a flow that is bound at `local`; false: nobody listens there. */
+bool rs_user_relay_flow(struct rs *rs, const struct ntm_endpoint *local, struct ntm_flow *flow);
+/* Whether the kernel may join datagrams to trains for us, before generic XDP sees them. */
+void rs_user_relay_gro(struct rs *rs, bool on);
 
 /* ---- keepalive.c: Keep Alive of the DCs, and what they are told of our load */
 

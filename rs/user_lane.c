@@ -98,7 +98,7 @@ struct rs_lane {
 /* ---- making it */
 
 /* No address, or 0.0.0.0 */
-static bool is_any(const struct ntm_addr *addr)
+bool rs_lane_is_any(const struct ntm_addr *addr)
 {
 	struct ntm_addr any4;
 
@@ -153,7 +153,7 @@ int rs_lane_open(struct rs_lane *lane, const struct ntm_endpoint *listen)
 		return err;
 	/* ICMP errors mean nothing to a relay, and unread they would fill the receive buffer. */
 	setsockopt(udp->fd, level, is4 ? IP_RECVERR : IPV6_RECVERR, &off, sizeof(off));
-	lane->any[lane->udps] = is_any(&listen->addr);
+	lane->any[lane->udps] = rs_lane_is_any(&listen->addr);
 	if (!lane->any[lane->udps])
 		setsockopt(udp->fd, level, is4 ? IP_PKTINFO : IPV6_RECVPKTINFO, &off, sizeof(off));
 	lane->ask[lane->udps] = BATCH;

@@ -26,6 +26,7 @@ int rs_lane_open(struct rs_lane *lane, const struct ntm_endpoint *listen);
 /* The thread has ended. NULL: nothing. */
 void rs_lane_free(struct rs_lane *lane);
 
+bool rs_lane_is_any(const struct ntm_addr *addr); /* no address, or 0.0.0.0 */
 struct ntm_udp *rs_lane_udp(struct rs_lane *lane, unsigned listen);
 
 /*

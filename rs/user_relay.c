@@ -12,6 +12,8 @@
  */
 #include <errno.h>
 #include <linux/filter.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -51,6 +53,35 @@ struct ntm_udp *rs_user_relay_udp(struct rs *rs, unsigned listen)
 unsigned rs_user_relay_listen(const struct rs *rs, const struct ntm_udp *udp)
 {
 	return (unsigned)(udp - rs_lane_udp(rs->lane[0], 0));
+}
+
+bool rs_user_relay_flow(struct rs *rs, const struct ntm_endpoint *local, struct ntm_flow *flow)
+{
+	for (unsigned i = 0; i < rs->config.listens; i++) {
+		const struct ntm_endpoint *listen = &rs->config.listen[i];
+		bool any = rs_lane_is_any(&listen->addr);
+
+		if (listen->port != local->port || ntm_endpoint_is4(listen) != ntm_endpoint_is4(local) ||
+		    (!any && !ntm_addr_equal(&listen->addr, &local->addr)))
+			continue;
+		flow->udp = rs_user_relay_udp(rs, i);
+		memset(&flow->local, 0, sizeof(flow->local));
+		if (any)
+			flow->local = local->addr;
+		return true;
+	}
+	return false;
+}
+
+void rs_user_relay_gro(struct rs *rs, bool on)
+{
+	int value = on;
+
+	for (unsigned i = 0; i < rs->lanes; i++) {
+		/* Where it is not there, it was not there before. */
+		for (unsigned j = 0; j < rs->config.listens; j++)
+			setsockopt(rs_lane_udp(rs->lane[i], j)->fd, SOL_UDP, UDP_GRO, &value, sizeof(value));
+	}
 }
 
 /* ---- the main loop's lane */
