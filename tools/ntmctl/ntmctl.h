@@ -120,6 +120,8 @@ int ntmctl_dc_monitor(const struct ntmctl *ctl);
 int ntmctl_rs_status(const struct ntmctl *ctl);
 int ntmctl_rs_tunnel_list(const struct ntmctl *ctl);
 int ntmctl_rs_stats(const struct ntmctl *ctl);
+int ntmctl_rs_attach(const struct ntmctl *ctl);
+int ntmctl_rs_detach(const struct ntmctl *ctl);
 int ntmctl_rs_monitor(const struct ntmctl *ctl);
 
 #endif
