@@ -92,8 +92,10 @@ static void status(void *ctx, struct ntm_control_request *request, struct json_o
 		json_object_array_add(dcs, one);
 	}
 	json_object_object_add(result, "dcs", dcs);
+	json_object_object_add(result, "draining", json_object_new_boolean(rs->draining));
 	put_u64(result, "paths", rs->paths.count);
 	put_u64(result, "bound", rs->paths.bound);
+	put_u64(result, "inherited", rs->paths.inherited);
 	put_u64(result, "packets_per_s", rs->load.packets_per_s);
 	put_u64(result, "bytes_per_s", rs->load.bytes_per_s);
 	put_u64(result, "cpu_permille", rs->load.cpu_permille);
@@ -222,6 +224,17 @@ static void detach(void *ctx, struct ntm_control_request *request, struct json_o
 	attached(ctx, request, rs_xdp_detach(ctx));
 }
 
+static void drain(void *ctx, struct ntm_control_request *request, struct json_object *args)
+{
+	struct json_object *result = json_object_new_object();
+	struct rs *rs = ctx;
+
+	rs_drain_set(rs, !ntm_control_arg_int(args, "cancel", 0));
+	json_object_object_add(result, "draining", json_object_new_boolean(rs->draining));
+	put_u64(result, "paths", rs->paths.count);
+	ntm_control_reply(request, result);
+}
+
 /* ---- monitor */
 
 static void monitor_gone(void *arg)
@@ -307,6 +320,17 @@ void rs_control_leg_event(struct rs *rs, const char *event, const struct rs_path
 	event_send(rs, object);
 }
 
+void rs_control_rs_event(struct rs *rs, const char *event)
+{
+	struct json_object *object;
+
+	if (!is_monitored(rs))
+		return;
+	object = event_begin(event);
+	put_u64(object, "paths", rs->paths.count);
+	event_send(rs, object);
+}
+
 void rs_control_dc_event(struct rs *rs, const char *event, const struct rs_dc *dc)
 {
 	struct json_object *object;
@@ -323,7 +347,7 @@ void rs_control_dc_event(struct rs *rs, const char *event, const struct rs_dc *d
 
 static const struct ntm_control_command commands[] = {
 	{"status", status}, {"tunnel list", tunnel_list}, {"stats", stats}, {"monitor", monitor},
-	{"attach", attach}, {"detach", detach},
+	{"attach", attach}, {"detach", detach}, {"drain", drain},
 	{NULL, NULL},
 };
 

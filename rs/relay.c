@@ -30,6 +30,11 @@ void rs_relay_direction_handle(struct rs *rs, const struct ntm_session_from *fro
 		ntm_session_refuse(from, NTM_ERROR_MALFORMED, "Relay Direction: %s", ntm_drop_text(r));
 		return;
 	}
+	if (rs->draining && !rs_path_find(&rs->paths, direction.path_id, ntm_loop_now_ms())) {
+		ntm_crypto_wipe(&direction, sizeof(direction));
+		ntm_session_refuse(from, NTM_ERROR_REFUSED, "%s is being drained", rs->config.name);
+		return;
+	}
 	r = rs_path_direct(&rs->paths, &direction, dc, ntm_loop_now_ms(), &path);
 	ntm_crypto_wipe(&direction, sizeof(direction));
 	if (r == -EEXIST) {
@@ -84,6 +89,7 @@ void rs_relay_withdraw_handle(struct rs *rs, const struct ntm_session_from *from
 	}
 	/* Also for a path that is gone already: that is what was asked for. */
 	ntm_session_answer(from, NTM_MSG_RELAY_WITHDRAW_ACK, body, 0);
+	rs_drain_check(rs);
 }
 
 /* ---- paths of an earlier ntm-rs */

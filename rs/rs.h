@@ -95,10 +95,13 @@ struct rs {
 	struct rs_xdp *xdp;
 	struct rs_relay_map *map; /* NULL: XDP does not relay, and never has since the start */
 
+	bool draining; /* drain.c */
+
 	struct event *report; /* keepalive.c */
 	struct ntm_load load; /* of the last interval */
 	uint64_t load_packets, load_bytes; /* at its end */
-	int64_t load_us, load_cpu_us;
+	int64_t load_us;
+	uint64_t load_cpu_ns;
 
 	struct ntm_control *control;
 	struct rs_monitor { /* a client that follows events */
@@ -168,6 +171,14 @@ void rs_keepalive_close(struct rs *rs);
 void rs_keepalive_handle(struct rs *rs, const struct ntm_session_from *from,
 			 const struct ntm_message *message);
 
+/* The load since the last report, now. */
+void rs_keepalive_report(struct rs *rs);
+
+/* ---- drain.c: no new paths; the end, when there are none left */
+
+void rs_drain_set(struct rs *rs, bool draining); /* and tells the DCs */
+void rs_drain_check(struct rs *rs); /* every second, and when a path went: ends the loop if it is time */
+
 /* ---- control.c: what ntmctl asks */
 
 int rs_control_open(struct rs *rs, char *ret_why, size_t why_len); /* 0 or -errno */
@@ -176,6 +187,7 @@ void rs_control_close(struct rs *rs);
 /* Events for `monitor`; they cost nothing while nobody listens. */
 void rs_control_path_event(struct rs *rs, const char *event, const struct rs_path *path);
 void rs_control_leg_event(struct rs *rs, const char *event, const struct rs_path *path, unsigned side);
+void rs_control_rs_event(struct rs *rs, const char *event);
 void rs_control_dc_event(struct rs *rs, const char *event, const struct rs_dc *dc);
 
 #endif

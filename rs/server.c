@@ -33,6 +33,7 @@ static void sweep(evutil_socket_t fd, short what, void *arg)
 	rs_relay_inherited_check(rs, now_ms);
 	rs_relay_map_settle(rs->map, &rs->paths, now_ms);
 	rs_xdp_check(rs);
+	rs_drain_check(rs);
 	ntm_timer_set_ms(rs->sweep, SWEEP_MS);
 }
 

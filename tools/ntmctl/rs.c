@@ -27,8 +27,10 @@ static const struct ntm_print_column status_lines[] = {
 	{ "mode_why", "because", NTM_PRINT_PLAIN },
 	{ "interfaces", "interfaces", NTM_PRINT_LINES },
 	{ "pin_dir", "pinned in", NTM_PRINT_PLAIN },
+	{ "draining", "draining", NTM_PRINT_YESNO },
 	{ "paths", "paths", NTM_PRINT_COUNT },
 	{ "bound", "bound on both legs", NTM_PRINT_COUNT },
+	{ "inherited", "not yet directed again", NTM_PRINT_COUNT },
 	{ "packets_per_s", "packets/s", NTM_PRINT_COUNT },
 	{ "bytes_per_s", "bytes/s", NTM_PRINT_RATE },
 	{ "cpu_permille", "CPU", NTM_PRINT_PERCENT },
@@ -109,6 +111,29 @@ int ntmctl_rs_attach(const struct ntmctl *ctl)
 int ntmctl_rs_detach(const struct ntmctl *ctl)
 {
 	return attached(ctl, "detach");
+}
+
+/* The paths that are left, every time it is asked. */
+int ntmctl_rs_drain(const struct ntmctl *ctl)
+{
+	struct json_object *request, *result, *draining, *paths;
+	int r;
+
+	request = ntmctl_request("drain");
+	json_object_object_add(request, "cancel", json_object_new_int(ctl->cancel));
+	r = ntmctl_ask(ctl, request, &result);
+	if (r != NTMCTL_DONE)
+		return r;
+	draining = ntm_print_find(result, "draining");
+	paths = ntm_print_find(result, "paths");
+	if (ctl->mode != NTM_PRINT_TEXT)
+		ntm_print_json(stdout, ctl->mode, result);
+	else if (json_object_get_boolean(draining))
+		printf("draining, %lld paths left\n", (long long)json_object_get_int64(paths));
+	else
+		printf("not draining, %lld paths\n", (long long)json_object_get_int64(paths));
+	json_object_put(result);
+	return NTMCTL_DONE;
 }
 
 int ntmctl_rs_monitor(const struct ntmctl *ctl)
