@@ -315,25 +315,25 @@ static void data_passes(const struct node *from, struct node *to, size_t len)
 }
 
 /* Exactly one more drop of this reason, and nothing at either node. */
-static void data_is_dropped(const struct node *from, struct node *a, struct node *b, uint8_t type, int reason)
+static inline void data_is_dropped(const struct node *from, struct node *a, struct node *b, uint8_t type, int reason)
 {
-	uint64_t before = ntm_drops[reason];
+	uint64_t before = ntm_drop_get(reason);
 	uint8_t sent[100];
 
 	data_build(sent, sizeof(sent), type, from->path_id);
 	node_send(from, sent, sizeof(sent));
 	node_hears_nothing(a);
 	node_hears_nothing(b);
-	assert_int_equal(ntm_drops[reason], before + 1);
+	assert_int_equal(ntm_drop_get(reason), before + 1);
 }
 
-static void bind_is_dropped(struct node *node, const struct ntm_bind *bind, int reason)
+static inline void bind_is_dropped(struct node *node, const struct ntm_bind *bind, int reason)
 {
-	uint64_t before = ntm_drops[reason];
+	uint64_t before = ntm_drop_get(reason);
 
 	node_send(node, bind, sizeof(*bind));
 	node_hears_nothing(node);
-	assert_int_equal(ntm_drops[reason], before + 1);
+	assert_int_equal(ntm_drop_get(reason), before + 1);
 }
 
 /* A path with both legs bound. */
