@@ -87,8 +87,13 @@ int rs_open(struct rs *rs, struct event_base *base, const char *config_path, str
 		snprintf(ret_why, why_len, "cannot start: %s", strerror(-err));
 		goto err_control;
 	}
+	err = rs_user_relay_start(rs, ret_why, why_len);
+	if (err)
+		goto err_xdp;
 	return 0;
 
+err_xdp:
+	rs_xdp_close(rs);
 err_control:
 	rs_control_close(rs);
 err_relay:

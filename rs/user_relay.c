@@ -258,7 +258,7 @@ static int lanes_make(struct rs *rs, unsigned count)
 	return 0;
 }
 
-static int threads_start(struct rs *rs)
+int rs_user_relay_start(struct rs *rs, char *ret_why, size_t why_len)
 {
 	int err = 0;
 
@@ -268,6 +268,8 @@ static int threads_start(struct rs *rs)
 		runner->inbox = event_make(rs, rs_lane_inbox_fd(rs->lane[i]), on_inbox, rs->lane[i]);
 		err = runner->inbox ? runner_start(runner) : -ENOMEM;
 	}
+	if (err)
+		snprintf(ret_why, why_len, "cannot start %u threads: %s", rs->lanes - 1, strerror(-err));
 	return err;
 }
 
@@ -291,11 +293,6 @@ int rs_user_relay_open(struct rs *rs, char *ret_why, size_t why_len)
 		ntm_info("listening on %s", text);
 	}
 	rs_too_big_open(rs);
-	err = threads_start(rs);
-	if (err) {
-		snprintf(ret_why, why_len, "cannot start %u threads: %s", rs->lanes - 1, strerror(-err));
-		goto fail;
-	}
 	return 0;
 
 fail:

@@ -38,19 +38,21 @@ static void tell(const struct rs_xdp *xdp)
 	size_t used = 0;
 
 	for (unsigned i = 0; i < xdp->links; i++) {
-		const struct rs_xdp_link *link = &xdp->link[i];
-
-		if (link->fd < 0)
-			ntm_warn("packets that come in by %s are relayed in user space: %s", link->name, link->why);
-		else
+		if (xdp->link[i].fd >= 0)
 			used += (size_t)snprintf(names + used, sizeof(names) - used, "%s%s", used ? ", " : "",
-						 link->name);
+						 xdp->link[i].name);
 	}
-	if (used)
-		ntm_notice("relaying by %s XDP on %s%s%s", rs_xdp_mode_name(xdp->mode), names,
-			   xdp->why[0] ? ": " : "", xdp->why);
-	else
+	if (!used) {
 		ntm_notice("relaying in user space: %s", xdp->why[0] ? xdp->why : "no interface takes XDP");
+		return;
+	}
+	ntm_notice("relaying by %s XDP on %s%s%s", rs_xdp_mode_name(xdp->mode), names, xdp->why[0] ? ": " : "",
+		   xdp->why);
+	for (unsigned i = 0; i < xdp->links; i++) {
+		if (xdp->link[i].fd < 0)
+			ntm_warn("packets that come in by %s are relayed in user space: %s", xdp->link[i].name,
+				 xdp->link[i].why);
+	}
 }
 
 /* ---- interfaces */
