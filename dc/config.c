@@ -17,6 +17,7 @@
 #define DEFAULT_SOCKET "/run/ntm/dc.sock"
 #define DEFAULT_DATABASE "sqlite:/var/lib/ntm/dc.sqlite"
 #define DNS_PORT 53
+#define DC_PATH_RATE_MIN 1000 /* with less not even handshakes would pass in time */
 
 static const char an_endpoint[] = "an address and port, as 192.0.2.1:6866 or [2001:db8::1]:6866";
 static const char too_many[] = "at most 8 of this key";
@@ -123,6 +124,21 @@ static const char *set_relay_endpoint(void *config, const char *value, void *arg
 	return endpoint_add(relay->endpoint, &relay->endpoints, value, NTM_PORT);
 }
 
+static const char *set_relay_rate(void *config, const char *value, void *arg)
+{
+	struct dc_config *c = config;
+	unsigned long long rate;
+	char *end;
+
+	(void)arg;
+	errno = 0;
+	rate = strtoull(value, &end, 10);
+	if (value[0] < '0' || value[0] > '9' || *end || errno || (rate && rate < DC_PATH_RATE_MIN))
+		return "bytes a second, at least 1000, or 0 for no limit";
+	c->relay[c->relays - 1].path_rate = rate;
+	return NULL;
+}
+
 static const char *peer_begin(void *config, const char *name)
 {
 	struct dc_config *c = config;
@@ -192,6 +208,7 @@ static const struct ntm_config_key keys[] = {
 	 .required = true,
 	 .repeats = true,
 	 .set = set_relay_endpoint},
+	{.section = "relay", .name = "path-rate", .set = set_relay_rate},
 	{.section = "peer", .name = "zone", .required = true, .set = set_peer_zone},
 	{.section = "peer", .name = "public-key", .required = true, .set = set_peer_key},
 	{.section = "peer", .name = "endpoint", .required = true, .repeats = true, .set = set_peer_endpoint},

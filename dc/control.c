@@ -231,7 +231,7 @@ static void relay_list(void *ctx, struct ntm_control_request *request, struct js
 		put_string(object, "name", relay->config->name);
 		json_object_object_add(object, "endpoints",
 				       endpoints_json(relay->config->endpoint, relay->config->endpoints));
-		put_string(object, "state", relay->alive ? "up" : "down");
+		put_string(object, "state", !relay->alive ? "down" : relay->draining ? "draining" : "up");
 		put_int(object, "rtt_us", relay->actor.peer.rtt.srtt_us);
 		put_int(object, "packets_per_s", relay->load.packets_per_s);
 		put_int(object, "bytes_per_s", (int64_t)relay->load.bytes_per_s);

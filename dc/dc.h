@@ -48,6 +48,8 @@
 #define DC_RELAY_KEEPALIVE_MS 1000 /* to each RS; also how long it may take to answer */
 #define DC_RELAY_RETRY_MS 1000 /* to one that is down */
 #define DC_RELAY_MISSES 2 /* then it is down */
+#define DC_RELAY_MOVES 64 /* paths that a second's tick moves away from an RS that is being drained */
+#define DC_RELAY_MOVE_MS 3000 /* until it is tried again with one that could not be moved */
 #define DC_RELAY_REDIRECTS 256 /* Relay Directions on their way at once to an RS that forgot them */
 #define DC_BODY_MAX (NTM_CONTROL_MAX - NTM_HEADER_LEN - NTM_TAG_LEN) /* message header and fields: bytes */
 
@@ -62,6 +64,7 @@ struct dc_config_relay {
 	uint8_t public_key[NTM_KEY_LEN];
 	struct ntm_endpoint endpoint[NTM_SERVERS_MAX];
 	uint16_t endpoints;
+	uint64_t path_rate; /* bytes a second that each path may use there; 0: no limit */
 };
 
 struct dc_config_peer {
@@ -166,6 +169,7 @@ struct dc_relay {
 	const struct dc_config_relay *config;
 	unsigned number;
 	bool alive; /* it answers */
+	bool draining; /* as it says: it takes no new paths */
 	uint64_t boot_id; /* 0: not told yet */
 	struct ntm_load load;
 	bool has4, has6;
@@ -197,6 +201,7 @@ struct dc_path {
 	struct dc_path_end end[2]; /* by side */
 	struct dc_relay *relay, *old_relay; /* standby now; the one before, while draining */
 	bool relay_directed;
+	int64_t move_ms; /* when it was last tried to move it off a draining relay; 0: never */
 	struct ntm_session_request *relay_request; /* the Relay Direction on its way */
 	dc_relay_done relay_done; /* told of its end; NULL: nobody */
 	void *relay_arg;
@@ -331,8 +336,10 @@ void dc_location_describe(const struct dc_member *member, struct ntm_location *r
 
 void dc_direction_handle(struct dc *dc, struct dc_member *mn, const struct ntm_session_from *from,
 			 const struct ntm_message *message);
-/* Directs an established path anew, with a new CK. */
-void dc_direction_renew(struct dc_path *path);
+/*
+ * Directs an established path anew: NTM_REASON_RENEW with a new CK, NTM_REASON_HANDOVER with the routes that there are now.
+ */
+void dc_direction_renew(struct dc_path *path, enum ntm_reason reason);
 void dc_direction_moved(
 	struct dc_member *member); /* its address is proven: directions that waited for it go on */
 void dc_direction_forget_member(struct dc_member *member); /* ends the directions of and to it */
@@ -397,6 +404,7 @@ int dc_relay_direct(struct dc_path *path, const uint8_t ck[NTM_KEY_LEN], uint32_
 void dc_relay_direct_cancel(struct dc_path *path);
 void dc_relay_withdraw(struct dc_relay *relay, uint64_t path_id);
 void dc_relay_report_handle(struct dc *dc, struct dc_relay *relay, const struct ntm_message *message);
+void dc_relay_tick(struct dc *dc, int64_t now_ms); /* moves paths off relays that are being drained */
 void dc_relay_answered(struct dc_relay *relay); /* anything authentic came from it */
 void dc_relay_lost(struct dc_relay *relay); /* it lost its state, or cannot be reached */
 

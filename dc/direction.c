@@ -65,6 +65,7 @@ static void select_route(struct dc_direction *direction, const struct ntm_locati
 		relay[i] = (struct dc_select_relay){
 			.name = dc->relay[i].config->name,
 			.alive = dc->relay[i].alive,
+			.draining = dc->relay[i].draining,
 			.has4 = dc->relay[i].has4,
 			.has6 = dc->relay[i].has6,
 			.cpu_permille = dc->relay[i].load.cpu_permille,
@@ -338,9 +339,9 @@ void dc_direction_handle(struct dc *dc, struct dc_member *mn, const struct ntm_s
 		cn_find(direction);
 }
 
-void dc_direction_renew(struct dc_path *path)
+void dc_direction_renew(struct dc_path *path, enum ntm_reason reason)
 {
-	struct ntm_direction_request request = {.path_id = path->id, .reason = NTM_REASON_RENEW};
+	struct ntm_direction_request request = {.path_id = path->id, .reason = (uint8_t)reason};
 	struct dc_direction *direction;
 	int side = path->end[0].member ? 0 : 1;
 	struct dc_member *mn = path->end[side].member;

@@ -62,6 +62,7 @@ static void tick(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	dc_keepalive_expire(dc, now_ms);
 	dc_path_tick(dc, now_ms);
+	dc_relay_tick(dc, now_ms);
 	ntm_timer_set_ms(dc->tick, TICK_MS);
 }
 

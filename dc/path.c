@@ -334,7 +334,7 @@ void dc_path_tick(struct dc *dc, int64_t now_ms)
 			   renewals < RENEWALS_A_TICK) {
 			path->renewed = true;
 			renewals++;
-			dc_direction_renew(path);
+			dc_direction_renew(path, NTM_REASON_RENEW);
 		}
 	}
 }

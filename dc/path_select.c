@@ -220,9 +220,12 @@ static void relays_order(struct dc_selection *sel, const struct dc_select_end *m
 	for (unsigned i = 0; i < relays && i < DC_RELAYS_MAX; i++) {
 		unsigned at = sel->relays;
 
-		if (!relay[i].alive || !end_reaches(mn, &relay[i]) || !end_reaches(cn, &relay[i]))
+		if (!relay[i].alive || !end_reaches(mn, &relay[i]) || !end_reaches(cn, &relay[i]) ||
+		    (relay[i].draining && (int)i != held))
 			continue;
-		cost[i] = relay_cost(&relay[i], mn->relay_rtt_us[i], cn->relay_rtt_us[i], (int)i == held);
+		cost[i] = relay[i].draining
+				  ? UINT64_MAX
+				  : relay_cost(&relay[i], mn->relay_rtt_us[i], cn->relay_rtt_us[i], (int)i == held);
 		for (; at > 0 && cost[sel->relay[at - 1]] > cost[i]; at--)
 			sel->relay[at] = sel->relay[at - 1];
 		sel->relay[at] = (uint8_t)i;
@@ -230,18 +233,26 @@ static void relays_order(struct dc_selection *sel, const struct dc_select_end *m
 	}
 }
 
+static enum ntm_why relay_why(const struct dc_select_relay *relay)
+{
+	if (!relay->alive)
+		return NTM_WHY_RELAY_DOWN;
+	return relay->draining ? NTM_WHY_RELAY_DRAINING : NTM_WHY_RELAY_FAMILY;
+}
+
 static void relays_explain(struct dc_selection *sel, const struct dc_select_relay *relay, unsigned relays)
 {
 	if (!relays)
 		verdict_add(sel, NTM_ROUTE_RELAY, NTM_WHY_NO_RELAY, NULL);
 	for (unsigned i = 0; i < sel->relays; i++)
-		verdict_add(sel, NTM_ROUTE_RELAY, i ? NTM_WHY_RELAY_SLOWER : NTM_WHY_STANDBY,
+		verdict_add(sel, NTM_ROUTE_RELAY,
+			    !i ? NTM_WHY_STANDBY
+			    : relay[sel->relay[i]].draining ? NTM_WHY_RELAY_DRAINING
+							    : NTM_WHY_RELAY_SLOWER,
 			    relay[sel->relay[i]].name);
 	for (unsigned i = 0; i < relays && i < DC_RELAYS_MAX; i++)
 		if (!memchr(sel->relay, (int)i, sel->relays))
-			verdict_add(sel, NTM_ROUTE_RELAY,
-				    relay[i].alive ? NTM_WHY_RELAY_FAMILY : NTM_WHY_RELAY_DOWN,
-				    relay[i].name);
+			verdict_add(sel, NTM_ROUTE_RELAY, relay_why(&relay[i]), relay[i].name);
 }
 
 void dc_path_select(struct dc_selection *ret_selection, const struct dc_select_end *mn,

@@ -29,6 +29,7 @@ struct dc_select_end {
 struct dc_select_relay {
 	const char *name;
 	bool alive, has4, has6;
+	bool draining; /* only for a pair that uses it, and has no other */
 	uint32_t cpu_permille;
 };
 

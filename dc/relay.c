@@ -187,6 +187,60 @@ static void keepalive_send(struct dc_relay *relay)
 		keepalive_done(relay, err, NULL, NULL);
 }
 
+/* ---- draining: its paths go to other relays, by new directions */
+
+static void draining_learn(struct dc_relay *relay, bool draining)
+{
+	if (relay->draining == draining)
+		return;
+	relay->draining = draining;
+	if (draining)
+		ntm_notice("the relay %s is being drained of its %u paths", relay->config->name, relay->paths);
+	else
+		ntm_notice("the relay %s takes paths again", relay->config->name);
+	dc_control_tell(relay->dc, draining ? "relay_draining" : "relay_up", NULL, relay->config->name, NULL);
+}
+
+static bool is_movable(const struct dc_path *path, int64_t now_ms)
+{
+	return !path->direction && !path->closing && !path->foreign &&
+	       (!path->move_ms || now_ms - path->move_ms >= DC_RELAY_MOVE_MS);
+}
+
+/* A path that finds no other relay, or whose nodes are away, stays, and is tried again. */
+static void paths_move(struct dc_relay *relay, int64_t now_ms)
+{
+	unsigned count = relay->paths;
+
+	if (count > DC_RELAY_MOVES)
+		count = DC_RELAY_MOVES;
+	while (count--) {
+		struct dc_path *path = TAILQ_FIRST(&relay->directed);
+
+		if (!path)
+			return;
+		/* Each has its turn; a direction may change this list in any way. */
+		TAILQ_REMOVE(&relay->directed, path, by_relay);
+		TAILQ_INSERT_TAIL(&relay->directed, path, by_relay);
+		if (!is_movable(path, now_ms))
+			continue;
+		path->move_ms = now_ms;
+		dc_direction_renew(path, NTM_REASON_HANDOVER);
+	}
+}
+
+void dc_relay_tick(struct dc *dc, int64_t now_ms)
+{
+	bool other = false;
+
+	for (unsigned i = 0; i < dc->relays; i++)
+		other |= dc->relay[i].alive && !dc->relay[i].draining;
+	for (unsigned i = 0; i < dc->relays && other; i++) {
+		if (dc->relay[i].draining && dc->relay[i].alive)
+			paths_move(&dc->relay[i], now_ms);
+	}
+}
+
 void dc_relay_report_handle(struct dc *dc, struct dc_relay *relay, const struct ntm_message *message)
 {
 	struct ntm_relay_report report;
@@ -198,6 +252,7 @@ void dc_relay_report_handle(struct dc *dc, struct dc_relay *relay, const struct 
 		return;
 	}
 	relay->load = report.load;
+	draining_learn(relay, report.draining);
 	dc_relay_answered(relay);
 	boot_learn(relay, report.boot_id);
 }
@@ -249,7 +304,8 @@ static int64_t direct_timeout_ms(const struct dc_relay *relay)
 int dc_relay_direct(struct dc_path *path, const uint8_t ck[NTM_KEY_LEN], uint32_t lifetime_s,
 		    dc_relay_done done, void *arg)
 {
-	struct ntm_relay_direction direction = {.path_id = path->id, .lifetime_s = lifetime_s};
+	struct ntm_relay_direction direction = {
+		.path_id = path->id, .lifetime_s = lifetime_s, .rate = path->relay->config->path_rate};
 	uint8_t body[DC_BODY_MAX];
 	int n, err;
 

@@ -225,6 +225,7 @@ struct ntm_relay_withdraw {
 struct ntm_relay_report { /* RS -> DC, a notice */
 	uint64_t boot_id;
 	struct ntm_load load;
+	uint8_t draining; /* 1: it takes no new paths, and its paths are to go elsewhere */
 };
 
 /* ---- handover and path control: msg_handover.c */

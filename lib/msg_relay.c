@@ -51,6 +51,7 @@ static const struct ntm_field load_fields[] = {
 static const struct ntm_field relay_report_fields[] = {
 	{ NTM_FIELD_ONE(BOOT_ID, U64, ntm_relay_report, boot_id), .required = true },
 	{ NTM_FIELD_ONE(LOAD, FIELDS, ntm_relay_report, load), .required = true, .fields = load_fields },
+	{ NTM_FIELD_ONE(DRAINING, U8, ntm_relay_report, draining) },
 	NTM_FIELDS_END,
 };
 NTM_MSG_CODEC(relay_report)

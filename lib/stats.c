@@ -28,8 +28,18 @@ static int reason_index(int reason)
 
 int ntm_drop_count(int reason)
 {
-	ntm_drops[reason_index(reason)]++;
+	ntm_drop_count_many(reason, 1);
 	return -EBADMSG;
+}
+
+void ntm_drop_count_many(int reason, uint64_t count)
+{
+	__atomic_fetch_add(&ntm_drops[reason_index(reason)], count, __ATOMIC_RELAXED);
+}
+
+uint64_t ntm_drop_get(int reason)
+{
+	return __atomic_load_n(&ntm_drops[reason_index(reason)], __ATOMIC_RELAXED);
 }
 
 const char *ntm_drop_name(int reason)

@@ -10,11 +10,13 @@
 
 #include <ntm/drop.h>
 
-extern uint64_t ntm_drops[NTM_DROP_MAX];
+extern uint64_t ntm_drops[NTM_DROP_MAX]; /* where threads count, only by the functions below */
 
 /* Counts a drop; takes the reason as it is returned by helpers, negative or positive. Returns -EBADMSG for
  * chaining. */
 int ntm_drop_count(int reason);
+void ntm_drop_count_many(int reason, uint64_t count);
+uint64_t ntm_drop_get(int reason);
 const char *ntm_drop_name(int reason); /* "replay" */
 const char *ntm_drop_text(int reason); /* what it means */
 

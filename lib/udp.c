@@ -131,21 +131,47 @@ static struct ntm_udp_batch *batch_new(void)
 
 static void on_readable(evutil_socket_t fd, short what, void *arg);
 
+/* Opens and binds udp->fd; udp->is4 is set. 0 or -errno. */
+static int open_bound(struct ntm_udp *udp, const struct ntm_endpoint *bind_to, bool shared)
+{
+	int r;
+
+	udp->fd = socket(udp->is4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (udp->fd < 0)
+		return -errno;
+	r = set_options(udp->fd, udp->is4);
+	if (!r && shared)
+		r = set_int(udp->fd, SOL_SOCKET, SO_REUSEPORT, 1);
+	if (!r)
+		r = bind_socket(udp->fd, bind_to, udp->is4, &udp->bound);
+	if (r < 0) {
+		close(udp->fd);
+		return r;
+	}
+	udp->segment = !set_int(udp->fd, IPPROTO_UDP, UDP_SEGMENT, 0); /* Linux 4.18; the size comes with each call */
+	return 0;
+}
+
+int ntm_udp_open_shared(struct ntm_udp *ret_udp, const struct ntm_endpoint *bind_to, bool is4)
+{
+	struct ntm_udp udp = {.is4 = is4};
+	int r = open_bound(&udp, bind_to, true);
+
+	if (r < 0)
+		return r;
+	udp.gro = !set_int(udp.fd, IPPROTO_UDP, UDP_GRO, 1); /* Linux 5.0 */
+	*ret_udp = udp;
+	return 0;
+}
+
 int ntm_udp_open(struct ntm_udp *ret_udp, struct event_base *base, const struct ntm_endpoint *bind_to,
 		 bool is4, ntm_udp_receive receive, void *ctx)
 {
 	struct ntm_udp udp = {.is4 = is4, .receive = receive, .ctx = ctx};
-	int r;
+	int r = open_bound(&udp, bind_to, false);
 
-	udp.fd = socket(is4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (udp.fd < 0)
-		return -errno;
-	r = set_options(udp.fd, is4);
 	if (r < 0)
-		goto err_close;
-	r = bind_socket(udp.fd, bind_to, is4, &udp.bound);
-	if (r < 0)
-		goto err_close;
+		return r;
 	if (base && receive) {
 		r = -ENOMEM;
 		udp.batch = batch_new();
@@ -156,7 +182,6 @@ int ntm_udp_open(struct ntm_udp *ret_udp, struct event_base *base, const struct 
 			goto err_event;
 		udp.gro = !set_int(udp.fd, IPPROTO_UDP, UDP_GRO, 1); /* Linux 5.0 */
 	}
-	udp.segment = !set_int(udp.fd, IPPROTO_UDP, UDP_SEGMENT, 0); /* Linux 4.18; the size comes with each call */
 	*ret_udp = udp;
 	return 0;
 
@@ -164,7 +189,6 @@ err_event:
 	if (udp.readable)
 		event_free(udp.readable);
 	free(udp.batch);
-err_close:
 	close(udp.fd);
 	return r;
 }

@@ -71,6 +71,11 @@ struct ntm_udp {
  */
 int ntm_udp_open(struct ntm_udp *ret_udp, struct event_base *base, const struct ntm_endpoint *bind_to,
 		 bool is4, ntm_udp_receive receive, void *ctx);
+/*
+ * The same for one of several sockets of one process at one endpoint (SO_REUSEPORT), which the caller reads by
+ * himself. bind_to has a port.
+ */
+int ntm_udp_open_shared(struct ntm_udp *ret_udp, const struct ntm_endpoint *bind_to, bool is4);
 void ntm_udp_close(struct ntm_udp *udp); /* again: no harm */
 
 /*

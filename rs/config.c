@@ -13,6 +13,7 @@
 
 #define CONTROL_SOCKET_DEFAULT "/run/ntm/rs.sock"
 #define PIN_DIR_DEFAULT "/sys/fs/bpf/ntm/rs"
+#define MAX_PATHS_DEFAULT 131072 /* 15 MiB of maps while there are few */
 
 static const char *set_listen(void *ctx, const char *value, void *arg)
 {
@@ -74,7 +75,7 @@ static const char *set_xdp(void *ctx, const char *value, void *arg)
 	(void)arg;
 	for (unsigned i = 0; i < sizeof(mode) / sizeof(mode[0]); i++) {
 		if (!strcmp(value, mode[i])) {
-			config->xdp = (enum rs_xdp)i;
+			config->xdp = (enum rs_xdp_mode)i;
 			return NULL;
 		}
 	}
@@ -95,6 +96,31 @@ static const char *set_interface(void *ctx, const char *value, void *arg)
 	return NULL;
 }
 
+static const char *set_max_paths(void *ctx, const char *value, void *arg)
+{
+	struct rs_config *config = ctx;
+	unsigned long number;
+	char *end;
+
+	(void)arg;
+	number = strtoul(value, &end, 10);
+	if (value[0] < '1' || value[0] > '9' || *end || number > NTM_RELAY_PATHS_MAX)
+		return "a number of paths from 1 to 1048576";
+	config->max_paths = (unsigned)number;
+	return NULL;
+}
+
+static const char *set_threads(void *ctx, const char *value, void *arg)
+{
+	struct rs_config *config = ctx;
+
+	(void)arg;
+	if (value[0] < '1' || value[0] > '0' + RS_THREADS_MAX || value[1])
+		return "a number of threads from 1 to 8";
+	config->threads = (unsigned)(value[0] - '0');
+	return NULL;
+}
+
 #define AT(member) ((void *)offsetof(struct rs_config, member))
 
 static const struct ntm_config_key keys[] = {
@@ -109,6 +135,8 @@ static const struct ntm_config_key keys[] = {
 	{.section = "dc", .name = "public-key", .required = true, .set = set_dc_key},
 	{.section = "datapath", .name = "xdp", .set = set_xdp},
 	{.section = "datapath", .name = "interface", .repeats = true, .set = set_interface},
+	{.section = "datapath", .name = "threads", .set = set_threads},
+	{.section = "datapath", .name = "max-paths", .set = set_max_paths},
 	{.section = "datapath", .name = "pin-dir", .set = ntm_config_set_string, .arg = AT(pin_dir)},
 	{0},
 };
@@ -128,6 +156,7 @@ static int config_default(char **string, const char *value)
 int rs_config_read(struct rs_config *ret_config, const char *path, char *ret_why, size_t why_len)
 {
 	memset(ret_config, 0, sizeof(*ret_config));
+	ret_config->max_paths = MAX_PATHS_DEFAULT;
 	if (ntm_config_read(path, ret_config, keys, sections, ret_why, why_len))
 		goto bad;
 	if (config_default(&ret_config->control_socket, CONTROL_SOCKET_DEFAULT) ||

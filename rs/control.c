@@ -12,6 +12,7 @@
 #include "key.h"
 #include "log.h"
 #include "loop.h"
+#include "relay_map.h"
 #include "rs.h"
 #include "stats.h"
 
@@ -49,6 +50,24 @@ static void put_path_id(struct json_object *object, uint64_t id)
 
 /* ---- commands */
 
+static struct json_object *interfaces(const struct rs *rs)
+{
+	struct json_object *array = json_object_new_array();
+	const struct rs_xdp_link *link;
+	unsigned links = rs_xdp_links(rs, &link);
+
+	for (unsigned i = 0; i < links; i++) {
+		struct json_object *one = json_object_new_object();
+
+		put_string(one, "name", link[i].name);
+		put_string(one, "mode", rs_xdp_mode_name(link[i].mode));
+		if (link[i].why[0])
+			put_string(one, "why", link[i].why);
+		json_object_array_add(array, one);
+	}
+	return array;
+}
+
 static void status(void *ctx, struct ntm_control_request *request, struct json_object *args)
 {
 	struct rs *rs = ctx;
@@ -73,42 +92,65 @@ static void status(void *ctx, struct ntm_control_request *request, struct json_o
 		json_object_array_add(dcs, one);
 	}
 	json_object_object_add(result, "dcs", dcs);
+	json_object_object_add(result, "draining", json_object_new_boolean(rs->draining));
 	put_u64(result, "paths", rs->paths.count);
 	put_u64(result, "bound", rs->paths.bound);
+	put_u64(result, "inherited", rs->paths.inherited);
 	put_u64(result, "packets_per_s", rs->load.packets_per_s);
 	put_u64(result, "bytes_per_s", rs->load.bytes_per_s);
 	put_u64(result, "cpu_permille", rs->load.cpu_permille);
-	put_string(result, "mode", "user");
+	put_string(result, "mode", rs_xdp_mode_name(rs_xdp_mode(rs)));
+	if (rs_xdp_why(rs)[0])
+		put_string(result, "mode_why", rs_xdp_why(rs));
+	json_object_object_add(result, "interfaces", interfaces(rs));
+	put_string(result, "pin_dir", rs_xdp_is_pinned(rs) ? rs->config.pin_dir : NULL);
 	put_u64(result, "uptime_s", (uint64_t)(ntm_loop_now_ms() - rs->started_ms) / 1000);
 	put_string(result, "version", NTM_VERSION);
 	ntm_control_reply(request, result);
 }
 
 struct listing {
+	struct rs *rs;
 	struct json_object *array;
 	int64_t now_ms;
 };
+
+/* From one leg, by both relays; XDP's part on its own, too. */
+static void put_leg(struct json_object *object, const struct rs_path *path, const struct rs_relay_counts *xdp,
+		    unsigned side)
+{
+	static const char *const key[2][3] = {{"packets0", "bytes0", "xdp_packets0"},
+					      {"packets1", "bytes1", "xdp_packets1"}};
+	const struct rs_leg *leg = &path->leg[side];
+
+	put_u64(object, key[side][0], rs_path_count(&leg->packets) + xdp->packets[side]);
+	put_u64(object, key[side][1], rs_path_count(&leg->bytes) + xdp->bytes[side]);
+	put_u64(object, key[side][2], xdp->packets[side]);
+}
 
 static void path_list(void *ctx, struct rs_path *path)
 {
 	struct listing *listing = ctx;
 	struct json_object *one;
-	int64_t left_ms = path->expires_ms - listing->now_ms;
+	int64_t left_ms = path->expires_ms - listing->now_ms, used_ms;
+	struct rs_relay_counts xdp;
 
 	if (left_ms <= 0)
 		return;
+	rs_relay_map_read(listing->rs->map, path->id, &xdp);
+	used_ms = __atomic_load_n(&path->used_ms, __ATOMIC_RELAXED);
+	used_ms = xdp.used_ms > used_ms ? xdp.used_ms : used_ms;
+	used_ms = listing->now_ms > used_ms ? used_ms : listing->now_ms; /* XDP's is rounded */
 	one = json_object_new_object();
 	put_path_id(one, path->id);
 	put_string(one, "dc", path->dc->name);
 	put_endpoint(one, "leg0", &path->leg[0].bound.remote);
 	put_endpoint(one, "leg1", &path->leg[1].bound.remote);
-	put_u64(one, "packets0", path->leg[0].packets);
-	put_u64(one, "bytes0", path->leg[0].bytes);
-	put_u64(one, "packets1", path->leg[1].packets);
-	put_u64(one, "bytes1", path->leg[1].bytes);
-	put_u64(one, "drops", path->drops);
+	put_leg(one, path, &xdp, 0);
+	put_leg(one, path, &xdp, 1);
+	put_u64(one, "drops", rs_path_count(&path->drops) + xdp.drops);
 	put_u64(one, "age_s", (uint64_t)(listing->now_ms - path->made_ms) / 1000);
-	put_u64(one, "idle_s", (uint64_t)(listing->now_ms - path->used_ms) / 1000);
+	put_u64(one, "idle_s", (uint64_t)(listing->now_ms - used_ms) / 1000);
 	put_u64(one, "expires_s", (uint64_t)left_ms / 1000);
 	json_object_array_add(listing->array, one);
 }
@@ -116,7 +158,7 @@ static void path_list(void *ctx, struct rs_path *path)
 static void tunnel_list(void *ctx, struct ntm_control_request *request, struct json_object *args)
 {
 	struct rs *rs = ctx;
-	struct listing listing = {.now_ms = ntm_loop_now_ms()};
+	struct listing listing = {.rs = rs, .now_ms = ntm_loop_now_ms()};
 
 	(void)args;
 	if (rs->paths.count > PATHS_LISTED) {
@@ -133,15 +175,63 @@ static void stats(void *ctx, struct ntm_control_request *request, struct json_ob
 {
 	struct rs *rs = ctx;
 	struct json_object *result = json_object_new_object(), *drops = json_object_new_object();
+	struct json_object *xdp_drops = json_object_new_object();
+	struct ntm_relay_load xdp;
 
 	(void)args;
-	put_u64(result, "packets", rs->packets);
-	put_u64(result, "bytes", rs->bytes);
-	for (int reason = 1; reason < NTM_DROP_MAX; reason++) {
-		if (ntm_drops[reason])
-			put_u64(drops, ntm_drop_name(reason), ntm_drops[reason]);
+	rs_relay_map_load(rs->map, &xdp);
+	put_u64(result, "packets", rs_path_count(&rs->packets) + xdp.packets);
+	put_u64(result, "bytes", rs_path_count(&rs->bytes) + xdp.bytes);
+	put_u64(result, "xdp_packets", xdp.packets);
+	put_u64(result, "xdp_bytes", xdp.bytes);
+	for (unsigned reason = 1; reason < NTM_DROP_MAX; reason++) {
+		uint64_t by_xdp = rs_relay_map_drops(rs->map, reason), all = ntm_drop_get((int)reason) + by_xdp;
+
+		if (all)
+			put_u64(drops, ntm_drop_name((int)reason), all);
+		if (by_xdp)
+			put_u64(xdp_drops, ntm_drop_name((int)reason), by_xdp);
 	}
 	json_object_object_add(result, "drops", drops);
+	json_object_object_add(result, "xdp_drops", xdp_drops);
+	ntm_control_reply(request, result);
+}
+
+/* Both answer with where the interfaces stand then. */
+static void attached(struct rs *rs, struct ntm_control_request *request, int err)
+{
+	struct json_object *result;
+
+	if (err) {
+		ntm_control_fail(request, "%s", rs_xdp_why(rs)[0] ? rs_xdp_why(rs) : "xdp = off in the configuration");
+		return;
+	}
+	result = json_object_new_object();
+	put_string(result, "mode", rs_xdp_mode_name(rs_xdp_mode(rs)));
+	json_object_object_add(result, "interfaces", interfaces(rs));
+	ntm_control_reply(request, result);
+}
+
+static void attach(void *ctx, struct ntm_control_request *request, struct json_object *args)
+{
+	(void)args;
+	attached(ctx, request, rs_xdp_attach(ctx));
+}
+
+static void detach(void *ctx, struct ntm_control_request *request, struct json_object *args)
+{
+	(void)args;
+	attached(ctx, request, rs_xdp_detach(ctx));
+}
+
+static void drain(void *ctx, struct ntm_control_request *request, struct json_object *args)
+{
+	struct json_object *result = json_object_new_object();
+	struct rs *rs = ctx;
+
+	rs_drain_set(rs, !ntm_control_arg_int(args, "cancel", 0));
+	json_object_object_add(result, "draining", json_object_new_boolean(rs->draining));
+	put_u64(result, "paths", rs->paths.count);
 	ntm_control_reply(request, result);
 }
 
@@ -230,6 +320,17 @@ void rs_control_leg_event(struct rs *rs, const char *event, const struct rs_path
 	event_send(rs, object);
 }
 
+void rs_control_rs_event(struct rs *rs, const char *event)
+{
+	struct json_object *object;
+
+	if (!is_monitored(rs))
+		return;
+	object = event_begin(event);
+	put_u64(object, "paths", rs->paths.count);
+	event_send(rs, object);
+}
+
 void rs_control_dc_event(struct rs *rs, const char *event, const struct rs_dc *dc)
 {
 	struct json_object *object;
@@ -246,6 +347,7 @@ void rs_control_dc_event(struct rs *rs, const char *event, const struct rs_dc *d
 
 static const struct ntm_control_command commands[] = {
 	{"status", status}, {"tunnel list", tunnel_list}, {"stats", stats}, {"monitor", monitor},
+	{"attach", attach}, {"detach", detach}, {"drain", drain},
 	{NULL, NULL},
 };
 

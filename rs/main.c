@@ -2,10 +2,14 @@
 /*
  * main.c - ntm-rs: options, configuration, loop. The server itself begins in server.c.
  */
+#include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 
+#include "control.h"
 #include "log.h"
 #include "loop.h"
+#include "pin.h"
 #include "rs.h"
 
 #define CONFIG_DEFAULT "/etc/ntm/rs.conf"
@@ -15,14 +19,55 @@ static void reload(void *ctx)
 	rs_reload(ctx);
 }
 
-/* What is configured must be what runs: this program relays in user space only. */
-static bool datapath_is_there(const struct rs_config *config, const char *path)
+/* Ours alone among the options: taken out before the common ones are read. */
+static bool option_take(int *argc, char **argv, const char *option)
 {
-	if (config->xdp != RS_XDP_NATIVE && config->xdp != RS_XDP_GENERIC)
+	for (int i = 1; i < *argc; i++) {
+		if (strcmp(argv[i], option))
+			continue;
+		memmove(&argv[i], &argv[i + 1], (size_t)(*argc - i) * sizeof(*argv));
+		(*argc)--;
 		return true;
-	ntm_error("%s: [datapath] xdp = %s: this ntm-rs relays in user space only; auto or off is expected",
-		  path, config->xdp == RS_XDP_NATIVE ? "native" : "generic");
+	}
 	return false;
+}
+
+static void no_part(void *ctx, struct json_object *part)
+{
+	(void)ctx;
+	(void)part;
+}
+
+static bool is_running(const struct rs_config *config)
+{
+	struct json_object *status = json_object_new_object();
+	char why[256];
+	int r;
+
+	json_object_object_add(status, "command", json_object_new_string("status"));
+	r = ntm_control_call(config->control_socket, status, no_part, NULL, why, sizeof(why));
+	json_object_put(status);
+	return r >= 0;
+}
+
+/* What XDP relays without any ntm-rs ends. */
+static int detach(const struct rs_config *config)
+{
+	unsigned links;
+	int err;
+
+	if (is_running(config)) {
+		ntm_error("ntm-rs is running: `ntmctl rs detach` detaches it, or stop it before");
+		return NTM_EXIT_SYSTEM;
+	}
+	err = rs_pin_remove(config->pin_dir, &links);
+	if (err) {
+		ntm_error("cannot remove what is pinned in %s: %s", config->pin_dir,
+			  err == -ENOTSUP ? "it is in no BPF file system" : strerror(-err));
+		return NTM_EXIT_SYSTEM;
+	}
+	ntm_notice("detached from %u interfaces", links);
+	return NTM_EXIT_OK;
 }
 
 int main(int argc, char **argv)
@@ -31,19 +76,22 @@ int main(int argc, char **argv)
 	static struct rs rs;
 	struct rs_config config;
 	struct ntm_loop loop;
+	bool detach_only = option_take(&argc, argv, "--detach");
 	char why[512];
 	int r;
 
 	r = ntm_loop_options_parse(&options, argc, argv, "ntm-rs",
-				   "Relay Server of NTMobile: relays tunnels between nodes.", CONFIG_DEFAULT);
+				   "Relay Server of NTMobile: relays tunnels between nodes.\n"
+				   "With --detach it only ends what XDP relays after an ntm-rs that was stopped.",
+				   CONFIG_DEFAULT);
 	if (r >= 0)
 		return r;
 	if (rs_config_read(&config, options.config, why, sizeof(why))) {
 		ntm_error("%s", why);
 		return NTM_EXIT_CONFIG;
 	}
-	r = datapath_is_there(&config, options.config) ? NTM_EXIT_OK : NTM_EXIT_CONFIG;
-	if (r || options.check_config) {
+	if (options.check_config || detach_only) {
+		r = detach_only ? detach(&config) : NTM_EXIT_OK;
 		rs_config_clear(&config);
 		return r;
 	}

@@ -25,14 +25,34 @@
 int rs_paths_init(struct rs_paths *paths, uint32_t max)
 {
 	struct rs_path **bucket = calloc(BUCKETS, sizeof(*bucket));
+	uint32_t *heard_s = calloc(1U << RS_HEARD_BITS, sizeof(*heard_s));
+	pthread_rwlockattr_t attr;
 
-	if (!bucket)
+	if (!bucket || !heard_s) {
+		free(bucket);
+		free(heard_s);
 		return -ENOMEM;
+	}
 	memset(paths, 0, sizeof(*paths));
+	pthread_rwlockattr_init(&attr);
+	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	pthread_rwlock_init(&paths->lock, &attr);
+	pthread_rwlockattr_destroy(&attr);
 	paths->bucket = bucket;
+	paths->heard_s = heard_s;
 	paths->hash_key = ntm_crypto_random_u64();
 	paths->max = max;
 	return 0;
+}
+
+static void write_lock(struct rs_paths *paths)
+{
+	pthread_rwlock_wrlock(&paths->lock);
+}
+
+static void write_unlock(struct rs_paths *paths)
+{
+	pthread_rwlock_unlock(&paths->lock);
 }
 
 static void path_free(struct rs_path *path)
@@ -51,7 +71,10 @@ void rs_paths_clear(struct rs_paths *paths)
 			path_free(path);
 		}
 	}
+	if (paths->bucket)
+		pthread_rwlock_destroy(&paths->lock);
 	free(paths->bucket);
+	free(paths->heard_s);
 	memset(paths, 0, sizeof(*paths));
 }
 
@@ -98,10 +121,32 @@ static void leg_set_key(struct rs_leg *leg, const uint8_t key[NTM_KEY_LEN])
 	leg->asked = leg->moved = leg->alive = 0;
 }
 
+/* A new entry, not yet in the table. */
+static struct rs_path *path_new(uint64_t id, struct rs_dc *dc, int64_t now_ms)
+{
+	struct rs_path *path = calloc(1, sizeof(*path));
+
+	if (!path)
+		return NULL;
+	path->id = id;
+	path->dc = dc;
+	path->made_ms = path->used_ms = now_ms;
+	return path;
+}
+
+static void path_insert(struct rs_paths *paths, struct rs_path *path)
+{
+	struct rs_path **bucket = path_bucket(paths, path->id);
+
+	path->next = *bucket;
+	*bucket = path;
+	paths->count++;
+}
+
 int rs_path_direct(struct rs_paths *paths, const struct ntm_relay_direction *direction, struct rs_dc *dc,
 		   int64_t now_ms, struct rs_path **ret_path)
 {
-	struct rs_path **bucket, *path = path_lookup(paths, direction->path_id);
+	struct rs_path *path = path_lookup(paths, direction->path_id);
 	bool made = false;
 
 	if (path && path_is_over(path, now_ms)) {
@@ -113,23 +158,22 @@ int rs_path_direct(struct rs_paths *paths, const struct ntm_relay_direction *dir
 	if (!path) {
 		if (paths->count >= paths->max)
 			return -ENOSPC;
-		path = calloc(1, sizeof(*path));
+		path = path_new(direction->path_id, dc, now_ms);
 		if (!path)
 			return -ENOMEM;
-		path->id = direction->path_id;
-		path->dc = dc;
-		path->made_ms = path->used_ms = now_ms;
-		bucket = path_bucket(paths, path->id);
-		path->next = *bucket;
-		*bucket = path;
-		paths->count++;
 		made = true;
 	}
+	write_lock(paths);
 	for (int side = 0; side < 2; side++)
 		leg_set_key(&path->leg[side], direction->leg_key[side]);
 	path->directed_ms = now_ms;
 	path->expires_ms = now_ms + direction->lifetime_s * 1000LL;
 	path->rate = direction->rate;
+	paths->inherited -= path->inherited;
+	path->inherited = false;
+	if (made)
+		path_insert(paths, path);
+	write_unlock(paths);
 	if (ret_path)
 		*ret_path = path;
 	return made;
@@ -140,15 +184,43 @@ static bool path_is_bound(const struct rs_path *path)
 	return rs_leg_is_bound(&path->leg[0]) && rs_leg_is_bound(&path->leg[1]);
 }
 
+int rs_path_inherit(struct rs_paths *paths, const struct rs_path_left *left, struct rs_dc *dc, int64_t now_ms)
+{
+	struct rs_path *path;
+
+	if (path_lookup(paths, left->id))
+		return -EEXIST;
+	if (paths->count >= paths->max)
+		return -ENOSPC;
+	path = path_new(left->id, dc, now_ms);
+	if (!path)
+		return -ENOMEM;
+	for (int side = 0; side < 2; side++)
+		path->leg[side].bound = left->bound[side];
+	path->directed_ms = now_ms;
+	path->expires_ms = left->expires_ms;
+	path->rate = left->rate;
+	path->inherited = true;
+	write_lock(paths);
+	path_insert(paths, path);
+	paths->inherited++;
+	paths->bound += path_is_bound(path);
+	write_unlock(paths);
+	return 0;
+}
+
 void rs_path_remove(struct rs_paths *paths, struct rs_path *path)
 {
 	struct rs_path **at = path_bucket(paths, path->id);
 
+	write_lock(paths);
 	while (*at != path)
 		at = &(*at)->next;
 	*at = path->next;
 	paths->count--;
+	paths->inherited -= path->inherited;
 	paths->bound -= path_is_bound(path);
+	write_unlock(paths);
 	path_free(path);
 }
 
@@ -162,6 +234,45 @@ void rs_paths_each(struct rs_paths *paths, void (*each)(void *ctx, struct rs_pat
 	}
 }
 
+/* Two endpoints in one place only keep what is idle for longer. */
+static uint32_t *heard_place(const struct rs_paths *paths, const struct ntm_endpoint *source)
+{
+	uint64_t part[2], v = paths->hash_key ^ source->port;
+
+	memcpy(part, source->addr.b, sizeof(part));
+	v = (v ^ part[0]) * 0x9e3779b97f4a7c15ULL;
+	v = ((v ^ (v >> 32)) ^ part[1]) * 0xd6e8feb86659fd93ULL;
+	return &paths->heard_s[(v ^ (v >> 29)) * 0x9e3779b97f4a7c15ULL >> (64 - RS_HEARD_BITS)];
+}
+
+void rs_paths_heard(struct rs_paths *paths, const struct ntm_endpoint *source, int64_t now_ms)
+{
+	*heard_place(paths, source) = (uint32_t)(now_ms / 1000);
+}
+
+int64_t rs_path_used_ms(const struct rs_paths *paths, const struct rs_path *path)
+{
+	int64_t used_ms = __atomic_load_n(&path->used_ms, __ATOMIC_RELAXED), other_ms;
+
+	for (int side = 0; side < 2; side++) {
+		if (!rs_leg_is_bound(&path->leg[side]))
+			continue;
+		other_ms = *heard_place(paths, &path->leg[side].bound.remote) * 1000LL;
+		used_ms = other_ms > used_ms ? other_ms : used_ms;
+	}
+	return used_ms;
+}
+
+/* What costs least is asked first; most paths need no more. */
+static bool path_is_idle(const struct rs_paths *paths, const struct rs_path *path, int64_t now_ms)
+{
+	int64_t since_ms = now_ms - NTM_RELAY_IDLE_S * 1000LL;
+
+	if (path->directed_ms > since_ms || rs_path_used_ms(paths, path) > since_ms)
+		return false;
+	return !paths->used_elsewhere_ms || paths->used_elsewhere_ms(paths->used_ctx, path->id) <= since_ms;
+}
+
 void rs_paths_sweep(struct rs_paths *paths, int64_t now_ms, void (*expired)(void *ctx, struct rs_path *path),
 		    void *ctx)
 {
@@ -171,7 +282,7 @@ void rs_paths_sweep(struct rs_paths *paths, int64_t now_ms, void (*expired)(void
 		for (struct rs_path *path = paths->bucket[paths->cursor], *next; path; path = next) {
 			next = path->next;
 			seen++;
-			if (!path_is_over(path, now_ms))
+			if (!path_is_over(path, now_ms) && !path_is_idle(paths, path, now_ms))
 				continue;
 			if (expired)
 				expired(ctx, path);
@@ -186,12 +297,14 @@ bool rs_leg_is_bound_to(const struct rs_leg *leg, const struct ntm_endpoint *sou
 	return rs_leg_is_bound(leg) && ntm_endpoint_equal(&leg->bound.remote, source);
 }
 
-int rs_leg_ask(struct rs_leg *leg, const struct ntm_endpoint *source, uint64_t counter)
+int rs_leg_ask(struct rs_paths *paths, struct rs_leg *leg, const struct ntm_endpoint *source, uint64_t counter)
 {
 	if (counter < leg->asked || (counter == leg->asked && !ntm_endpoint_equal(&leg->candidate, source)))
 		return -NTM_DROP_BIND_OLD;
+	write_lock(paths);
 	leg->asked = counter;
 	leg->candidate = *source;
+	write_unlock(paths);
 	return 0;
 }
 
@@ -214,6 +327,7 @@ int rs_leg_move(struct rs_paths *paths, struct rs_path *path, unsigned side, con
 		return -NTM_DROP_BIND_OLD;
 	if (rs_leg_is_bound_to(&path->leg[!side], &from->remote))
 		return -NTM_DROP_SOURCE;
+	write_lock(paths);
 	if (!here && !first) {
 		leg->old = leg->bound.remote;
 		leg->old_until_ms = now_ms + RS_OLD_SOURCE_MS;
@@ -224,6 +338,7 @@ int rs_leg_move(struct rs_paths *paths, struct rs_path *path, unsigned side, con
 		memset(&leg->candidate, 0, sizeof(leg->candidate));
 	if (first)
 		paths->bound += path_is_bound(path);
+	write_unlock(paths);
 	return first ? 2 : !here;
 }
 
@@ -269,9 +384,10 @@ static int source_side(const struct rs_path *path, int side, const struct ntm_en
 	return leg_owns(&path->leg[!side], source, now_ms) ? -NTM_DROP_SIDE : -NTM_DROP_SOURCE;
 }
 
+/* Threads that pay for one path's packets at once each take their part. */
 static bool rate_take(struct rs_path *path, size_t len, int64_t now_us)
 {
-	int64_t now_ns = now_us * 1000, burst_ns, cost_ns;
+	int64_t now_ns = now_us * 1000, burst_ns, cost_ns, before, from;
 
 	if (!path->rate)
 		return true;
@@ -279,11 +395,13 @@ static bool rate_take(struct rs_path *path, size_t len, int64_t now_us)
 	burst_ns = (int64_t)(RATE_BURST_BYTES * 1000000000ULL / path->rate);
 	if (burst_ns < RATE_BURST_NS)
 		burst_ns = RATE_BURST_NS;
-	if (path->rate_ns < now_ns - burst_ns)
-		path->rate_ns = now_ns - burst_ns;
-	if (path->rate_ns + cost_ns > now_ns)
-		return false;
-	path->rate_ns += cost_ns;
+	before = __atomic_load_n(&path->rate_ns, __ATOMIC_RELAXED);
+	do {
+		from = before < now_ns - burst_ns ? now_ns - burst_ns : before;
+		if (from + cost_ns > now_ns)
+			return false;
+	} while (!__atomic_compare_exchange_n(&path->rate_ns, &before, from + cost_ns, true, __ATOMIC_RELAXED,
+					      __ATOMIC_RELAXED));
 	return true;
 }
 
@@ -302,12 +420,12 @@ int rs_path_admit(struct rs_path *path, uint8_t type, const struct ntm_endpoint 
 		side = -NTM_DROP_RATE;
 		goto dropped;
 	}
-	path->leg[side].packets++;
-	path->leg[side].bytes += len;
-	path->used_ms = now_us / 1000;
+	__atomic_fetch_add(&path->leg[side].packets, 1, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&path->leg[side].bytes, len, __ATOMIC_RELAXED);
+	__atomic_store_n(&path->used_ms, now_us / 1000, __ATOMIC_RELAXED);
 	return side;
 
 dropped:
-	path->drops++;
+	__atomic_fetch_add(&path->drops, 1, __ATOMIC_RELAXED);
 	return side;
 }

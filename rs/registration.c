@@ -10,6 +10,8 @@
 #include <string.h>
 
 #include "log.h"
+#include "loop.h"
+#include "relay_map.h"
 #include "rs.h"
 
 struct rs_dc *rs_registration_dc(struct ntm_peer *peer)
@@ -29,6 +31,7 @@ static void moved(void *ctx, struct ntm_peer *peer)
 	char text[NTM_ENDPOINT_TEXT];
 	struct rs_dc *dc = rs_registration_dc(peer);
 
+	dc->connected_ms = ntm_loop_now_ms();
 	ntm_info("%s is connected from %s", dc->name, ntm_endpoint_format(&peer->flow.remote, text));
 	rs_control_dc_event(ctx, "dc_connected", dc);
 }
@@ -86,6 +89,7 @@ static void path_of_dc_remove(void *ctx, struct rs_path *path)
 	if (path->dc != removal->dc)
 		return;
 	rs_control_path_event(removal->rs, "path_removed", path);
+	rs_relay_map_remove(removal->rs->map, path->id);
 	rs_path_remove(&removal->rs->paths, path);
 }
 

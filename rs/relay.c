@@ -10,6 +10,7 @@
 #include "bind.h"
 #include "crypto.h"
 #include "loop.h"
+#include "relay_map.h"
 #include "rs.h"
 #include "stats.h"
 
@@ -29,6 +30,11 @@ void rs_relay_direction_handle(struct rs *rs, const struct ntm_session_from *fro
 		ntm_session_refuse(from, NTM_ERROR_MALFORMED, "Relay Direction: %s", ntm_drop_text(r));
 		return;
 	}
+	if (rs->draining && !rs_path_find(&rs->paths, direction.path_id, ntm_loop_now_ms())) {
+		ntm_crypto_wipe(&direction, sizeof(direction));
+		ntm_session_refuse(from, NTM_ERROR_REFUSED, "%s is being drained", rs->config.name);
+		return;
+	}
 	r = rs_path_direct(&rs->paths, &direction, dc, ntm_loop_now_ms(), &path);
 	ntm_crypto_wipe(&direction, sizeof(direction));
 	if (r == -EEXIST) {
@@ -40,6 +46,14 @@ void rs_relay_direction_handle(struct rs *rs, const struct ntm_session_from *fro
 		ntm_session_refuse(from, NTM_ERROR_LIMIT, "%s has no room for another path", rs->config.name);
 		return;
 	}
+	if (rs_relay_map_put(rs->map, path, ntm_loop_now_ms()) && r) {
+		/* XDP would drop what comes for a path that it does not know. */
+		rs_path_remove(&rs->paths, path);
+		ntm_drop_count(NTM_DROP_LIMIT);
+		ntm_session_refuse(from, NTM_ERROR_LIMIT, "%s has no room for another path", rs->config.name);
+		return;
+	}
+	dc->directed_ms = ntm_loop_now_ms();
 	if (r)
 		rs_control_path_event(rs, "path_directed", path);
 	r = ntm_msg_relay_response_build(body + NTM_MSG_HEADER_LEN, sizeof(body) - NTM_MSG_HEADER_LEN,
@@ -70,10 +84,45 @@ void rs_relay_withdraw_handle(struct rs *rs, const struct ntm_session_from *from
 	}
 	if (path) {
 		rs_control_path_event(rs, "path_withdrawn", path);
+		rs_relay_map_remove(rs->map, path->id);
 		rs_path_remove(&rs->paths, path);
 	}
 	/* Also for a path that is gone already: that is what was asked for. */
 	ntm_session_answer(from, NTM_MSG_RELAY_WITHDRAW_ACK, body, 0);
+	rs_drain_check(rs);
+}
+
+/* ---- paths of an earlier ntm-rs */
+
+struct forgotten {
+	struct rs *rs;
+	const struct rs_dc *dc;
+};
+
+static void inherited_forget(void *ctx, struct rs_path *path)
+{
+	struct forgotten *forgotten = ctx;
+
+	if (!path->inherited || path->dc != forgotten->dc)
+		return;
+	rs_control_path_event(forgotten->rs, "path_expired", path);
+	rs_relay_map_remove(forgotten->rs->map, path->id);
+	rs_path_remove(&forgotten->rs->paths, path);
+}
+
+void rs_relay_inherited_check(struct rs *rs, int64_t now_ms)
+{
+	struct rs_dc *dc;
+
+	if (!rs->paths.inherited)
+		return;
+	LIST_FOREACH (dc, &rs->dcs, entry) {
+		struct forgotten forgotten = {rs, dc};
+		int64_t since_ms = dc->directed_ms > dc->connected_ms ? dc->directed_ms : dc->connected_ms;
+
+		if (ntm_peer_is_up(&dc->peer) && now_ms - since_ms >= NTM_RELAY_INHERITED_S * 1000LL)
+			rs_paths_each(&rs->paths, inherited_forget, &forgotten);
+	}
 }
 
 /* ---- binds */
@@ -114,10 +163,12 @@ static void ack_send(const struct bind *bind)
 
 static int request_handle(const struct bind *bind)
 {
-	int r = rs_leg_ask(bind->leg, &bind->from->remote, ntm_header_counter(&bind->packet->h));
+	int r = rs_leg_ask(&bind->rs->paths, bind->leg, &bind->from->remote, ntm_header_counter(&bind->packet->h));
 
-	if (!r)
+	if (!r) {
+		rs_relay_map_put(bind->rs->map, bind->path, bind->now_us / 1000);
 		challenge_send(bind);
+	}
 	return r;
 }
 
@@ -132,6 +183,8 @@ static int echo_handle(const struct bind *bind)
 			ntm_header_counter(&bind->packet->h), bind->now_us / 1000);
 	if (r < 0)
 		return r;
+	/* First the map: who has the ACK may count on what he sends from here. */
+	rs_relay_map_put(bind->rs->map, bind->path, bind->now_us / 1000);
 	ack_send(bind);
 	if (r)
 		rs_control_leg_event(bind->rs, event[r], bind->path, bind->packet->side);
@@ -164,8 +217,11 @@ int rs_relay_bind_handle(struct rs *rs, const struct ntm_flow *from, const uint8
 	if (!bind.path)
 		return -NTM_DROP_PATH_UNKNOWN;
 	bind.leg = &bind.path->leg[bind.packet->side];
+	if (bind.path->inherited)
+		return -NTM_DROP_NO_KEY; /* until its DC has directed it again */
 	if (!ntm_bind_verify(bind.packet, bind.leg->key))
 		return -NTM_DROP_AUTH;
+	rs_paths_heard(&rs->paths, &from->remote, now_us / 1000);
 	switch (bind.packet->kind) {
 	case NTM_BIND_REQUEST:
 		return request_handle(&bind);

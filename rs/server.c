@@ -9,28 +9,37 @@
 #include "crypto.h"
 #include "log.h"
 #include "loop.h"
+#include "relay_map.h"
 #include "rs.h"
 
 #define SWEEP_MS 1000
 
 static void path_expired(void *ctx, struct rs_path *path)
 {
-	rs_control_path_event(ctx, "path_expired", path);
+	struct rs *rs = ctx;
+
+	rs_control_path_event(rs, "path_expired", path);
+	rs_relay_map_remove(rs->map, path->id);
 }
 
 static void sweep(evutil_socket_t fd, short what, void *arg)
 {
 	struct rs *rs = arg;
+	int64_t now_ms = ntm_loop_now_ms();
 
 	(void)fd;
 	(void)what;
-	rs_paths_sweep(&rs->paths, ntm_loop_now_ms(), path_expired, rs);
+	rs_paths_sweep(&rs->paths, now_ms, path_expired, rs);
+	rs_relay_inherited_check(rs, now_ms);
+	rs_relay_map_settle(rs->map, &rs->paths, now_ms);
+	rs_xdp_check(rs);
+	rs_drain_check(rs);
 	ntm_timer_set_ms(rs->sweep, SWEEP_MS);
 }
 
 static int memory_open(struct rs *rs, char *ret_why, size_t why_len)
 {
-	int err = rs_paths_init(&rs->paths, NTM_RELAY_PATHS_MAX);
+	int err = rs_paths_init(&rs->paths, rs->config.max_paths);
 
 	if (!err) {
 		rs->sweep = ntm_timer_new(rs->base, sweep, rs);
@@ -72,8 +81,21 @@ int rs_open(struct rs *rs, struct event_base *base, const char *config_path, str
 	err = rs_control_open(rs, ret_why, why_len);
 	if (err)
 		goto err_relay;
+	/* Last: nothing that is pinned is touched by a second ntm-rs, which does not come so far. */
+	err = rs_xdp_open(rs);
+	if (err) {
+		snprintf(ret_why, why_len, "cannot start: %s", strerror(-err));
+		goto err_control;
+	}
+	err = rs_user_relay_start(rs, ret_why, why_len);
+	if (err)
+		goto err_xdp;
 	return 0;
 
+err_xdp:
+	rs_xdp_close(rs);
+err_control:
+	rs_control_close(rs);
 err_relay:
 	rs_user_relay_close(rs);
 err_registration:
@@ -89,6 +111,7 @@ err_memory:
 
 void rs_close(struct rs *rs)
 {
+	rs_xdp_close(rs); /* before the table: what is pinned stays as it is */
 	rs_control_close(rs);
 	rs_registration_close(rs);
 	rs_user_relay_close(rs);

@@ -1,285 +1,228 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * user_relay.c - the sockets of the Relay Server, and relaying in user space: batches of datagrams come by
- * recvmmsg, receive.c decides on each, and what is to be forwarded leaves unchanged by sendmmsg, one batch a
- * socket. A packet goes out by the socket, and from the address, that the receiving leg bound itself at:
- * so NAT mappings on its way fit, and families are crossed by nothing but the choice of the socket.
+ * user_relay.c - the sockets of the Relay Server and the threads that relay in user space. Each listen endpoint has
+ * one socket for each lane (SO_REUSEPORT): a filter in the kernel puts sessions, binds and the like into that of the
+ * main loop, so that control has a receive buffer of its own and never waits for data, and spreads the rest over the
+ * threads by Path ID, so that the packets of a path stay in order and its counters in one cache.
  *
- * The kernel has checked the UDP checksum of what comes and makes a full one for what leaves.
+ *	            filter: type?     +-> main loop, lane 0: receive.c
+ *	packet -> of the endpoint ----+-> thread of lane 1 + Path ID % threads: user_lane.c
+ *
+ * In a train (UDP_GRO) only the first datagram decides; threads hand over what is not theirs.
  */
 #include <errno.h>
+#include <linux/filter.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
-
-#include <ntm/drop.h>
+#include <unistd.h>
 
 #include "log.h"
-#include "loop.h"
 #include "rs.h"
-#include "stats.h"
 
-#define BATCH 64 /* datagrams in one system call */
 #define ROUNDS 8 /* batches of one socket before the others have their turn */
-#define CONTROL_LEN 128 /* control messages of one received datagram (its local address, overruns): bytes */
 
-/* Destination of one datagram that waits in a socket's batch. */
-struct out {
-	struct sockaddr_storage to;
-	struct iovec part;
-	_Alignas(struct cmsghdr) uint8_t control[CMSG_SPACE(sizeof(struct in6_pktinfo))];
-};
-
-struct rs_socket {
-	struct ntm_udp udp;
+/* A lane's thread, or for lane 0 only what the main loop listens to. */
+struct runner {
 	struct rs *rs;
-	struct event *readable;
-	bool any; /* bound to no address: each packet's own matters */
-	unsigned outs;
-	struct out out[BATCH];
-	struct mmsghdr msg[BATCH];
+	unsigned number; /* of its lane */
+	pthread_t thread;
+	bool running;
+	struct event *inbox;
 };
 
-/* One received batch: the sockets take turns with it. */
-struct rs_batch {
-	struct sockaddr_storage from[BATCH];
-	struct iovec part[BATCH];
-	struct mmsghdr msg[BATCH];
-	_Alignas(struct cmsghdr) uint8_t control[BATCH][CONTROL_LEN];
-	uint8_t buf[BATCH][NTM_PACKET_MAX];
+struct rs_user_relay {
+	int stop_fd; /* readable: threads end */
+	struct runner runner[1 + RS_THREADS_MAX];
+	struct event *readable[NTM_SERVERS_MAX]; /* lane 0 */
 };
 
-/* ---- sending */
-
-static struct rs_socket *socket_of(const struct ntm_flow *flow)
+struct ntm_udp *rs_user_relay_udp(struct rs *rs, unsigned listen)
 {
-	return (struct rs_socket *)((char *)flow->udp - offsetof(struct rs_socket, udp));
+	return rs_lane_udp(rs->lane[0], listen);
 }
 
-/* Source address of a datagram from a socket that is bound to none. */
-static void out_source(struct out *out, struct msghdr *msg, bool is4, const struct ntm_addr *local)
+unsigned rs_user_relay_listen(const struct rs *rs, const struct ntm_udp *udp)
 {
-	struct cmsghdr *cmsg = (struct cmsghdr *)out->control;
-
-	memset(out->control, 0, sizeof(out->control));
-	msg->msg_control = out->control;
-	if (is4) {
-		struct in_pktinfo info = {0};
-
-		memcpy(&info.ipi_spec_dst, local->b + 12, 4);
-		*cmsg = (struct cmsghdr){CMSG_LEN(sizeof(info)), IPPROTO_IP, IP_PKTINFO};
-		memcpy(CMSG_DATA(cmsg), &info, sizeof(info));
-		msg->msg_controllen = CMSG_SPACE(sizeof(info));
-	} else {
-		struct in6_pktinfo info = {0};
-
-		memcpy(&info.ipi6_addr, local->b, 16);
-		*cmsg = (struct cmsghdr){CMSG_LEN(sizeof(info)), IPPROTO_IPV6, IPV6_PKTINFO};
-		memcpy(CMSG_DATA(cmsg), &info, sizeof(info));
-		msg->msg_controllen = CMSG_SPACE(sizeof(info));
-	}
+	return (unsigned)(udp - rs_lane_udp(rs->lane[0], 0));
 }
 
-static void socket_put(struct rs_socket *socket, const struct ntm_flow *to, uint8_t *buf, size_t len)
+bool rs_user_relay_flow(struct rs *rs, const struct ntm_endpoint *local, struct ntm_flow *flow)
 {
-	struct out *out = &socket->out[socket->outs];
-	struct msghdr *msg = &socket->msg[socket->outs++].msg_hdr;
+	for (unsigned i = 0; i < rs->config.listens; i++) {
+		const struct ntm_endpoint *listen = &rs->config.listen[i];
+		bool any = rs_lane_is_any(&listen->addr);
 
-	memset(msg, 0, sizeof(*msg));
-	out->part = (struct iovec){buf, len};
-	msg->msg_name = &out->to;
-	msg->msg_namelen = ntm_endpoint_to_sockaddr(&to->remote, &out->to);
-	msg->msg_iov = &out->part;
-	msg->msg_iovlen = 1;
-	if (socket->any && !ntm_addr_is_none(&to->local))
-		out_source(out, msg, socket->udp.is4, &to->local);
-}
-
-/* What one datagram's refusal means; a relay keeps nothing back to try again, the ends do that better. */
-static void refused(int err)
-{
-	ntm_drop_count(err == EMSGSIZE ? NTM_DROP_TOO_BIG : NTM_DROP_SEND);
-}
-
-static void socket_flush(struct rs_socket *socket)
-{
-	struct rs *rs = socket->rs;
-
-	for (unsigned done = 0; done < socket->outs;) {
-		int n = sendmmsg(socket->udp.fd, socket->msg + done, socket->outs - done, MSG_DONTWAIT);
-
-		if (n < 0 && errno == EINTR)
+		if (listen->port != local->port || ntm_endpoint_is4(listen) != ntm_endpoint_is4(local) ||
+		    (!any && !ntm_addr_equal(&listen->addr, &local->addr)))
 			continue;
-		if (n <= 0) {
-			refused(errno);
-			done++;
-			continue;
-		}
-		rs->packets += (unsigned)n;
-		while (n--)
-			rs->bytes += socket->out[done++].part.iov_len;
+		flow->udp = rs_user_relay_udp(rs, i);
+		memset(&flow->local, 0, sizeof(flow->local));
+		if (any)
+			flow->local = local->addr;
+		return true;
 	}
-	socket->outs = 0;
+	return false;
 }
 
-int rs_user_relay_forward(struct rs *rs, const struct ntm_flow *from, uint8_t *buf, size_t len,
-			  int64_t now_us)
+void rs_user_relay_gro(struct rs *rs, bool on)
 {
-	const struct ntm_header *h = (const struct ntm_header *)buf;
-	struct rs_path *path = rs_path_find(&rs->paths, ntm_header_id(h), now_us / 1000);
-	const struct ntm_flow *to;
-	int side;
+	int value = on;
 
-	if (!path)
-		return -NTM_DROP_PATH_UNKNOWN;
-	side = rs_path_admit(path, h->type, &from->remote, len, now_us);
-	if (side < 0)
-		return side;
-	to = &path->leg[!side].bound;
-	socket_put(socket_of(to), to, buf, len);
-	return 0;
-}
-
-/* ---- receiving */
-
-static void overruns_count(struct ntm_udp *udp, uint32_t overruns)
-{
-	/* The sum since the socket was made, modulo 2^32; two CPUs that deliver may tell it out of order. */
-	int32_t more = (int32_t)(overruns - (uint32_t)udp->overruns);
-
-	if (more <= 0)
-		return;
-	udp->overruns += (uint32_t)more;
-	ntm_drops[NTM_DROP_SOCKET_OVERRUN] += (uint32_t)more;
-}
-
-static void control_read(struct ntm_udp *udp, struct msghdr *msg, struct ntm_addr *ret_local)
-{
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
-		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_RXQ_OVFL) {
-			uint32_t overruns;
-
-			memcpy(&overruns, CMSG_DATA(c), sizeof(overruns));
-			overruns_count(udp, overruns);
-		} else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
-			struct in_pktinfo info;
-
-			memcpy(&info, CMSG_DATA(c), sizeof(info));
-			ntm_addr_from4(ret_local, (const uint8_t *)&info.ipi_spec_dst);
-		} else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
-			struct in6_pktinfo info;
-
-			memcpy(&info, CMSG_DATA(c), sizeof(info));
-			ntm_addr_from6(ret_local, (const uint8_t *)&info.ipi6_addr);
-		}
+	for (unsigned i = 0; i < rs->lanes; i++) {
+		/* Where it is not there, it was not there before. */
+		for (unsigned j = 0; j < rs->config.listens; j++)
+			setsockopt(rs_lane_udp(rs->lane[i], j)->fd, SOL_UDP, UDP_GRO, &value, sizeof(value));
 	}
 }
 
-/* One datagram of the batch. */
-static void batch_receive(struct rs_socket *socket, unsigned i, int64_t now_us)
-{
-	struct rs_batch *batch = socket->rs->batch;
-	struct msghdr *msg = &batch->msg[i].msg_hdr;
-	struct ntm_flow from = {.udp = &socket->udp};
-	struct ntm_addr local = {0};
-
-	if (msg->msg_controllen)
-		control_read(&socket->udp, msg, &local);
-	if (socket->any)
-		from.local = local;
-	if (ntm_endpoint_from_sockaddr(&from.remote, msg->msg_name))
-		return;
-	rs_receive_packet(socket->rs, &from, batch->buf[i], batch->msg[i].msg_len, now_us);
-}
-
-static int batch_read(struct rs_socket *socket)
-{
-	struct rs_batch *batch = socket->rs->batch;
-
-	for (unsigned i = 0; i < BATCH; i++) {
-		batch->msg[i].msg_hdr.msg_namelen = sizeof(batch->from[i]);
-		batch->msg[i].msg_hdr.msg_controllen = sizeof(batch->control[i]);
-	}
-	return recvmmsg(socket->udp.fd, batch->msg, BATCH, MSG_DONTWAIT, NULL);
-}
+/* ---- the main loop's lane */
 
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
-	struct rs_socket *socket = arg;
-	struct rs *rs = socket->rs;
+	struct rs *rs = arg;
 
+	(void)what;
+	for (unsigned listen = 0; listen < rs->config.listens; listen++) {
+		if (rs_user_relay_udp(rs, listen)->fd != fd)
+			continue;
+		for (unsigned round = 0; round < ROUNDS && rs_lane_read(rs->lane[0], listen); round++)
+			;
+	}
+}
+
+static void on_inbox(evutil_socket_t fd, short what, void *arg)
+{
 	(void)fd;
 	(void)what;
-	for (unsigned round = 0; round < ROUNDS; round++) {
-		int n = batch_read(socket);
-		int64_t now_us = ntm_loop_now_us();
+	rs_lane_inbox_read(arg);
+}
 
-		for (int i = 0; i < n; i++)
-			batch_receive(socket, (unsigned)i, now_us);
-		/* Before the buffers are read into again. */
-		for (unsigned i = 0; i < rs->sockets; i++)
-			socket_flush(&rs->socket[i]);
-		if (n < BATCH)
-			return; /* empty now, or an error that the next event tells again */
+static struct event *event_make(struct rs *rs, int fd, event_callback_fn call, void *arg)
+{
+	struct event *event = event_new(rs->base, fd, EV_READ | EV_PERSIST, call, arg);
+
+	if (event && event_priority_set(event, event_base_get_npriorities(rs->base) - 1) >= 0 &&
+	    event_add(event, NULL) >= 0)
+		return event;
+	if (event)
+		event_free(event);
+	return NULL;
+}
+
+/* ---- threads */
+
+static void *runner_run(void *arg)
+{
+	struct runner *runner = arg;
+	struct rs *rs = runner->rs;
+	struct rs_lane *lane = rs->lane[runner->number];
+	unsigned listens = rs->config.listens;
+	struct pollfd fds[NTM_SERVERS_MAX + 1];
+
+	for (unsigned i = 0; i < listens; i++)
+		fds[i] = (struct pollfd){.fd = rs_lane_udp(lane, i)->fd, .events = POLLIN};
+	fds[listens] = (struct pollfd){.fd = rs->user_relay->stop_fd, .events = POLLIN};
+	while (poll(fds, listens + 1, -1) >= 0 || errno == EINTR) {
+		if (fds[listens].revents)
+			break;
+		for (unsigned i = 0; i < listens; i++) {
+			for (unsigned round = 0; fds[i].revents && round < ROUNDS && rs_lane_read(lane, i); round++)
+				;
+		}
 	}
+	return NULL;
 }
 
-static struct rs_batch *batch_new(void)
+/* Signals are the main loop's. */
+static int runner_start(struct runner *runner)
 {
-	struct rs_batch *batch = calloc(1, sizeof(*batch));
+	sigset_t all, before;
+	char name[16];
+	int err;
 
-	for (unsigned i = 0; batch && i < BATCH; i++) {
-		struct msghdr *msg = &batch->msg[i].msg_hdr;
-
-		batch->part[i] = (struct iovec){batch->buf[i], NTM_PACKET_MAX};
-		msg->msg_name = &batch->from[i];
-		msg->msg_iov = &batch->part[i];
-		msg->msg_iovlen = 1;
-		msg->msg_control = batch->control[i];
-	}
-	return batch;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	err = pthread_create(&runner->thread, NULL, runner_run, runner);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (err)
+		return -err;
+	runner->running = true;
+	snprintf(name, sizeof(name), "ntm-rs/%u", runner->number);
+	pthread_setname_np(runner->thread, name);
+	return 0;
 }
 
-/* ---- opening */
-
-static void socket_close(struct rs_socket *socket)
+/* As many as there are CPUs for this process. */
+static unsigned threads_count(const struct rs_config *config)
 {
-	if (socket->readable)
-		event_free(socket->readable);
-	ntm_udp_close(&socket->udp);
+	cpu_set_t cpus;
+	int count;
+
+	if (config->threads)
+		return config->threads;
+	count = sched_getaffinity(0, sizeof(cpus), &cpus) ? 1 : CPU_COUNT(&cpus);
+	return count > RS_THREADS_MAX ? RS_THREADS_MAX : (unsigned)count;
 }
 
-/* No address, or 0.0.0.0 */
-static bool is_any(const struct ntm_addr *addr)
-{
-	struct ntm_addr any4;
+/* ---- sockets */
 
-	ntm_addr_from4(&any4, (const uint8_t[4]){0});
-	return ntm_addr_is_none(addr) || ntm_addr_equal(addr, &any4);
+/*
+ * For SO_ATTACH_REUSEPORT_CBPF, which sees the UDP payload and returns the number of a socket in the order in which
+ * they were bound: the threads' first. A load beyond a short packet's end returns 0.
+ */
+static int filter_attach(int fd, unsigned threads)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 0), /* the type */
+		BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, NTM_TYPE_RESET, 4, 0), /* data, path control, unknown */
+		BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, NTM_TYPE_RELAY_BIND, 2, 0), /* bind, echo, reset: main loop */
+		BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, NTM_TYPE_TUNNEL_REQUEST, 2, 0), /* a tunnel's handshake */
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 0), /* sessions: main loop */
+		BPF_STMT(BPF_RET | BPF_K, threads),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct ntm_header, id) + 4), /* Path IDs are random */
+		BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, threads),
+		BPF_STMT(BPF_RET | BPF_A, 0),
+	};
+	struct sock_fprog program = {sizeof(code) / sizeof(code[0]), code};
+
+	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof(program)) < 0 ? -errno : 0;
 }
 
-static int socket_open(struct rs *rs, struct rs_socket *socket, const struct ntm_endpoint *listen)
+/* Whoever else is at this endpoint, and would share it (SO_REUSEPORT), is noticed here. */
+static int endpoint_is_free(const struct ntm_endpoint *listen)
 {
-	bool is4 = ntm_endpoint_is4(listen);
-	int level = is4 ? IPPROTO_IP : IPPROTO_IPV6, off = 0, err;
+	struct ntm_udp alone;
+	int err = ntm_udp_open(&alone, NULL, listen, ntm_endpoint_is4(listen), NULL, NULL);
 
-	err = ntm_udp_open(&socket->udp, NULL, listen, is4, NULL, NULL);
+	if (!err)
+		ntm_udp_close(&alone);
+	return err;
+}
+
+static int listen_open(struct rs *rs, unsigned listen)
+{
+	const struct ntm_endpoint *endpoint = &rs->config.listen[listen];
+	int err = endpoint_is_free(endpoint);
+
+	/* The main loop's comes last: the filter counts on it. */
+	for (unsigned i = 1; i <= rs->lanes && !err; i++)
+		err = rs_lane_open(rs->lane[i % rs->lanes], endpoint);
 	if (err)
 		return err;
-	socket->rs = rs;
-	socket->any = is_any(&listen->addr);
-	/* ICMP errors mean nothing to a relay, and unread they would fill the receive buffer. */
-	setsockopt(socket->udp.fd, level, is4 ? IP_RECVERR : IPV6_RECVERR, &off, sizeof(off));
-	if (!socket->any)
-		setsockopt(socket->udp.fd, level, is4 ? IP_PKTINFO : IPV6_RECVPKTINFO, &off, sizeof(off));
-	socket->readable = event_new(rs->base, socket->udp.fd, EV_READ | EV_PERSIST, on_readable, socket);
-	if (!socket->readable || event_add(socket->readable, NULL)) {
-		socket_close(socket);
-		return -ENOMEM;
-	}
-	return 0;
+	err = filter_attach(rs_user_relay_udp(rs, listen)->fd, rs->lanes - 1);
+	if (err) /* the kernel spreads packets anyhow: threads hand over what is not theirs */
+		ntm_warn("control and data share receive buffers: %s", strerror(-err));
+	rs->user_relay->readable[listen] = event_make(rs, rs_user_relay_udp(rs, listen)->fd, on_readable, rs);
+	return rs->user_relay->readable[listen] ? 0 : -ENOMEM;
 }
 
 static const char *advice(int err)
@@ -296,28 +239,60 @@ static const char *advice(int err)
 	return "";
 }
 
+/* ---- opening */
+
+static int lanes_make(struct rs *rs, unsigned count)
+{
+	rs->user_relay = calloc(1, sizeof(*rs->user_relay));
+	if (!rs->user_relay)
+		return -ENOMEM;
+	rs->user_relay->stop_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (rs->user_relay->stop_fd < 0)
+		return -errno;
+	for (; rs->lanes < count; rs->lanes++) {
+		rs->lane[rs->lanes] = rs_lane_new(rs, !rs->lanes);
+		if (!rs->lane[rs->lanes])
+			return -ENOMEM;
+		rs->user_relay->runner[rs->lanes] = (struct runner){.rs = rs, .number = rs->lanes};
+	}
+	return 0;
+}
+
+int rs_user_relay_start(struct rs *rs, char *ret_why, size_t why_len)
+{
+	int err = 0;
+
+	for (unsigned i = 1; i < rs->lanes && !err; i++) {
+		struct runner *runner = &rs->user_relay->runner[i];
+
+		runner->inbox = event_make(rs, rs_lane_inbox_fd(rs->lane[i]), on_inbox, rs->lane[i]);
+		err = runner->inbox ? runner_start(runner) : -ENOMEM;
+	}
+	if (err)
+		snprintf(ret_why, why_len, "cannot start %u threads: %s", rs->lanes - 1, strerror(-err));
+	return err;
+}
+
 int rs_user_relay_open(struct rs *rs, char *ret_why, size_t why_len)
 {
 	char text[NTM_ENDPOINT_TEXT];
-	int err = -ENOMEM;
+	int err;
 
-	rs->batch = batch_new();
-	rs->socket = calloc(rs->config.listens, sizeof(*rs->socket));
-	if (!rs->batch || !rs->socket) {
+	err = lanes_make(rs, 1 + threads_count(&rs->config));
+	if (err) {
 		snprintf(ret_why, why_len, "no memory for the sockets");
 		goto fail;
 	}
-	for (; rs->sockets < rs->config.listens; rs->sockets++) {
-		const struct ntm_endpoint *listen = &rs->config.listen[rs->sockets];
-
-		err = socket_open(rs, &rs->socket[rs->sockets], listen);
+	for (unsigned i = 0; i < rs->config.listens; i++) {
+		ntm_endpoint_format(&rs->config.listen[i], text);
+		err = listen_open(rs, i);
 		if (err) {
-			snprintf(ret_why, why_len, "cannot listen on %s: %s%s",
-				 ntm_endpoint_format(listen, text), strerror(-err), advice(err));
+			snprintf(ret_why, why_len, "cannot listen on %s: %s%s", text, strerror(-err), advice(err));
 			goto fail;
 		}
-		ntm_info("listening on %s", ntm_endpoint_format(listen, text));
+		ntm_info("listening on %s", text);
 	}
+	rs_too_big_open(rs);
 	return 0;
 
 fail:
@@ -325,12 +300,33 @@ fail:
 	return err;
 }
 
+static void runner_end(struct runner *runner)
+{
+	if (runner->running)
+		pthread_join(runner->thread, NULL);
+	if (runner->inbox)
+		event_free(runner->inbox);
+}
+
 void rs_user_relay_close(struct rs *rs)
 {
-	while (rs->sockets)
-		socket_close(&rs->socket[--rs->sockets]);
-	free(rs->socket);
-	rs->socket = NULL;
-	free(rs->batch);
-	rs->batch = NULL;
+	struct rs_user_relay *relay = rs->user_relay;
+	uint64_t one = 1;
+
+	if (relay && relay->stop_fd >= 0) {
+		if (write(relay->stop_fd, &one, sizeof(one)) < 0)
+			ntm_error("cannot end the threads: %s", strerror(errno));
+		for (unsigned i = 0; i < rs->lanes; i++)
+			runner_end(&relay->runner[i]);
+		close(relay->stop_fd);
+	}
+	for (unsigned i = 0; relay && i < NTM_SERVERS_MAX; i++) {
+		if (relay->readable[i])
+			event_free(relay->readable[i]);
+	}
+	rs_too_big_close(rs);
+	while (rs->lanes)
+		rs_lane_free(rs->lane[--rs->lanes]);
+	free(relay);
+	rs->user_relay = NULL;
 }

@@ -54,7 +54,9 @@
 	X(BIND_OLD, "bind_old", "relay: bind older than the last one") \
 	X(CHECKSUM, "checksum", "inner checksum is wrong") \
 	X(PIECE, "piece", "piece of a packet that does not fit the others") \
-	X(CIPHER, "cipher", "handshake of two ends that allow no cipher in common")
+	X(CIPHER, "cipher", "handshake of two ends that allow no cipher in common") \
+	X(HOP_LIMIT, "hop_limit", "relay: hop limit (TTL) used up") \
+	X(CHECKSUM_NONE, "checksum_none", "relay: no UDP checksum where IPv6 needs one")
 
 enum ntm_drop {
 	NTM_DROP_NONE = 0,

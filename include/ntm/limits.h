@@ -84,6 +84,8 @@
 #define NTM_BIND_CHALLENGE_S 10 /* a challenge is good for this long */
 #define NTM_RELAY_PATHS_MAX 1048576
 #define NTM_RELAY_UNBOUND_S 60 /* a relayed path that no leg has bound is forgotten */
+#define NTM_RELAY_IDLE_S 600 /* nor one with neither a packet nor a sign of life of its nodes for this long */
+#define NTM_RELAY_INHERITED_S 60 /* a DC that is back has directed again by then what a restarted RS still serves */
 #define NTM_RELAY_REPORT_S 5 /* between two load reports */
 
 #endif

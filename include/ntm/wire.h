@@ -128,6 +128,7 @@ enum ntm_field_type {
 	NTM_FIELD_REGISTERED = 50, /* u8, 0 or 1 */
 	NTM_FIELD_SOFTWARE = 52, /* text: name and version of the sender */
 	NTM_FIELD_PADDING = NTM_FIELD_MAY_IGNORE | 53, /* zero bytes, any number: makes a PATH_CHALLENGE as long as wanted */
+	NTM_FIELD_DRAINING = NTM_FIELD_MAY_IGNORE | 54, /* u8, 1: the RS takes no new paths and ends without any */
 };
 
 /* Why a direction is asked for, or a path closed. */
@@ -157,7 +158,8 @@ enum ntm_reason {
 	X(RELAY_DOWN, 9, "the relay does not answer its DC") \
 	X(RELAY_FAMILY, 10, "the relay has no address family both ends reach") \
 	X(RELAY_SLOWER, 11, "another relay is nearer or less loaded") \
-	X(NO_RELAY, 12, "this DC has no relay")
+	X(NO_RELAY, 12, "this DC has no relay") \
+	X(RELAY_DRAINING, 13, "the relay is being drained: it takes no new paths")
 
 enum ntm_why {
 	NTM_WHY_NONE = 0,

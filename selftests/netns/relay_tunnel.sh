@@ -41,7 +41,8 @@ read -r before0 before1 <<<"$before"
 read -r after0 after1 <<<"$(rs_path h1 h2 '"\(.packets0) \(.packets1)"')"
 check "20 pings are 20 packets more on leg 0 ($before0, $after0)" test $((after0 - before0)) -ge 20 -a $((after0 - before0)) -le 32
 check "20 answers are 20 packets more on leg 1 ($before1, $after1)" test $((after1 - before1)) -ge 20 -a $((after1 - before1)) -le 32
-capture_start rs1 eth0 relay.pcap udp
+# At its router: what XDP relays is seen by nobody else in rs1.
+capture_start r-srv2 lan relay.pcap udp port 6866
 echo "nothing-for-relays-$NTM_MARK" | ns h1 nc -N -w 3 h2.$ZONE 7001 >/dev/null
 capture_stop
 check "the relay saw packets" test "$(tcpdump -n -r "$WORK/relay.pcap" 2>/dev/null | wc -l)" -gt 8
@@ -69,6 +70,8 @@ eq "the DC knows the relay as alive" "rs1.$ZONE up" \
 # ---- the relay dies and comes back
 check "before the relay dies, TCP works" echoes h1 h2.$ZONE 7001
 daemon_stop rs1 ntm-rs KILL
+check "without ntm-rs XDP relays on" reaches h1 "$(vip4 h2)" -W 0.5
+check "ntm-rs --detach ends that" ns rs1 ntm-rs -c "$WORK/rs1/ntm-rs.conf" --detach
 check_not "without the relay nothing comes through" reaches h1 "$(vip4 h2)" -W 0.5
 check "a direct path does not care" reaches four "$(vip4 far)"
 daemon_run rs1 ntm-rs

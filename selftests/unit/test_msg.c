@@ -142,6 +142,7 @@ static const struct ntm_relay_withdraw sample_relay_withdraw = {.path_id = 0x414
 static const struct ntm_relay_report sample_relay_report = {
 	.boot_id = 0x6162636465666768,
 	.load = {.packets_per_s = 100000, .bytes_per_s = 125000000, .paths = 4711, .cpu_permille = 250},
+	.draining = 1,
 };
 static const struct ntm_tunnel_request sample_tunnel_request = {
 	.version = 1, .phase = 3, .ciphers = 3, .mtu = 1420, .reset_token = BYTES16(0x30)};

@@ -77,7 +77,7 @@ static int ask(struct rs_path *path, unsigned side, const char *from, uint64_t c
 {
 	struct ntm_endpoint source = endpoint(from);
 
-	return rs_leg_ask(&path->leg[side], &source, counter);
+	return rs_leg_ask(&paths, &path->leg[side], &source, counter);
 }
 
 static int admit(struct rs_path *path, uint8_t type, const char *from, int64_t now_ms)

@@ -60,6 +60,12 @@ static const struct ntmctl_command commands[] = {
 	{ "rs tunnel list", "", "the paths that it relays", NULL, 0, 0, "", NTMCTL_RS,
 	  ntmctl_rs_tunnel_list },
 	{ "rs stats", "", "every counter of the relay", NULL, 0, 0, "", NTMCTL_RS, ntmctl_rs_stats },
+	{ "rs attach", "", "relay by XDP again, after rs detach or a fallback", NULL, 0, 0, "", NTMCTL_RS,
+	  ntmctl_rs_attach },
+	{ "rs detach", "", "take XDP off all interfaces: user space relays",
+	  "Without a running ntm-rs: `ntm-rs --detach`.", 0, 0, "", NTMCTL_RS, ntmctl_rs_detach },
+	{ "rs drain", "[--cancel]", "take no new paths, have the old ones moved, then end; tells how many are left",
+	  "Ask again to see how many are left. --cancel: take paths again.", 0, 0, "C", NTMCTL_RS, ntmctl_rs_drain },
 	{ "rs monitor", "", "events of the relay, a line each", NULL, 0, 0, "", NTMCTL_RS,
 	  ntmctl_rs_monitor },
 	{ .words = NULL },
@@ -153,7 +159,7 @@ struct words {
 	bool help, version;
 };
 
-enum { OPT_SOCKET = 256 };
+enum { OPT_SOCKET = 256, OPT_CANCEL };
 
 static const struct option long_options[] = {
 	{ "json", no_argument, NULL, 'j' },
@@ -161,6 +167,7 @@ static const struct option long_options[] = {
 	{ "socket", required_argument, NULL, OPT_SOCKET },
 	{ "count", required_argument, NULL, 'c' },
 	{ "interval", required_argument, NULL, 'i' },
+	{ "cancel", no_argument, NULL, OPT_CANCEL },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
 	{ NULL, 0, NULL, 0 },
@@ -193,6 +200,9 @@ static int read_options(struct ntmctl *ctl, struct words *words, int argc, char 
 			break;
 		case OPT_SOCKET:
 			ctl->socket = optarg;
+			break;
+		case OPT_CANCEL:
+			ctl->cancel = true;
 			break;
 		case 'c':
 			ctl->count = optarg;
@@ -305,6 +315,8 @@ static int run(struct ntmctl *ctl, const struct words *words)
 		return ntmctl_usage(ctl, "\"%s\" has no option -c", ctl->command->words);
 	if (ctl->interval && !strchr(ctl->command->options, 'i'))
 		return ntmctl_usage(ctl, "\"%s\" has no option -i", ctl->command->words);
+	if (ctl->cancel && !strchr(ctl->command->options, 'C'))
+		return ntmctl_usage(ctl, "\"%s\" has no option --cancel", ctl->command->words);
 	return ctl->command->run(ctl);
 }
 

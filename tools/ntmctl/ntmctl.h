@@ -9,6 +9,7 @@
 #define NTM_TOOLS_NTMCTL_H
 
 #include <json-c/json.h>
+#include <stdbool.h>
 
 #include <ntm/types.h>
 #include "print.h"
@@ -27,6 +28,7 @@ struct ntmctl {
 	char **argv;
 	const char *count; /* -c (of run: the configuration) and -i as given; NULL: not given */
 	const char *interval;
+	bool cancel; /* --cancel */
 };
 
 struct ntmctl_command {
@@ -35,7 +37,7 @@ struct ntmctl_command {
 	const char *summary; /* one line for lists */
 	const char *more; /* further lines for its own help, or NULL */
 	int min, max; /* arguments */
-	const char *options; /* its own ones: "ci" */
+	const char *options; /* its own ones: "ci"; C: --cancel */
 	enum ntmctl_daemon daemon;
 	int (*run)(const struct ntmctl *ctl);
 };
@@ -120,6 +122,9 @@ int ntmctl_dc_monitor(const struct ntmctl *ctl);
 int ntmctl_rs_status(const struct ntmctl *ctl);
 int ntmctl_rs_tunnel_list(const struct ntmctl *ctl);
 int ntmctl_rs_stats(const struct ntmctl *ctl);
+int ntmctl_rs_attach(const struct ntmctl *ctl);
+int ntmctl_rs_detach(const struct ntmctl *ctl);
+int ntmctl_rs_drain(const struct ntmctl *ctl);
 int ntmctl_rs_monitor(const struct ntmctl *ctl);
 
 #endif

@@ -1,0 +1,465 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * relay_map.c - the one file that writes the maps rs_*, and reads what XDP counts in them (relay_map.h). What changes:
+ * relay.c and server.c tell of paths, next_hop.c of routes, devices and addresses. The other side: bpf/xdp_relay.bpf.c.
+ */
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include "crypto.h"
+#include "endpoint.h"
+#include "loop.h"
+#include "relay_map.h"
+#include "rs.h"
+
+#define UNKNOWN_LIMIT NTM_UNAUTH_REPLIES_PER_S /* no more are answered, so no more need come up */
+#define TOO_BIG_LIMIT NTM_UNAUTH_REPLIES_PER_S
+#define SETTLE_MS (RS_OLD_SOURCE_MS + 100)
+
+/* A path whose leg has moved, in the order of its moves. */
+struct settling {
+	struct settling *next;
+	uint64_t id;
+	int64_t at_ms;
+};
+
+struct rs_relay_map {
+	struct rs_relay_map_fds fd;
+	struct ntm_relay_state *state; /* all of rs_state */
+	uint32_t max;
+	/* Slots: `fresh` and above were never used, but for those kept; a ring holds those that were freed. */
+	uint8_t *kept; /* a bit a slot */
+	uint32_t fresh, freed_at, freed_count;
+	struct freed {
+		uint32_t slot, tick;
+	} *freed;
+	struct settling *settling, **settling_end;
+	struct ntm_relay_config config;
+	struct ntm_relay_local local[NTM_RELAY_LOCALS];
+	int cpus;
+};
+
+/* ---- time */
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000ULL + (uint64_t)ts.tv_nsec;
+}
+
+static uint32_t now_tick(void)
+{
+	return (uint32_t)(now_ns() >> NTM_RELAY_TICK_SHIFT);
+}
+
+/* A time of the boot-time clock in that of the maps. */
+static uint64_t mono_ns(int64_t boot_ms)
+{
+	int64_t ns = (int64_t)now_ns() + (boot_ms * 1000 - ntm_loop_now_us()) * 1000;
+
+	return ns > 0 ? (uint64_t)ns : 0;
+}
+
+int64_t rs_relay_map_tick_ms(uint32_t tick)
+{
+	int64_t ms = ntm_loop_now_ms() +
+		     ((int64_t)((uint64_t)tick << NTM_RELAY_TICK_SHIFT) - (int64_t)now_ns()) / 1000000;
+
+	return ms > 0 ? ms : 0;
+}
+
+/* ---- opening */
+
+static int config_write(struct rs_relay_map *map)
+{
+	uint32_t zero = 0;
+
+	return bpf_map_update_elem(map->fd.config, &zero, &map->config, BPF_ANY);
+}
+
+static int config_read(struct rs_relay_map *map)
+{
+	uint32_t zero = 0;
+	int err = bpf_map_lookup_elem(map->fd.config, &zero, &map->config);
+
+	if (err)
+		return err;
+	if (map->config.locals > NTM_RELAY_LOCALS)
+		return -EINVAL;
+	for (uint32_t i = 0; i < map->config.locals && !err; i++)
+		err = bpf_map_lookup_elem(map->fd.local, &i, &map->local[i]);
+	if (err)
+		return err;
+	if (!map->config.flow_key)
+		map->config.flow_key = ntm_crypto_random_u64();
+	map->config.unknown_limit = UNKNOWN_LIMIT;
+	map->config.too_big_limit = TOO_BIG_LIMIT;
+	map->config.generation++;
+	return config_write(map);
+}
+
+static int state_open(struct rs_relay_map *map)
+{
+	struct bpf_map_info info = {0};
+	__u32 len = sizeof(info);
+	void *at;
+
+	if (bpf_obj_get_info_by_fd(map->fd.state, &info, &len))
+		return -errno;
+	if (info.value_size != sizeof(*map->state))
+		return -EINVAL;
+	at = mmap(NULL, (size_t)info.max_entries * sizeof(*map->state), PROT_READ | PROT_WRITE, MAP_SHARED,
+		  map->fd.state, 0);
+	if (at == MAP_FAILED)
+		return -errno;
+	map->state = at;
+	map->max = info.max_entries;
+	return 0;
+}
+
+int rs_relay_map_open(struct rs_relay_map **ret_map, const struct rs_relay_map_fds *fds)
+{
+	struct rs_relay_map *map = calloc(1, sizeof(*map));
+	int err;
+
+	if (!map)
+		return -ENOMEM;
+	map->fd = *fds;
+	map->settling_end = &map->settling;
+	map->cpus = libbpf_num_possible_cpus();
+	err = map->cpus < 0 ? map->cpus : state_open(map);
+	if (!err) {
+		map->kept = calloc((map->max + 7) / 8, 1);
+		map->freed = calloc(map->max, sizeof(*map->freed));
+		err = map->kept && map->freed ? config_read(map) : -ENOMEM;
+	}
+	if (err) {
+		rs_relay_map_close(map);
+		return err;
+	}
+	*ret_map = map;
+	return 0;
+}
+
+void rs_relay_map_close(struct rs_relay_map *map)
+{
+	if (!map)
+		return;
+	while (map->settling) {
+		struct settling *one = map->settling;
+
+		map->settling = one->next;
+		free(one);
+	}
+	if (map->state)
+		munmap(map->state, (size_t)map->max * sizeof(*map->state));
+	free(map->kept);
+	free(map->freed);
+	free(map);
+}
+
+uint32_t rs_relay_map_max(const struct rs_relay_map *map)
+{
+	return map->max;
+}
+
+/* ---- slots of rs_state */
+
+static bool slot_is_kept(const struct rs_relay_map *map, uint32_t slot)
+{
+	return map->kept[slot / 8] & 1 << slot % 8;
+}
+
+int rs_relay_map_keep(struct rs_relay_map *map, const struct ntm_relay_path *entry)
+{
+	if (entry->slot >= map->max || slot_is_kept(map, entry->slot))
+		return -EEXIST;
+	map->kept[entry->slot / 8] |= (uint8_t)(1 << entry->slot % 8);
+	return 0;
+}
+
+static int slot_take(struct rs_relay_map *map, uint32_t *ret_slot)
+{
+	const struct freed *oldest = &map->freed[map->freed_at];
+
+	while (map->fresh < map->max && slot_is_kept(map, map->fresh))
+		map->fresh++;
+	if (map->fresh < map->max) {
+		*ret_slot = map->fresh++;
+	} else {
+		/* Packets that were under way when it was freed may still count there. */
+		if (!map->freed_count || now_tick() - oldest->tick < 2)
+			return -ENOSPC;
+		*ret_slot = oldest->slot;
+		map->freed_at = (map->freed_at + 1) % map->max;
+		map->freed_count--;
+	}
+	memset(&map->state[*ret_slot], 0, sizeof(map->state[*ret_slot]));
+	return 0;
+}
+
+static void slot_free(struct rs_relay_map *map, uint32_t slot)
+{
+	map->freed[((uint64_t)map->freed_at + map->freed_count) % map->max] = (struct freed){slot, now_tick()};
+	map->freed_count++;
+}
+
+/* ---- paths */
+
+static int local_find(const struct rs_relay_map *map, const struct ntm_flow *bound)
+{
+	struct ntm_endpoint at = {bound->local, bound->udp->bound.port};
+
+	if (ntm_addr_is_none(&at.addr))
+		at.addr = bound->udp->bound.addr;
+	for (uint32_t i = 0; i < map->config.locals; i++) {
+		if (ntm_endpoint_equal(&map->local[i].at, &at))
+			return (int)i;
+	}
+	return -ENOENT;
+}
+
+/* `leg` is as it was before, zero for a new path. */
+static void leg_set(const struct rs_relay_map *map, struct ntm_relay_path *entry, unsigned side,
+		    const struct ntm_flow *bound)
+{
+	struct ntm_relay_leg *leg = &entry->leg[side];
+	int local = 0;
+
+	if (bound->remote.port) {
+		local = local_find(map, bound);
+		if (local < 0) {
+			entry->flags |= NTM_RELAY_PASS;
+			local = 0;
+		}
+	}
+	if (ntm_endpoint_equal(&leg->remote, &bound->remote) && leg->local == local)
+		return;
+	leg->remote = bound->remote;
+	leg->local = (__u16)local;
+	leg->moves++;
+}
+
+static bool moving_set(struct ntm_relay_moving_leg *moving, const struct rs_leg *leg, int64_t now_ms)
+{
+	memset(moving, 0, sizeof(*moving));
+	moving->candidate = leg->candidate;
+	if (now_ms < leg->old_until_ms) {
+		moving->old = leg->old;
+		moving->old_until_ns = mono_ns(leg->old_until_ms);
+	}
+	return moving->candidate.port || moving->old.port;
+}
+
+/* When `old` of a leg is over, the entry can go from rs_moving. */
+static void settle_later(struct rs_relay_map *map, const struct rs_path *path, int64_t now_ms)
+{
+	struct settling *one;
+
+	if (now_ms >= path->leg[0].old_until_ms && now_ms >= path->leg[1].old_until_ms)
+		return;
+	one = malloc(sizeof(*one));
+	if (!one)
+		return; /* XDP looks once more than it has to, that is all */
+	*one = (struct settling){.id = path->id, .at_ms = now_ms + SETTLE_MS};
+	*map->settling_end = one;
+	map->settling_end = &one->next;
+}
+
+/* The other sources of the path, before rs_paths says that there are any; without room for them they go up. */
+static void sources_put(struct rs_relay_map *map, const struct rs_path *path, struct ntm_relay_path *entry,
+			int64_t now_ms)
+{
+	struct ntm_relay_moving moving;
+	bool first = moving_set(&moving.leg[0], &path->leg[0], now_ms),
+	     second = moving_set(&moving.leg[1], &path->leg[1], now_ms);
+
+	if (!first && !second)
+		return;
+	entry->flags |= NTM_RELAY_MOVING;
+	if (bpf_map_update_elem(map->fd.moving, &path->id, &moving, BPF_ANY))
+		bpf_map_delete_elem(map->fd.moving, &path->id);
+	settle_later(map, path, now_ms);
+}
+
+int rs_relay_map_put(struct rs_relay_map *map, const struct rs_path *path, int64_t now_ms)
+{
+	struct ntm_relay_path entry;
+	__u64 expires;
+	bool moved_before, made = false;
+	int err;
+
+	if (!map)
+		return 0;
+	if (bpf_map_lookup_elem(map->fd.paths, &path->id, &entry)) {
+		memset(&entry, 0, sizeof(entry));
+		err = slot_take(map, &entry.slot);
+		if (err)
+			return err;
+		made = true;
+	}
+	moved_before = entry.flags & NTM_RELAY_MOVING;
+	entry.flags = 0;
+	for (unsigned side = 0; side < 2; side++)
+		leg_set(map, &entry, side, &path->leg[side].bound);
+	sources_put(map, path, &entry, now_ms);
+	entry.rate = path->rate;
+	expires = (mono_ns(path->expires_ms) >> NTM_RELAY_TICK_SHIFT) + 1;
+	entry.expires = expires > UINT32_MAX ? UINT32_MAX : (__u32)expires;
+	memcpy(&entry.dc, path->dc->peer.key, sizeof(entry.dc));
+	err = bpf_map_update_elem(map->fd.paths, &path->id, &entry, BPF_ANY);
+	if (err && made)
+		slot_free(map, entry.slot);
+	if (moved_before && !(entry.flags & NTM_RELAY_MOVING))
+		bpf_map_delete_elem(map->fd.moving, &path->id);
+	return err;
+}
+
+void rs_relay_map_remove(struct rs_relay_map *map, uint64_t id)
+{
+	struct ntm_relay_path entry;
+
+	if (!map || bpf_map_lookup_elem(map->fd.paths, &id, &entry))
+		return;
+	bpf_map_delete_elem(map->fd.paths, &id);
+	bpf_map_delete_elem(map->fd.moving, &id);
+	slot_free(map, entry.slot);
+}
+
+void rs_relay_map_settle(struct rs_relay_map *map, const struct rs_paths *paths, int64_t now_ms)
+{
+	while (map && map->settling && map->settling->at_ms <= now_ms) {
+		struct settling *one = map->settling;
+		const struct rs_path *path = rs_path_find(paths, one->id, now_ms);
+
+		map->settling = one->next;
+		if (!map->settling)
+			map->settling_end = &map->settling;
+		free(one);
+		if (path)
+			rs_relay_map_put(map, path, now_ms);
+	}
+}
+
+/* XDP writes it meanwhile, each number at once. */
+#define COUNT(at) __atomic_load_n(&(at), __ATOMIC_RELAXED)
+
+void rs_relay_map_read(const struct rs_relay_map *map, uint64_t id, struct rs_relay_counts *ret_counts)
+{
+	const struct ntm_relay_state *state;
+	struct ntm_relay_path entry;
+	uint32_t used = 0;
+
+	memset(ret_counts, 0, sizeof(*ret_counts));
+	if (!map || bpf_map_lookup_elem(map->fd.paths, &id, &entry) || entry.slot >= map->max)
+		return;
+	state = &map->state[entry.slot];
+	for (unsigned side = 0; side < 2; side++) {
+		const struct ntm_relay_way *from = &state->from[side];
+
+		ret_counts->packets[side] = COUNT(from->packets);
+		ret_counts->bytes[side] = COUNT(from->bytes);
+		ret_counts->drops += COUNT(from->drops);
+		used = COUNT(from->used) > used ? COUNT(from->used) : used;
+	}
+	if (used)
+		ret_counts->used_ms = rs_relay_map_tick_ms(used);
+}
+
+/* ---- what concerns all paths */
+
+void rs_relay_map_routes_changed(struct rs_relay_map *map)
+{
+	if (!map)
+		return;
+	map->config.generation++;
+	config_write(map);
+}
+
+int rs_relay_map_local_add(struct rs_relay_map *map, const struct ntm_endpoint *at)
+{
+	uint32_t i;
+	int err;
+
+	for (i = 0; i < map->config.locals; i++) {
+		if (ntm_endpoint_equal(&map->local[i].at, at))
+			return 0;
+	}
+	if (i == NTM_RELAY_LOCALS)
+		return -ENOSPC;
+	map->local[i] = (struct ntm_relay_local){.at = *at};
+	err = bpf_map_update_elem(map->fd.local, &i, &map->local[i], BPF_ANY);
+	if (err)
+		return err;
+	map->config.locals++;
+	return config_write(map);
+}
+
+static bool device_is_given(const struct rs_relay_device *device, unsigned count, uint32_t route)
+{
+	for (unsigned i = 0; i < count; i++) {
+		if (device[i].route == route)
+			return true;
+	}
+	return false;
+}
+
+int rs_relay_map_devices(struct rs_relay_map *map, const struct rs_relay_device *device, unsigned count)
+{
+	uint32_t stale[NTM_RELAY_DEVICES], route, *at = NULL;
+	unsigned stales = 0;
+	int err = 0;
+
+	for (; stales < NTM_RELAY_DEVICES && !bpf_map_get_next_key(map->fd.devices, at, &route); at = &route) {
+		if (!device_is_given(device, count, route))
+			stale[stales++] = route;
+	}
+	while (stales)
+		bpf_map_delete_elem(map->fd.devices, &stale[--stales]);
+	for (unsigned i = 0; i < count && !err; i++)
+		err = bpf_map_update_elem(map->fd.devices, &device[i].route, &device[i].device, BPF_ANY);
+	return err;
+}
+
+void rs_relay_map_load(const struct rs_relay_map *map, struct ntm_relay_load *ret_sum)
+{
+	struct ntm_relay_load *load;
+	uint32_t zero = 0;
+
+	memset(ret_sum, 0, sizeof(*ret_sum));
+	load = map ? calloc((size_t)map->cpus, sizeof(*load)) : NULL;
+	if (!load)
+		return;
+	if (!bpf_map_lookup_elem(map->fd.load, &zero, load)) {
+		for (int i = 0; i < map->cpus; i++) {
+			ret_sum->packets += load[i].packets;
+			ret_sum->bytes += load[i].bytes;
+			ret_sum->seen += load[i].seen;
+			ret_sum->sampled_ns += load[i].sampled_ns;
+			ret_sum->samples += load[i].samples;
+			ret_sum->requests += load[i].requests;
+			ret_sum->answers += load[i].answers;
+		}
+	}
+	free(load);
+}
+
+uint64_t rs_relay_map_drops(const struct rs_relay_map *map, unsigned reason)
+{
+	uint64_t *count, sum = 0;
+
+	count = map ? calloc((size_t)map->cpus, sizeof(*count)) : NULL;
+	if (count && !bpf_map_lookup_elem(map->fd.stats, &reason, count)) {
+		for (int i = 0; i < map->cpus; i++)
+			sum += count[i];
+	}
+	free(count);
+	return sum;
+}

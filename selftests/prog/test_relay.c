@@ -1,0 +1,1075 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * test_relay.c - the relay's XDP program (bpf/xdp_relay.bpf.c): what it does with each kind of packet, to the
+ * byte and to the counter. What comes out is compared with a frame built from its description, not changed.
+ */
+#include <time.h>
+
+#include "relay_world.h"
+
+static struct world world;
+static int failed;
+
+/* ---- the paths */
+
+enum path {
+	P44,
+	P66,
+	P46,
+	P_SAME, /* both ends behind nw0 */
+	P_SAME6,
+	P_SAME46,
+	P_OTHER, /* side 1 is bound at another address of ours */
+	P_VLAN,
+	P_VLAN6,
+	P_HALF,
+	P_NO_NEIGHBOUR,
+	P_NO_ROUTE,
+	P_NO_DEVICE,
+	P_TX_ONLY,
+	P_USER,
+	P_OVER,
+	P_MOVING,
+	P_MOVING_FULL, /* there was no room for it in rs_moving */
+	P_RATE,
+	PATHS,
+	P_NONE = PATHS, /* an unknown Path ID */
+};
+
+#define ID(path) (0xa1b2c3d4e5f60000ULL + (path))
+
+struct path_ends {
+	const char *remote[2];
+	uint16_t local[2];
+	uint32_t flags;
+};
+
+static const struct path_ends path_ends[PATHS] = {
+	[P44] = {{"192.0.2.10:1000", "198.51.100.10:2000"}, {LOCAL4, LOCAL4}, 0},
+	[P66] = {{"[2001:db8:1::10]:1000", "[2001:db8:2::10]:2000"}, {LOCAL6, LOCAL6}, 0},
+	[P46] = {{"192.0.2.10:1000", "[2001:db8:2::10]:2000"}, {LOCAL4, LOCAL6}, 0},
+	[P_SAME] = {{"192.0.2.10:1000", "192.0.2.11:1000"}, {LOCAL4, LOCAL4}, 0},
+	[P_SAME6] = {{"[2001:db8:1::10]:1000", "[2001:db8:1::11]:1000"}, {LOCAL6, LOCAL6}, 0},
+	[P_SAME46] = {{"192.0.2.10:1000", "[2001:db8:1::11]:1000"}, {LOCAL4, LOCAL6}, 0},
+	[P_OTHER] = {{"192.0.2.10:1000", "192.0.2.11:1000"}, {LOCAL4, LOCAL4_OTHER}, 0},
+	[P_VLAN] = {{"192.0.2.10:1000", "203.0.113.10:2000"}, {LOCAL4, LOCAL4}, 0},
+	[P_VLAN6] = {{"192.0.2.10:1000", "[2001:db8:3::10]:2000"}, {LOCAL4, LOCAL6}, 0},
+	[P_HALF] = {{"192.0.2.10:1000", NULL}, {LOCAL4, LOCAL4}, 0},
+	[P_NO_NEIGHBOUR] = {{"192.0.2.10:1000", "198.51.100.99:2000"}, {LOCAL4, LOCAL4}, 0},
+	[P_NO_ROUTE] = {{"192.0.2.10:1000", "100.64.0.1:2000"}, {LOCAL4, LOCAL4}, 0},
+	[P_NO_DEVICE] = {{"192.0.2.10:1000", "192.168.3.10:2000"}, {LOCAL4, LOCAL4}, 0},
+	[P_TX_ONLY] = {{"192.0.2.10:1000", "192.168.4.10:2000"}, {LOCAL4, LOCAL4}, 0},
+	[P_USER] = {{"192.0.2.10:1000", "198.51.100.10:2000"}, {LOCAL4, LOCAL4}, NTM_RELAY_PASS},
+	[P_OVER] = {{"192.0.2.10:1000", "198.51.100.10:2000"}, {LOCAL4, LOCAL4}, 0},
+	[P_MOVING] = {{"192.0.2.10:1000", "198.51.100.10:2000"}, {LOCAL4, LOCAL4}, NTM_RELAY_MOVING},
+	[P_MOVING_FULL] = {{"192.0.2.10:1000", "198.51.100.10:2000"}, {LOCAL4, LOCAL4}, NTM_RELAY_MOVING},
+	[P_RATE] = {{"192.0.2.10:1000", "192.0.2.11:1000"}, {LOCAL4, LOCAL4}, 0},
+};
+
+#define MOVED_TO "[2001:db8:1::11]:1111" /* candidate of side 0 of P_MOVING */
+#define MOVED_FROM "192.0.2.11:1212" /* old source of side 0 */
+#define MOVED_LONG_AGO "198.51.100.10:1313" /* old source of side 1, no longer valid */
+#define RATE 1000000 /* bytes a second, P_RATE */
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000ULL + (uint64_t)now.tv_nsec;
+}
+
+static struct ntm_relay_path path_make(enum path i)
+{
+	const struct path_ends *ends = &path_ends[i];
+
+	return (struct ntm_relay_path){.leg = {world_leg(ends->remote[0], ends->local[0]),
+					       world_leg(ends->remote[1], ends->local[1])},
+				       .rate = i == P_RATE ? RATE : 0,
+				       .slot = i,
+				       .flags = ends->flags,
+				       .expires = i == P_OVER ? 1 : UINT32_MAX};
+}
+
+static int paths_make(void)
+{
+	struct ntm_relay_moving moving = {
+		.leg = {{.candidate = endpoint(MOVED_TO),
+			 .old = endpoint(MOVED_FROM),
+			 .old_until_ns = now_ns() + 3600 * 1000000000ULL},
+			{.old = endpoint(MOVED_LONG_AGO), .old_until_ns = now_ns() - 1000000}}};
+	uint64_t id = ID(P_MOVING);
+	int err = world_put(world.bpf->maps.rs_moving, &id, &moving);
+
+	for (enum path i = 0; i < PATHS; i++) {
+		struct ntm_relay_path path = path_make(i);
+
+		err |= world_path(&world, ID(i), &path);
+	}
+	return err;
+}
+
+/* ---- saying what holds */
+
+static bool check(bool holds, const char *name)
+{
+	printf("%s - %s\n", holds ? "ok" : "not ok", name);
+	failed |= !holds;
+	return holds;
+}
+
+static void dump(const char *what, const uint8_t *b, size_t len)
+{
+	printf("# %s, %zu bytes:", what, len);
+	for (size_t i = 0; i < len && i < 128; i++)
+		printf("%s%02x", i % 16 ? " " : "\n#   ", b[i]);
+	putchar('\n');
+}
+
+/* ---- one packet */
+
+#define NATIVE 1
+#define GENERIC 2
+#define BOTH (NATIVE | GENERIC)
+
+static const struct bpf_program *prog_of(int mode)
+{
+	return mode == NATIVE ? world.bpf->progs.rs_relay : world.bpf->progs.rs_relay_skb;
+}
+
+struct fixture {
+	const char *name;
+	enum path path;
+	uint8_t type;
+	const char *from, *to; /* packet in; to NULL: our endpoint of the sender's family */
+	void (*describe)(struct frame *in); /* what is special about it, before it is built */
+	void (*change)(struct frame *in); /* and after */
+	uint32_t verdict;
+	int drop; /* reason counted */
+	const char *out_from, *out_to; /* packet out, when it is passed on */
+	void (*expect)(struct frame *out); /* what is special about that */
+	int modes; /* 0: both */
+};
+
+static void frame_in(const struct fixture *fixture, struct frame *f)
+{
+	*f = (struct frame){.source = endpoint(fixture->from),
+			    .tos = 0xb9, /* DSCP EF, ECN ECT(1) */
+			    .ttl = 64,
+			    .flow_label = 0x12345,
+			    .ip4_id = 0x4321,
+			    .ip4_frag = 0x4000,
+			    .type = fixture->type,
+			    .id = ID(fixture->path),
+			    .payload = 64,
+			    .payload_end = 0x1234};
+	f->dest = endpoint(fixture->to ? fixture->to : world_local[ntm_endpoint_is4(&f->source) ? LOCAL4 : LOCAL6]);
+	world_mac(f->dmac, 0, 0);
+	world_mac(f->smac, 2, 1);
+	if (fixture->describe)
+		fixture->describe(f);
+	frame_build(f);
+	if (fixture->change)
+		fixture->change(f);
+}
+
+static uint32_t flow_label(uint64_t id)
+{
+	return (uint32_t)((id ^ WORLD_FLOW_KEY) * 0x9e3779b97f4a7c15ULL >> 44);
+}
+
+static void frame_out(const struct fixture *fixture, const struct frame *in, struct frame *f)
+{
+	const struct world_neighbour *next;
+	bool is4;
+
+	*f = *in;
+	f->source = endpoint(fixture->out_from);
+	f->dest = endpoint(fixture->out_to);
+	is4 = ntm_endpoint_is4(&f->dest);
+	next = world_neighbour(&f->dest);
+	if (!next)
+		abort();
+	world_mac(f->dmac, 1, next->mac);
+	world_mac(f->smac, 0, next->device);
+	f->outer_vlan = 0;
+	f->vlan = next->device == 2 ? WORLD_VLAN : 0;
+	f->ttl--;
+	f->flow_label = flow_label(in->id);
+	if (!is4 || !ntm_endpoint_is4(&in->source)) {
+		f->ip4_id = 0;
+		f->ip4_frag = 0x4000;
+	}
+	if (fixture->expect)
+		fixture->expect(f);
+	frame_build(f);
+}
+
+static bool drops_are(const uint64_t before[NTM_DROP_MAX], int reason)
+{
+	uint64_t now[NTM_DROP_MAX];
+
+	world_drops(&world, now);
+	for (int i = 0; i < NTM_DROP_MAX; i++) {
+		if (now[i] - before[i] != (i && i == reason)) {
+			printf("# drop reason %d counted %d times\n", i, (int)(now[i] - before[i]));
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool out_is(const struct world_run *run, const uint8_t *b, size_t len)
+{
+	if (run->len == len && !memcmp(run->out, b, len))
+		return true;
+	dump("came out", run->out, run->len);
+	dump("should be", b, len);
+	return false;
+}
+
+static bool fixture_holds(const struct fixture *fixture, int mode)
+{
+	uint64_t before[NTM_DROP_MAX];
+	struct frame in, out;
+	struct world_run run;
+
+	world_drops(&world, before);
+	frame_in(fixture, &in);
+	if (world_run(&world, prog_of(mode), in.b, in.len, &run))
+		return false;
+	if (run.verdict != fixture->verdict) {
+		printf("# verdict %u, not %u\n", run.verdict, fixture->verdict);
+		return false;
+	}
+	if (!drops_are(before, fixture->drop))
+		return false;
+	if (run.verdict == XDP_DROP)
+		return true;
+	if (run.verdict == XDP_PASS)
+		return out_is(&run, in.b, in.len);
+	frame_out(fixture, &in, &out);
+	return out_is(&run, out.b, out.len);
+}
+
+static void fixtures_run(const struct fixture *fixture, size_t n)
+{
+	for (size_t i = 0; i < n; i++, fixture++) {
+		int modes = fixture->modes ? fixture->modes : BOTH;
+
+		check((!(modes & NATIVE) || fixture_holds(fixture, NATIVE)) &&
+			      (!(modes & GENERIC) || fixture_holds(fixture, GENERIC)),
+		      fixture->name);
+	}
+}
+#define FIXTURES_RUN(fixtures) fixtures_run(fixtures, sizeof(fixtures) / sizeof((fixtures)[0]))
+
+/* ---- passed on */
+
+static void vlan_in(struct frame *f)
+{
+	f->vlan = 99;
+}
+
+static void two_tags_in(struct frame *f)
+{
+	f->outer_vlan = 5;
+	f->vlan = 99;
+}
+
+static void no_payload(struct frame *f)
+{
+	f->payload = 0;
+}
+
+static void odd_payload(struct frame *f)
+{
+	f->payload = 33;
+}
+
+static void check_zero(struct frame *f)
+{
+	f->check = CHECK_ZERO;
+}
+
+static void check_partial(struct frame *f)
+{
+	f->check = CHECK_PARTIAL;
+}
+
+static void check_full(struct frame *f)
+{
+	f->check = CHECK_FULL;
+}
+
+/* A finished checksum that looks unfinished. */
+static void check_twin(struct frame *f)
+{
+	bool is4 = ntm_endpoint_is4(&f->source);
+
+	frame_steer(f, (uint16_t)frame_pseudo(frame_addr(&f->source), frame_addr(&f->dest), is4, IPPROTO_UDP,
+					      UDP_LEN + NTM_HEADER_LEN + f->payload));
+}
+
+/* What comes out would be 0. */
+static void check_becomes_zero44(struct frame *f)
+{
+	struct frame out = *f;
+
+	out.source = endpoint(world_local[LOCAL4]);
+	out.dest = endpoint("198.51.100.10:2000");
+	frame_steer(&out, 0);
+	f->payload_end = out.payload_end;
+}
+
+static void check_becomes_zero46(struct frame *f)
+{
+	struct frame out = *f;
+
+	out.source = endpoint(world_local[LOCAL6]);
+	out.dest = endpoint("[2001:db8:2::10]:2000");
+	frame_steer(&out, 0);
+	f->payload_end = out.payload_end;
+}
+
+static void padded(struct frame *f)
+{
+	f->payload = 0;
+	f->trailer = 6;
+}
+
+static void largest(struct frame *f) /* for nw1 */
+{
+	f->payload = WORLD_NARROW - IP4_LEN - UDP_LEN - NTM_HEADER_LEN;
+}
+
+static void largest46(struct frame *f)
+{
+	f->payload = WORLD_NARROW - IP6_LEN - UDP_LEN - NTM_HEADER_LEN;
+}
+
+static void may_be_cut(struct frame *f) /* no DF */
+{
+	f->ip4_frag = 0;
+}
+
+#define DATA0 NTM_TYPE_DATA
+#define DATA1 (NTM_TYPE_DATA | NTM_TYPE_SIDE_BIT)
+#define ON44 .out_from = "192.0.2.1:6866", .out_to = "198.51.100.10:2000"
+#define ON66 .out_from = "[2001:db8:1::1]:6866", .out_to = "[2001:db8:2::10]:2000"
+#define BACK4 .out_from = "192.0.2.1:6866", .out_to = "192.0.2.10:1000"
+#define BACK6 .out_from = "[2001:db8:1::1]:6866", .out_to = "[2001:db8:1::10]:1000"
+#define FROM0 .from = "192.0.2.10:1000"
+#define FROM0_6 .from = "[2001:db8:1::10]:1000"
+#define FROM1 .from = "198.51.100.10:2000"
+#define FROM1_6 .from = "[2001:db8:2::10]:2000"
+
+static const struct fixture passed_on[] = {
+	{.name = "IPv4 to IPv4", .path = P44, .type = DATA0, FROM0, .verdict = XDP_REDIRECT, ON44},
+	{.name = "IPv4 to IPv4, back", .path = P44, .type = DATA1, FROM1, .verdict = XDP_TX, BACK4},
+	{.name = "IPv6 to IPv6", .path = P66, .type = DATA0, FROM0_6, .verdict = XDP_REDIRECT, ON66},
+	{.name = "IPv6 to IPv6, back", .path = P66, .type = DATA1, FROM1_6, .verdict = XDP_TX, BACK6},
+	{.name = "IPv4 to IPv6", .path = P46, .type = DATA0, FROM0, .verdict = XDP_REDIRECT, ON66},
+	{.name = "IPv6 to IPv4", .path = P46, .type = DATA1, FROM1_6, .verdict = XDP_TX, BACK4},
+	{.name = "both ends behind one interface: sent back", .path = P_SAME, .type = DATA0, FROM0,
+	 .verdict = XDP_TX, .out_from = "192.0.2.1:6866", .out_to = "192.0.2.11:1000"},
+	{.name = "the same in IPv6", .path = P_SAME6, .type = DATA0, FROM0_6, .verdict = XDP_TX,
+	 .out_from = "[2001:db8:1::1]:6866", .out_to = "[2001:db8:1::11]:1000"},
+	{.name = "the same across families", .path = P_SAME46, .type = DATA0, FROM0, .verdict = XDP_TX,
+	 .out_from = "[2001:db8:1::1]:6866", .out_to = "[2001:db8:1::11]:1000"},
+	{.name = "leaves from the address its receiver bound itself at", .path = P_OTHER, .type = DATA0, FROM0,
+	 .verdict = XDP_TX, .out_from = "198.51.100.1:6866", .out_to = "192.0.2.11:1000"},
+	{.name = "is taken at any address of ours", .path = P_OTHER, .type = DATA1, .from = "192.0.2.11:1000",
+	 .verdict = XDP_TX, BACK4},
+	{.name = "bulk lane and key phase make no difference", .path = P44,
+	 .type = NTM_TYPE_DATA | NTM_TYPE_LANE_BIT | 3 << NTM_TYPE_PHASE_SHIFT, FROM0, .verdict = XDP_REDIRECT, ON44},
+	{.name = "path control of side 0", .path = P44, .type = NTM_TYPE_PATH, FROM0, .verdict = XDP_REDIRECT, ON44},
+	{.name = "path control of side 1", .path = P44, .type = NTM_TYPE_PATH | NTM_TYPE_SIDE_BIT, FROM1,
+	 .verdict = XDP_TX, BACK4},
+	{.name = "Tunnel Request", .path = P44, .type = NTM_TYPE_TUNNEL_REQUEST, FROM0, .verdict = XDP_REDIRECT,
+	 ON44},
+	{.name = "Tunnel Response", .path = P44, .type = NTM_TYPE_TUNNEL_RESPONSE, FROM1, .verdict = XDP_TX, BACK4},
+	{.name = "tunnel probe", .path = P44, .type = NTM_TYPE_TUNNEL_PROBE, FROM1, .verdict = XDP_TX, BACK4},
+	{.name = "cookie of side 0", .path = P44, .type = NTM_TYPE_COOKIE, FROM0, .verdict = XDP_REDIRECT, ON44},
+	{.name = "cookie of side 1", .path = P44, .type = NTM_TYPE_COOKIE, FROM1, .verdict = XDP_TX, BACK4},
+	{.name = "reset", .path = P44, .type = NTM_TYPE_RESET, FROM1, .verdict = XDP_TX, BACK4},
+	{.name = "no payload", .path = P46, .type = DATA0, FROM0, .describe = no_payload, .verdict = XDP_REDIRECT,
+	 ON66},
+	{.name = "what pads a short frame is no part of it", .path = P46, .type = DATA0, FROM0, .describe = padded,
+	 .verdict = XDP_REDIRECT, ON66},
+	{.name = "odd length", .path = P46, .type = DATA0, FROM0, .describe = odd_payload, .verdict = XDP_REDIRECT,
+	 ON66},
+	{.name = "the largest packet that fits", .path = P44, .type = DATA0, FROM0, .describe = largest,
+	 .verdict = XDP_REDIRECT, ON44},
+	{.name = "the largest that still fits when it has grown", .path = P46, .type = DATA0, FROM0,
+	 .describe = largest46, .verdict = XDP_REDIRECT, ON66},
+	{.name = "IPv4 without DF stays so", .path = P44, .type = DATA0, FROM0, .describe = may_be_cut,
+	 .verdict = XDP_REDIRECT, ON44},
+};
+
+static const struct fixture tags[] = {
+	{.name = "tagged in, untagged out", .path = P44, .type = DATA0, FROM0, .describe = vlan_in,
+	 .verdict = XDP_REDIRECT, ON44},
+	{.name = "two tags in, untagged out", .path = P44, .type = DATA0, FROM0, .describe = two_tags_in,
+	 .verdict = XDP_REDIRECT, ON44},
+	{.name = "untagged in, out by a VLAN", .path = P_VLAN, .type = DATA0, FROM0, .verdict = XDP_TX,
+	 .out_from = "192.0.2.1:6866", .out_to = "203.0.113.10:2000"},
+	{.name = "tagged in, out by another VLAN", .path = P_VLAN, .type = DATA0, FROM0, .describe = vlan_in,
+	 .verdict = XDP_TX, .out_from = "192.0.2.1:6866", .out_to = "203.0.113.10:2000"},
+	{.name = "untagged in, out by a VLAN in the other family", .path = P_VLAN6, .type = DATA0, FROM0,
+	 .verdict = XDP_TX, .out_from = "[2001:db8:1::1]:6866", .out_to = "[2001:db8:3::10]:2000"},
+	{.name = "two tags in, out by a VLAN in the other family", .path = P_VLAN6, .type = DATA0, FROM0,
+	 .describe = two_tags_in, .verdict = XDP_TX, .out_from = "[2001:db8:1::1]:6866",
+	 .out_to = "[2001:db8:3::10]:2000"},
+	{.name = "tagged in by IPv6, back untagged to IPv4", .path = P_VLAN6, .type = DATA1,
+	 .from = "[2001:db8:3::10]:2000", .describe = vlan_in, .verdict = XDP_TX, BACK4},
+};
+
+static const struct fixture checksums[] = {
+	{.name = "no UDP checksum in IPv4 stays so", .path = P44, .type = DATA0, FROM0, .describe = check_zero,
+	 .verdict = XDP_REDIRECT, ON44},
+	{.name = "no UDP checksum from IPv4 to IPv6: dropped", .path = P46, .type = DATA0, FROM0,
+	 .describe = check_zero, .verdict = XDP_DROP, .drop = NTM_DROP_CHECKSUM_NONE},
+	{.name = "no UDP checksum from IPv6 to IPv4: dropped", .path = P46, .type = DATA1, FROM1_6,
+	 .describe = check_zero, .verdict = XDP_DROP, .drop = NTM_DROP_CHECKSUM_NONE},
+	{.name = "no UDP checksum from IPv6 to IPv6: dropped", .path = P66, .type = DATA0, FROM0_6,
+	 .describe = check_zero, .verdict = XDP_DROP, .drop = NTM_DROP_CHECKSUM_NONE},
+	{.name = "a checksum that becomes 0 is written as 0xffff", .path = P44, .type = DATA0, FROM0,
+	 .describe = check_becomes_zero44, .verdict = XDP_REDIRECT, ON44},
+	{.name = "the same across families", .path = P46, .type = DATA0, FROM0, .describe = check_becomes_zero46,
+	 .verdict = XDP_REDIRECT, ON66},
+	{.name = "native: an unfinished checksum is finished", .path = P44, .type = DATA0, FROM0,
+	 .describe = check_partial, .verdict = XDP_REDIRECT, ON44, .expect = check_full, .modes = NATIVE},
+	{.name = "native: the same across families, odd length", .path = P46, .type = DATA0, FROM0,
+	 .describe = check_partial, .verdict = XDP_REDIRECT, ON66, .expect = check_full, .modes = NATIVE},
+	{.name = "generic: an unfinished checksum stays one", .path = P44, .type = DATA0, FROM0,
+	 .describe = check_partial, .verdict = XDP_REDIRECT, ON44, .modes = GENERIC},
+	{.name = "generic: the same across families", .path = P46, .type = DATA1, FROM1_6, .describe = check_partial,
+	 .verdict = XDP_TX, BACK4, .modes = GENERIC},
+	{.name = "a finished checksum that looks unfinished", .path = P44, .type = DATA0, FROM0,
+	 .describe = check_twin, .verdict = XDP_REDIRECT, ON44, .expect = check_full},
+	{.name = "the same in IPv6", .path = P66, .type = DATA0, FROM0_6, .describe = check_twin,
+	 .verdict = XDP_REDIRECT, ON66, .expect = check_full},
+};
+
+/* ---- for the kernel */
+
+static void wrong_ip_check(struct frame *f)
+{
+	f->b[f->ip + 10] ^= 0x55;
+}
+
+static void ip4_fix(struct frame *f)
+{
+	frame_put16(f->b + f->ip + 10, 0);
+	frame_put16(f->b + f->ip + 10, (uint16_t)~frame_sum(f->b + f->ip, (f->b[f->ip] & 15) * 4, 0));
+}
+
+static void first_fragment(struct frame *f)
+{
+	frame_put16(f->b + f->ip + 6, 0x2000);
+	ip4_fix(f);
+}
+
+static void last_fragment(struct frame *f)
+{
+	frame_put16(f->b + f->ip + 6, 0x0010);
+	ip4_fix(f);
+}
+
+/* n bytes of headers in front of UDP, whose first byte is the next header's number in IPv6 */
+static void insert(struct frame *f, size_t n, const uint8_t *bytes)
+{
+	memmove(f->b + f->udp + n, f->b + f->udp, f->len - f->udp);
+	memcpy(f->b + f->udp, bytes, n);
+	f->len += n;
+}
+
+static void ip4_options(struct frame *f)
+{
+	static const uint8_t router_alert[4] = {0x94, 4, 0, 0};
+
+	insert(f, sizeof(router_alert), router_alert);
+	f->b[f->ip] = 0x46;
+	frame_put16(f->b + f->ip + 2, (unsigned)(f->len - f->ip));
+	ip4_fix(f);
+}
+
+static void ip6_extension(struct frame *f, uint8_t number, const uint8_t bytes[8])
+{
+	insert(f, 8, bytes);
+	f->b[f->ip + 6] = number;
+	frame_put16(f->b + f->ip + 4, (unsigned)(f->len - f->ip - IP6_LEN));
+}
+
+static void ip6_hop_by_hop(struct frame *f)
+{
+	ip6_extension(f, 0, (const uint8_t[8]){IPPROTO_UDP, 0, 1, 4});
+}
+
+static void ip6_destination(struct frame *f)
+{
+	ip6_extension(f, 60, (const uint8_t[8]){IPPROTO_UDP, 0, 1, 4});
+}
+
+static void ip6_fragment(struct frame *f)
+{
+	ip6_extension(f, 44, (const uint8_t[8]){IPPROTO_UDP, 0, 0, 1, 1, 2, 3, 4});
+}
+
+static void tcp(struct frame *f)
+{
+	f->b[f->ip + 9] = IPPROTO_TCP;
+	ip4_fix(f);
+}
+
+static void udp_longer(struct frame *f)
+{
+	frame_put16(f->b + f->udp + 4, frame_get16(f->b + f->udp + 4) + 1u);
+}
+
+static void udp_shorter(struct frame *f)
+{
+	frame_put16(f->b + f->udp + 4, 20);
+}
+
+static void ip_longer(struct frame *f)
+{
+	frame_put16(f->b + f->ip + 2, frame_get16(f->b + f->ip + 2) + 4u);
+	frame_put16(f->b + f->udp + 4, frame_get16(f->b + f->udp + 4) + 4u);
+	ip4_fix(f);
+}
+
+static void truncated(struct frame *f)
+{
+	f->len = f->ntm + 8;
+}
+
+static void arp(struct frame *f)
+{
+	frame_put16(f->b + f->ip - 2, 0x0806);
+}
+
+static void three_tags(struct frame *f)
+{
+	memmove(f->b + ETH_LEN + 10, f->b + ETH_LEN - 2, f->len - ETH_LEN + 2);
+	for (size_t i = 0; i < 3; i++) {
+		frame_put16(f->b + ETH_LEN - 2 + i * 4, 0x8100);
+		frame_put16(f->b + ETH_LEN + i * 4, 9);
+	}
+	f->len += 12;
+}
+
+/* An IPv4 endpoint of ours, and of theirs, in an IPv6 header. */
+static void mapped(struct frame *f)
+{
+	struct ntm_endpoint source = endpoint("192.0.2.10:1000"), dest = endpoint("192.0.2.1:6866");
+
+	memcpy(f->b + f->ip + 8, &source.addr, 16);
+	memcpy(f->b + f->ip + 24, &dest.addr, 16);
+}
+
+static const struct fixture for_the_kernel[] = {
+	{.name = "another port of ours", .path = P44, .type = DATA0, FROM0, .to = "192.0.2.1:6867",
+	 .verdict = XDP_PASS},
+	{.name = "another address", .path = P44, .type = DATA0, FROM0, .to = "192.0.2.2:6866", .verdict = XDP_PASS},
+	{.name = "TCP", .path = P44, .type = DATA0, FROM0, .change = tcp, .verdict = XDP_PASS},
+	{.name = "ARP", .path = P44, .type = DATA0, FROM0, .change = arp, .verdict = XDP_PASS},
+	{.name = "first fragment", .path = P44, .type = DATA0, FROM0, .change = first_fragment, .verdict = XDP_PASS},
+	{.name = "later fragment", .path = P44, .type = DATA0, FROM0, .change = last_fragment, .verdict = XDP_PASS},
+	{.name = "IPv4 options", .path = P44, .type = DATA0, FROM0, .change = ip4_options, .verdict = XDP_PASS},
+	{.name = "wrong IPv4 header checksum", .path = P44, .type = DATA0, FROM0, .change = wrong_ip_check,
+	 .verdict = XDP_PASS},
+	{.name = "IPv6 hop-by-hop options", .path = P66, .type = DATA0, FROM0_6, .change = ip6_hop_by_hop,
+	 .verdict = XDP_PASS},
+	{.name = "IPv6 destination options", .path = P66, .type = DATA0, FROM0_6, .change = ip6_destination,
+	 .verdict = XDP_PASS},
+	{.name = "IPv6 fragment", .path = P66, .type = DATA0, FROM0_6, .change = ip6_fragment, .verdict = XDP_PASS},
+	{.name = "IPv4-mapped addresses in IPv6", .path = P44, .type = DATA0, FROM0_6, .change = mapped,
+	 .verdict = XDP_PASS},
+	{.name = "UDP longer than IP", .path = P44, .type = DATA0, FROM0, .change = udp_longer, .verdict = XDP_PASS},
+	{.name = "UDP shorter than an NTM header", .path = P44, .type = DATA0, FROM0, .change = udp_shorter,
+	 .verdict = XDP_PASS},
+	{.name = "longer than the frame", .path = P44, .type = DATA0, FROM0, .change = ip_longer,
+	 .verdict = XDP_PASS},
+	{.name = "frame cut off within the NTM header", .path = P66, .type = DATA0, FROM0_6, .change = truncated,
+	 .verdict = XDP_PASS},
+	{.name = "three tags", .path = P44, .type = DATA0, FROM0, .change = three_tags, .verdict = XDP_PASS},
+	{.name = "Relay Bind", .path = P44, .type = NTM_TYPE_RELAY_BIND, FROM0, .verdict = XDP_PASS},
+	{.name = "session handshake", .path = P44, .type = NTM_TYPE_SESSION_INIT, FROM0, .verdict = XDP_PASS},
+	{.name = "session", .path = P44, .type = NTM_TYPE_SESSION, FROM0, .verdict = XDP_PASS},
+	{.name = "echo", .path = P44, .type = NTM_TYPE_ECHO, FROM0, .verdict = XDP_PASS},
+	{.name = "type 0", .path = P44, .type = 0, FROM0, .verdict = XDP_PASS},
+	{.name = "a type nobody knows", .path = P44, .type = 0xc0, FROM0, .verdict = XDP_PASS},
+	{.name = "cookie of no path", .path = P_NONE, .type = NTM_TYPE_COOKIE, FROM0, .verdict = XDP_PASS},
+	{.name = "reset of no path", .path = P_NONE, .type = NTM_TYPE_RESET, FROM0, .verdict = XDP_PASS},
+	{.name = "unknown Path ID within the limit: to be answered", .path = P_NONE, .type = DATA0, FROM0,
+	 .verdict = XDP_PASS},
+	{.name = "no neighbour", .path = P_NO_NEIGHBOUR, .type = DATA0, FROM0, .verdict = XDP_PASS},
+	{.name = "no route", .path = P_NO_ROUTE, .type = DATA0, FROM0, .verdict = XDP_PASS},
+	{.name = "a device that may not be used", .path = P_NO_DEVICE, .type = DATA0, FROM0, .verdict = XDP_PASS},
+	{.name = "a device that takes no redirected frames", .path = P_TX_ONLY, .type = DATA0, FROM0,
+	 .verdict = XDP_PASS},
+	{.name = "and again, now that it is known", .path = P_TX_ONLY, .type = DATA0, FROM0, .verdict = XDP_PASS},
+	{.name = "a path that ntm-rs relays", .path = P_USER, .type = DATA0, FROM0, .verdict = XDP_PASS},
+	{.name = "a moving path without entry: another source", .path = P_MOVING_FULL, .type = DATA0,
+	 .from = "192.0.2.11:9", .verdict = XDP_PASS},
+};
+
+/* ---- dropped */
+
+static void last_hop(struct frame *f)
+{
+	f->ttl = 1;
+}
+
+static void no_source_port(struct frame *f)
+{
+	f->source.port = 0;
+}
+
+static const struct fixture dropped[] = {
+	{.name = "another address", .path = P44, .type = DATA0, .from = "192.0.2.11:1000", .verdict = XDP_DROP,
+	 .drop = NTM_DROP_SOURCE},
+	{.name = "another port", .path = P44, .type = DATA0, .from = "192.0.2.10:1001", .verdict = XDP_DROP,
+	 .drop = NTM_DROP_SOURCE},
+	{.name = "another IPv6 address", .path = P66, .type = DATA0, .from = "[2001:db8:1::11]:1000",
+	 .verdict = XDP_DROP, .drop = NTM_DROP_SOURCE},
+	{.name = "a cookie from elsewhere", .path = P44, .type = NTM_TYPE_COOKIE, .from = "192.0.2.10:1001",
+	 .verdict = XDP_DROP, .drop = NTM_DROP_SOURCE},
+	{.name = "source port 0", .path = P_HALF, .type = DATA1, FROM0, .describe = no_source_port,
+	 .verdict = XDP_DROP, .drop = NTM_DROP_SOURCE},
+	{.name = "source :: port 0 is not an unbound leg", .path = P_HALF, .type = DATA1, .from = "[::]:1",
+	 .describe = no_source_port, .verdict = XDP_DROP, .drop = NTM_DROP_SOURCE},
+	{.name = "reflected: side 1's data from side 0", .path = P44, .type = DATA1, FROM0, .verdict = XDP_DROP,
+	 .drop = NTM_DROP_SIDE},
+	{.name = "reflected: side 0's data from side 1", .path = P44, .type = DATA0, FROM1, .verdict = XDP_DROP,
+	 .drop = NTM_DROP_SIDE},
+	{.name = "a Tunnel Request of side 1", .path = P44, .type = NTM_TYPE_TUNNEL_REQUEST, FROM1,
+	 .verdict = XDP_DROP, .drop = NTM_DROP_SIDE},
+	{.name = "a Tunnel Response of side 0", .path = P44, .type = NTM_TYPE_TUNNEL_RESPONSE, FROM0,
+	 .verdict = XDP_DROP, .drop = NTM_DROP_SIDE},
+	{.name = "the other leg has not bound", .path = P_HALF, .type = DATA0, FROM0, .verdict = XDP_DROP,
+	 .drop = NTM_DROP_LEG_UNBOUND},
+	{.name = "TTL used up", .path = P44, .type = DATA0, FROM0, .describe = last_hop, .verdict = XDP_DROP,
+	 .drop = NTM_DROP_HOP_LIMIT},
+	{.name = "hop limit used up", .path = P66, .type = DATA0, FROM0_6, .describe = last_hop, .verdict = XDP_DROP,
+	 .drop = NTM_DROP_HOP_LIMIT},
+};
+
+/* With limits of 0 */
+static const struct fixture unknown_flood[] = {
+	{.name = "unknown Path ID beyond the limit", .path = P_NONE, .type = DATA0, FROM0, .verdict = XDP_DROP,
+	 .drop = NTM_DROP_PATH_UNKNOWN},
+	{.name = "handshake of an unknown Path ID", .path = P_NONE, .type = NTM_TYPE_TUNNEL_REQUEST, FROM0,
+	 .verdict = XDP_DROP, .drop = NTM_DROP_PATH_UNKNOWN},
+	{.name = "a path whose time is over", .path = P_OVER, .type = DATA0, FROM0, .verdict = XDP_DROP,
+	 .drop = NTM_DROP_PATH_UNKNOWN},
+	{.name = "binds go on to ntm-rs under a flood", .path = P_NONE, .type = NTM_TYPE_RELAY_BIND, FROM0,
+	 .verdict = XDP_PASS},
+	{.name = "sessions go on to ntm-rs under a flood", .path = P_NONE, .type = NTM_TYPE_SESSION, FROM0,
+	 .verdict = XDP_PASS},
+};
+
+static const struct fixture moving[] = {
+	{.name = "from where it was bound", .path = P_MOVING, .type = DATA0, FROM0, .verdict = XDP_REDIRECT, ON44},
+	{.name = "from the candidate", .path = P_MOVING, .type = DATA0, .from = MOVED_TO, .verdict = XDP_REDIRECT,
+	 ON44},
+	{.name = "from the old source", .path = P_MOVING, .type = DATA0, .from = MOVED_FROM,
+	 .verdict = XDP_REDIRECT, ON44},
+	{.name = "to the bound endpoint only", .path = P_MOVING, .type = DATA1, FROM1, .verdict = XDP_TX, BACK4},
+	{.name = "a cookie from the candidate", .path = P_MOVING, .type = NTM_TYPE_COOKIE, .from = MOVED_TO,
+	 .verdict = XDP_REDIRECT, ON44},
+	{.name = "the candidate as the other side", .path = P_MOVING, .type = DATA1, .from = MOVED_TO,
+	 .verdict = XDP_DROP, .drop = NTM_DROP_SIDE},
+	{.name = "from the old source, too late", .path = P_MOVING, .type = DATA1, .from = MOVED_LONG_AGO,
+	 .verdict = XDP_DROP, .drop = NTM_DROP_SOURCE},
+	{.name = "from anywhere else", .path = P_MOVING, .type = DATA0, .from = "192.0.2.11:1213",
+	 .verdict = XDP_DROP, .drop = NTM_DROP_SOURCE},
+	{.name = "without an entry, from where it is bound", .path = P_MOVING_FULL, .type = DATA0, FROM0,
+	 .verdict = XDP_REDIRECT, ON44},
+};
+
+/* ---- larger than the MTU */
+
+static void too_large(struct frame *f) /* for nw1 */
+{
+	f->payload = WORLD_NARROW - IP4_LEN - UDP_LEN - NTM_HEADER_LEN + 2;
+}
+
+static void too_large46(struct frame *f)
+{
+	f->payload = WORLD_NARROW - IP6_LEN - UDP_LEN - NTM_HEADER_LEN + 2;
+}
+
+static void too_large_tagged(struct frame *f)
+{
+	too_large(f);
+	f->vlan = 99;
+}
+
+static void train(struct frame *f)
+{
+	too_large(f);
+	f->check = CHECK_PARTIAL;
+}
+
+static void too_large_may_be_cut(struct frame *f)
+{
+	too_large(f);
+	f->ip4_frag = 0;
+}
+
+static const struct fixture too_big_quiet[] = {
+	{.name = "generic: maybe a train, for ntm-rs", .path = P44, .type = DATA0, FROM0, .describe = train,
+	 .verdict = XDP_PASS, .modes = GENERIC},
+	{.name = "may be fragmented: for ntm-rs", .path = P44, .type = DATA0, FROM0,
+	 .describe = too_large_may_be_cut, .verdict = XDP_PASS},
+	{.name = "only the bound source is told, not the candidate", .path = P_MOVING, .type = DATA0,
+	 .from = MOVED_TO, .describe = too_large, .verdict = XDP_DROP, .drop = NTM_DROP_TOO_BIG},
+};
+
+static const struct fixture too_big_limited[] = {
+	{.name = "at a limited rate", .path = P44, .type = DATA0, FROM0, .describe = too_large, .verdict = XDP_DROP,
+	 .drop = NTM_DROP_TOO_BIG},
+};
+
+#define QUOTE 160
+
+/* The error answers `in`, whose sender is a neighbour on nw0. */
+static bool icmp_is(const struct world_run *run, const struct frame *in, unsigned mtu)
+{
+	bool is4 = ntm_endpoint_is4(&in->source);
+	size_t ip_len = is4 ? IP4_LEN : IP6_LEN, n = is4 ? 4 : 16;
+	const uint8_t *ip = run->out + ETH_LEN, *icmp = ip + ip_len;
+	uint8_t smac[6], dmac[6];
+
+	world_mac(smac, 0, 0);
+	world_mac(dmac, 1, 0x10);
+	if (run->len != ETH_LEN + ip_len + 8 + QUOTE || !frame_checks_hold(run->out, run->len))
+		return false;
+	if (memcmp(run->out, dmac, 6) || memcmp(run->out + 6, smac, 6))
+		return false;
+	if (memcmp(is4 ? ip + 12 : ip + 8, frame_addr(&in->dest), n) ||
+	    memcmp(is4 ? ip + 16 : ip + 24, frame_addr(&in->source), n))
+		return false;
+	if ((is4 ? ip[9] != IPPROTO_ICMP || icmp[0] != 3 || icmp[1] != 4 :
+		   ip[6] != IPPROTO_ICMPV6 || icmp[0] != 2 || icmp[1]))
+		return false;
+	if (frame_get16(icmp + 4) || frame_get16(icmp + 6) != mtu)
+		return false;
+	return !memcmp(icmp + 8, in->b + in->ip, QUOTE);
+}
+
+static void icmp_check(const char *name, enum path path, uint8_t type, const char *from,
+		       void (*describe)(struct frame *), unsigned mtu)
+{
+	const struct fixture fixture = {.path = path, .type = type, .from = from, .describe = describe};
+	uint64_t before[NTM_DROP_MAX];
+	struct world_run run = {0};
+	struct frame in;
+	bool holds;
+
+	world_drops(&world, before);
+	frame_in(&fixture, &in);
+	holds = !world_run(&world, prog_of(NATIVE), in.b, in.len, &run) && run.verdict == XDP_TX &&
+		drops_are(before, NTM_DROP_TOO_BIG) && icmp_is(&run, &in, mtu);
+	if (!check(holds, name))
+		dump("came out", run.out, run.len);
+}
+
+static void test_too_big(void)
+{
+	icmp_check("too big from IPv4 to IPv4: its sender is told", P44, DATA0, "192.0.2.10:1000", too_large,
+		   WORLD_NARROW);
+	icmp_check("too big from IPv6 to IPv6: its sender is told", P66, DATA0, "[2001:db8:1::10]:1000", too_large,
+		   WORLD_NARROW);
+	icmp_check("too big once grown from IPv4 to IPv6: its sender is told 20 bytes less", P46, DATA0,
+		   "192.0.2.10:1000", too_large46, WORLD_NARROW - 20);
+	icmp_check("too big with a tag", P44, DATA0, "192.0.2.10:1000", too_large_tagged,
+		   WORLD_NARROW);
+	FIXTURES_RUN(too_big_quiet);
+	world.config.too_big_limit = 0;
+	world_config(&world);
+	FIXTURES_RUN(too_big_limited);
+	world.config.too_big_limit = 1000000;
+	world_config(&world);
+}
+
+/* ---- counters, rate, next hops */
+
+static uint32_t run_one(enum path path, uint8_t type, const char *from, struct frame *ret_in, struct world_run *ret_run)
+{
+	const struct fixture fixture = {.path = path, .type = type, .from = from};
+
+	frame_in(&fixture, ret_in);
+	if (world_run(&world, prog_of(NATIVE), ret_in->b, ret_in->len, ret_run))
+		return UINT32_MAX;
+	return ret_run->verdict;
+}
+
+static void test_counters(void)
+{
+	const uint64_t len = NTM_HEADER_LEN + 64;
+	struct ntm_relay_load before = world_load(&world), load;
+	struct ntm_relay_path path = path_make(P44);
+	uint32_t tick = (uint32_t)(now_ns() >> NTM_RELAY_TICK_SHIFT);
+	struct ntm_relay_state state;
+	struct world_run run;
+	struct frame in;
+
+	world_path(&world, ID(P44), &path);
+	for (int i = 0; i < 3; i++)
+		run_one(P44, DATA0, "192.0.2.10:1000", &in, &run);
+	run_one(P44, DATA1, "198.51.100.10:2000", &in, &run);
+	run_one(P44, NTM_TYPE_TUNNEL_REQUEST, "192.0.2.10:1000", &in, &run);
+	run_one(P44, NTM_TYPE_TUNNEL_PROBE, "198.51.100.10:2000", &in, &run);
+	run_one(P44, DATA1, "192.0.2.10:1000", &in, &run);
+	run_one(P44, DATA0, "192.0.2.10:1", &in, &run);
+	run_one(P44, NTM_TYPE_RELAY_BIND, "192.0.2.10:1000", &in, &run);
+	state = world_state(&world, P44);
+	load = world_load(&world);
+	check(state.from[0].packets == 4 && state.from[0].bytes == 4 * len, "packets and bytes from side 0");
+	check(state.from[1].packets == 2 && state.from[1].bytes == 2 * len, "packets and bytes from side 1");
+	check(state.from[0].drops == 1 && state.from[1].drops == 1, "drops of the path, by the side they claimed");
+	check(state.from[0].used - tick <= 1 && state.from[1].used - tick <= 1, "last use");
+	check(load.packets - before.packets == 6 && load.bytes - before.bytes == 6 * len, "load: passed on");
+	check(load.seen - before.seen == 8, "load: seen, without what is never relayed");
+	check(load.requests - before.requests == 1 && load.answers - before.answers == 1,
+	      "load: requests, and answers without probes");
+	check(load.samples && load.sampled_ns >= load.samples && load.samples <= load.seen / NTM_RELAY_SAMPLE + 2,
+	      "load: time is measured now and then");
+}
+
+/* P_RATE may send a tenth of a second's bytes at once. */
+static void test_rate(void)
+{
+	const unsigned burst = RATE / 10 / (NTM_HEADER_LEN + 64);
+	unsigned passed = 0, refused = 0;
+	struct world_run run;
+	struct frame in;
+	uint64_t before[NTM_DROP_MAX], after[NTM_DROP_MAX], start = now_ns(), more;
+	uint32_t last = XDP_ABORTED;
+
+	world_drops(&world, before);
+	for (unsigned i = 0; i < 3 * burst; i++) {
+		last = i & 1 ? run_one(P_RATE, DATA1, "192.0.2.11:1000", &in, &run) :
+			       run_one(P_RATE, DATA0, "192.0.2.10:1000", &in, &run);
+		passed += last == XDP_TX;
+		refused += last == XDP_DROP;
+	}
+	/* What came to be allowed meanwhile; the clock of the program has steps of up to 10 ms. */
+	more = ((now_ns() - start) / 1000 + 20000) * RATE / 1000000 / (NTM_HEADER_LEN + 64);
+	world_drops(&world, after);
+	check(passed >= burst - 1 && passed <= burst + more, "a path's rate holds for both directions together");
+	check(passed + refused == 3 * burst && after[NTM_DROP_RATE] - before[NTM_DROP_RATE] == refused,
+	      "what is above it is dropped and counted");
+	if (last == XDP_DROP) {
+		nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
+		last = run_one(P_RATE, DATA0, "192.0.2.10:1000", &in, &run);
+	}
+	check(last == XDP_TX, "and after a pause there is room again");
+}
+
+static bool goes_to(uint8_t mac)
+{
+	struct world_run run;
+	struct frame in;
+	uint8_t dmac[6];
+
+	world_mac(dmac, 1, mac);
+	return run_one(P44, DATA0, "192.0.2.10:1000", &in, &run) == XDP_REDIRECT && !memcmp(run.out, dmac, 6);
+}
+
+static void test_hops(void)
+{
+	struct ntm_relay_path path = path_make(P44);
+
+	check(goes_to(0x20), "the next hop is the neighbour");
+	check(!system("ip neighbour replace 198.51.100.10 lladdr 02:00:00:00:01:21 dev nw1 nud permanent"),
+	      "(the neighbour changes)");
+	check(goes_to(0x20), "it is kept with the path");
+	world.config.generation++;
+	world_config(&world);
+	check(goes_to(0x21), "and looked up again in another generation");
+	check(!system("ip neighbour replace 198.51.100.10 lladdr 02:00:00:00:01:20 dev nw1 nud permanent"),
+	      "(the neighbour changes back)");
+	check(goes_to(0x21), "until then it is kept");
+	path.leg[1].moves++;
+	world_put(world.bpf->maps.rs_paths, &(uint64_t){ID(P44)}, &path);
+	check(goes_to(0x20), "and looked up again when the leg moves");
+}
+
+/* ---- anything at all */
+
+#define FUZZ_FRAMES 20000
+
+static bool is_remote(const struct ntm_relay_path *path, const uint8_t *addr, bool is4, uint16_t port)
+{
+	for (int side = 0; side < 2; side++) {
+		const struct ntm_endpoint *remote = &path->leg[side].remote;
+
+		if (remote->port == port && ntm_endpoint_is4(remote) == is4 &&
+		    !memcmp(frame_addr(remote), addr, is4 ? 4 : 16))
+			return true;
+	}
+	return false;
+}
+
+/* An error about a packet, not the packet. */
+static bool is_icmp(const uint8_t *b)
+{
+	size_t ip = ETH_LEN + (frame_get16(b + 12) == 0x8100 ? 4 : 0);
+
+	return (frame_get16(b + ip - 2) == 0x0800 ? b[ip + 9] : b[ip + 6]) != IPPROTO_UDP;
+}
+
+/* Whether what left is a whole packet from one of our endpoints to a bound one, or an ICMP error to one. */
+static bool left_well(const struct world_run *run)
+{
+	const uint8_t *b = run->out;
+	size_t ip = ETH_LEN + (frame_get16(b + 12) == 0x8100 ? 4 : 0), at;
+	bool is4 = frame_get16(b + ip - 2) == 0x0800, icmp = is_icmp(b);
+	const uint8_t *addr = b + ip + (is4 ? 16 : 24);
+
+	at = ip + (is4 ? IP4_LEN : IP6_LEN);
+	for (enum path i = 0; i < PATHS; i++) {
+		struct ntm_relay_path path = path_make(i);
+
+		if (icmp ? is_remote(&path, addr, is4, path.leg[0].remote.port) ||
+				   is_remote(&path, addr, is4, path.leg[1].remote.port) :
+			   is_remote(&path, addr, is4, frame_get16(b + at + 2)))
+			return true;
+	}
+	return false;
+}
+
+/* Of an untagged frame that was passed on. */
+static bool looks_partial(const uint8_t *b)
+{
+	bool is4 = frame_get16(b + 12) == 0x0800;
+	const uint8_t *ip = b + ETH_LEN, *udp = ip + (is4 ? IP4_LEN : IP6_LEN);
+	uint32_t pseudo = is4 ? frame_pseudo(ip + 12, ip + 16, true, IPPROTO_UDP, frame_get16(udp + 4)) :
+				frame_pseudo(ip + 8, ip + 24, false, IPPROTO_UDP, frame_get16(udp + 4));
+
+	return frame_get16(udp + 6) == pseudo;
+}
+
+/* A wrong checksum must not be made right on the way, nor a right one wrong; an unfinished one is finished. */
+static bool checks_kept(const struct frame *in, const struct world_run *run, int mode)
+{
+	bool holds = frame_checks_hold(run->out, run->len);
+
+	if (is_icmp(run->out))
+		return holds;
+	if (looks_partial(in->b))
+		return mode == NATIVE ? holds : true;
+	return holds == frame_checks_hold(in->b, in->len);
+}
+
+static void fuzz_mutate(struct frame *f)
+{
+	size_t headers = f->ntm + NTM_HEADER_LEN;
+
+	for (long n = random() % 4; n > 0; n--) {
+		/* Mostly in the headers, and there mostly by single bits. */
+		size_t at = (size_t)random() % (random() % 4 ? headers : f->len);
+
+		f->b[at] ^= (uint8_t)(random() % 2 ? 1 << random() % 8 : random() % 256);
+	}
+	if (random() % 2 && frame_get16(f->b + f->ip - 2) == 0x0800)
+		ip4_fix(f);
+	if (random() % 8 == 0)
+		f->len = ETH_LEN + (size_t)random() % (f->len - ETH_LEN + 1);
+}
+
+static void fuzz_describe(struct frame *f)
+{
+	f->payload = (size_t)(random() % 8 ? random() % 200 : random() % 1420);
+	f->check = random() % 8 ? CHECK_FULL : random() % 2 ? CHECK_ZERO : CHECK_PARTIAL;
+	f->vlan = (uint16_t)(random() % 4 ? 0 : random() % 4096);
+	f->outer_vlan = (uint16_t)(f->vlan && random() % 2 ? 1 + random() % 4095 : 0);
+	f->ttl = (uint8_t)(random() % 8 ? 64 : random() % 256);
+	f->payload_end = (uint16_t)random();
+}
+
+static bool fuzz_one(unsigned verdicts[8])
+{
+	static const uint8_t types[] = {DATA0, DATA1, NTM_TYPE_PATH, NTM_TYPE_TUNNEL_REQUEST, NTM_TYPE_COOKIE};
+	enum path path = (enum path)(random() % PATHS);
+	int side = (int)(random() % 2), mode = random() % 2 ? NATIVE : GENERIC;
+	const char *from = path_ends[path].remote[side];
+	struct fixture fixture = {.path = path,
+				  .type = random() % 2 ? (side ? DATA1 : DATA0) : types[random() % sizeof(types)],
+				  .from = from ? from : MOVED_TO,
+				  .describe = fuzz_describe,
+				  .change = fuzz_mutate};
+	struct world_run run;
+	struct frame in;
+
+	frame_in(&fixture, &in);
+	if (in.len < ETH_LEN)
+		return true;
+	if (world_run(&world, prog_of(mode), in.b, in.len, &run)) {
+		printf("# cannot run on %zu bytes: %s\n", in.len, strerror(errno));
+		return false;
+	}
+	verdicts[run.verdict & 7]++;
+	if (run.verdict == XDP_PASS)
+		return out_is(&run, in.b, in.len);
+	if (run.verdict == XDP_DROP)
+		return true;
+	if (run.verdict != XDP_TX && run.verdict != XDP_REDIRECT)
+		return false;
+	/* The checks below look for no tags. */
+	while (frame_get16(in.b + 12) == 0x8100 || frame_get16(in.b + 12) == 0x88a8) {
+		memmove(in.b + 12, in.b + 16, in.len - 16);
+		in.len -= 4;
+	}
+	if (left_well(&run) && checks_kept(&in, &run, mode))
+		return true;
+	printf("# path %d side %d mode %d verdict %u\n", path, side, mode, run.verdict);
+	dump("went in", in.b, in.len);
+	dump("came out", run.out, run.len);
+	return false;
+}
+
+static void test_fuzz(void)
+{
+	unsigned verdicts[8] = {0};
+	bool holds = true;
+
+	srandom(20140624);
+	for (int i = 0; i < FUZZ_FRAMES && holds; i++)
+		holds = fuzz_one(verdicts);
+	printf("# dropped %u, up %u, sent back %u, redirected %u\n", verdicts[XDP_DROP], verdicts[XDP_PASS],
+	       verdicts[XDP_TX], verdicts[XDP_REDIRECT]);
+	check(holds, "frames changed at random: up as they came, dropped, or to a bound endpoint as they were");
+	check(verdicts[XDP_DROP] > FUZZ_FRAMES / 50 && verdicts[XDP_PASS] > FUZZ_FRAMES / 50 &&
+		      verdicts[XDP_TX] > FUZZ_FRAMES / 50 && verdicts[XDP_REDIRECT] > FUZZ_FRAMES / 50,
+	      "each of it often enough");
+}
+
+int main(void)
+{
+	if (world_open(&world, PATHS) || paths_make()) {
+		check(false, "the relay's program is loaded and attached");
+		return 1;
+	}
+	FIXTURES_RUN(passed_on);
+	FIXTURES_RUN(tags);
+	FIXTURES_RUN(checksums);
+	FIXTURES_RUN(for_the_kernel);
+	FIXTURES_RUN(dropped);
+	FIXTURES_RUN(moving);
+	test_too_big();
+	world.config.unknown_limit = 0;
+	world_config(&world);
+	FIXTURES_RUN(unknown_flood);
+	test_counters();
+	test_rate();
+	test_hops();
+	test_fuzz();
+	world_close(&world);
+	return failed;
+}
