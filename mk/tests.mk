@@ -23,7 +23,7 @@ TESTS :=
 # $(call c_tests,TIER)
 define c_test_template
 TESTS += $(O)/$1/$2
-$(O)/$1/$2: $(O)/obj/selftests/$1/$2.o $(call objects,$(filter-out selftests/$1/test_%,$(wildcard selftests/$1/*.c))) \
+$(O)/$1/$2: $(O)/obj/selftests/$1/$2.o $(call objects,$(filter-out selftests/$1/test_% %.bpf.c,$(wildcard selftests/$1/*.c))) \
 		$(call extra_objects,$(O)/obj,selftests/$1/objects.mk,$2) $(LIB)
 endef
 c_tests = $(foreach t,$(patsubst selftests/$1/%.c,%,$(wildcard selftests/$1/test_*.c)),$(eval $(call c_test_template,$1,$t)))
@@ -38,6 +38,7 @@ endef
 
 # selftests/bench/NAME.c becomes $(O)/bench/NAME, linked with libntm.
 BENCHES := $(patsubst selftests/%.c,$(O)/%,$(wildcard selftests/bench/*.c))
+$(O)/bench/bpf: $(O)/obj/selftests/prog/prog.o
 
 # What the scripts in selftests/netns (and those in selftests/bench) run: one file each.
 NETNS_TOOLS := $(O)/linkdelay $(O)/flow $(O)/udpload
@@ -70,7 +71,7 @@ $(NETNS_TOOLS): $(O)/%: $(O)/obj/selftests/netns/%.o
 $(BENCHES): $(O)/%: $(O)/obj/selftests/%.o $(LIB)
 	$(call say,LINK,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $^ $(DEPS_LIBS) $(LDLIBS)
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(DEPS_LIBS) $(LDLIBS)
 
 $(FUZZERS):
 	$(call say,LINK,$@)
