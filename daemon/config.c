@@ -251,10 +251,6 @@ int ntmd_config_read(struct ntmd_config *config, const char *path, char *ret_why
 		snprintf(ret_why, why_len, "%s: [datapath] mtu: expected 1280 (the least IPv6 works with) to 65000", path);
 		return -1;
 	}
-	if (!strcmp(config->dns_mode, "bpf")) {
-		snprintf(ret_why, why_len, "%s: [dns] mode: bpf is not built in, use auto, resolved, resolv.conf or off", path);
-		return -1;
-	}
 	if (!strcmp(config->engine, "bpf")) {
 		snprintf(ret_why, why_len, "%s: [datapath] engine: bpf is not built in, use auto or user", path);
 		return -1;

@@ -108,7 +108,7 @@ static int dns_open(struct ntmd *ntmd)
 			break;
 	}
 	if (!err)
-		err = ntmd_resolver_open(&ntmd->resolver, ntmd->loop.base, mode, &ntmd->config.dns_listen,
+		err = ntmd_resolver_open(&ntmd->resolver, ntmd->loop.base, mode, ntmd->dns, &ntmd->config.dns_listen,
 					 ntmd_interface_index(ntmd), ntmd->registration.zone, why, sizeof(why));
 	if (err)
 		ntm_error("%s", why);
