@@ -72,6 +72,8 @@ enum ntm_ends_flag {
 	NTM_ENDS_BULK_DEAD = 4, /* the peer's daemon is gone: everything goes inline */
 	NTM_ENDS_AWAY = 8, /* nothing new goes inline: all to ntmd (detach, packets held there). Receiving goes on, and
 			    * what is on its way to tc_seal is still sent. */
+	NTM_ENDS_ECN = 16, /* outer packets carry the inner ECN field (RFC 6040, normal mode). Only if whatever opens
+			    * them at the peer brings congestion marks back inside, its user engine too. */
 };
 
 #define NTM_ENDS_NO_PHASE 0xff
@@ -88,8 +90,8 @@ struct ntm_ends_copy {
 
 /*
  * The first part is set before the slot is in ntm_paths or ntm_vips, and stays. The rest changes thus: fill
- * copy[(version + 1) & 1] wholly, then (store-release) version = version + 1. Readers take copy[version & 1] and look whether version
- * is still the same when they have it.
+ * copy[(version + 1) & 1] wholly, then (store-release) version = version + 1. Readers take copy[version & 1] and look
+ * whether version is still the same when they have it.
  */
 struct ntm_ends {
 	__u64 path_id;
@@ -126,7 +128,8 @@ _Static_assert(sizeof(struct ntm_window) == 16 + NTM_REPLAY_WINDOW / 8 + 8, "lay
 
 /*
  * ntm_state: zeroed when the map is made and never written by ntmd, also when a slot gets another path (what a
- * path has done is the difference to what it found). So a slot's TX counter never starts again, and is new under every key.
+ * path has done is the difference to what it found). So a slot's TX counter never starts again, and is new under
+ * every key.
  */
 struct ntm_state {
 	__u64 tx_next; /* counter of the next packet sealed, whatever its phase */
@@ -186,9 +189,9 @@ _Static_assert(sizeof(struct ntm_config) == 88, "layout");
 /* ---- ntm_flows */
 struct ntm_map_flow {
 	__u32 hash; /* whose this is */
-	__u32 packets; /* since `since_us` */
-	__u32 since_us; /* low bits of the boot-time clock */
-	__u32 bulk_us; /* last time it was bulk; 0: never */
+	__u32 packets; /* since `since` */
+	__u32 since; /* boot-time clock in units of 1024 ns, low bits */
+	__u32 bulk; /* last time it was bulk, the same; 0: never */
 };
 _Static_assert(sizeof(struct ntm_map_flow) == 16, "layout");
 
