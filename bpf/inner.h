@@ -12,11 +12,24 @@
 /* Enough of a packet for both families: less is only taken where the packet is less. */
 #define INNER_HEADER 40
 
+/* The packet, of which the first `least` bytes are made readable if there are so many. */
+static __always_inline struct parse inner_pull(struct __sk_buff *skb, __u32 least)
+{
+	struct parse p = {(void *)(long)skb->data, (void *)(long)skb->data_end};
+
+	if (p.at + least > p.end && skb->len >= least) {
+		bpf_skb_pull_data(skb, least);
+		p.at = (void *)(long)skb->data;
+		p.end = (void *)(long)skb->data_end;
+	}
+	return p;
+}
+
 struct inner {
+	struct ntm_addr source __attribute__((aligned(4))), dest;
 	__u32 len; /* of the whole packet */
 	__u8 version; /* 4 or 6 */
 	__u8 tos; /* traffic class */
-	struct ntm_addr source, dest;
 };
 
 /*
@@ -64,10 +77,21 @@ static __always_inline int inner_parse(struct inner *ret, struct parse p, __u32 
 	return 0;
 }
 
-/* Our own virtual address of that family; its comparison fails if there is none. */
-static __always_inline const struct ntm_addr *inner_own(const struct ntm_config *config, const struct inner *inner)
+/* Whether an address of the packet is our own virtual one of its family. */
+static __always_inline bool inner_is_own(const struct ntm_config *config, const struct inner *inner,
+					 const struct ntm_addr *addr)
 {
-	return inner->version == 4 ? &config->vip4 : &config->vip6;
+	const struct ntm_addr *own = inner->version == 4 ? &config->vip4 : &config->vip6;
+
+	return addr_equal(own, addr) && !addr_is_none(own);
+}
+
+/* Whether the source is the peer's virtual address. */
+static __always_inline bool inner_is_peers(const struct ntm_ends *ends, const struct inner *inner)
+{
+	if (inner->version == 4)
+		return *(const __be32 *)ends->vip4 == addr_get4(&inner->source) && *(const __be32 *)ends->vip4;
+	return addr_equal(ends->vip6, &inner->source) && !addr_is_none(ends->vip6);
 }
 
 #endif

@@ -8,6 +8,9 @@
 
 #include "maps.h"
 
+#include <bpf/bpf_endian.h>
+#include <ntm/header.h>
+
 #define READ_ONCE(x) (*(volatile typeof(x) *)&(x))
 
 struct path {
@@ -57,6 +60,13 @@ static __always_inline bool addr_equal(const void *a, const void *b)
 	const __u32 *x = a, *y = b;
 
 	return !((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]) | (x[3] ^ y[3]));
+}
+
+static __always_inline bool addr_is_none(const void *addr)
+{
+	const __u32 *w = addr;
+
+	return !(w[0] | w[1] | w[2] | w[3]);
 }
 
 static __always_inline bool addr_is4(const struct ntm_addr *addr)

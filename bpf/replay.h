@@ -49,7 +49,7 @@ static __always_inline bool replay_commit(struct ntm_window *window, __u64 count
 
 		words = counter / 64 - from;
 		at = replay_word(from * 64);
-		for (int i = 0; i < REPLAY_WORDS && i < words; i++) {
+		for (__u32 i = 0; i < REPLAY_WORDS && i < words; i++) {
 			at = at + 1 < REPLAY_WORDS ? at + 1 : 0;
 			window->bits[at] = 0;
 		}

@@ -54,7 +54,8 @@
 	X(BIND_OLD, "bind_old", "relay: bind older than the last one") \
 	X(CHECKSUM, "checksum", "inner checksum is wrong") \
 	X(PIECE, "piece", "piece of a packet that does not fit the others") \
-	X(CIPHER, "cipher", "handshake of two ends that allow no cipher in common")
+	X(CIPHER, "cipher", "handshake of two ends that allow no cipher in common") \
+	X(ECN, "ecn", "marked for congestion on the way, and the inner packet cannot carry the mark")
 
 enum ntm_drop {
 	NTM_DROP_NONE = 0,
