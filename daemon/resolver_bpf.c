@@ -282,7 +282,6 @@ int ntmd_resolver_bpf_open(struct ntmd_resolver_bpf **ret_bpf, struct event_base
 		return -ENOMEM;
 	}
 	libbpf_set_print(libbpf_say);
-	libbpf_set_memlock_rlim(0); /* not our business: memory of maps is the control group's to bound */
 	bpf->dns = dns;
 	err = programs_load(bpf, listen, ret_why, why_len);
 	if (!err) {
