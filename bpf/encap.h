@@ -102,12 +102,14 @@ static __always_inline void encap_udp(struct udphdr *udp, const struct ntm_heade
 static __always_inline int encap_write4(struct __sk_buff *skb, const struct encap *e, const struct ntm_source *source,
 					const struct ntm_way *way)
 {
-	struct encap4 *p = (void *)(long)skb->data + ETH_HLEN;
+	struct ethhdr *eth = (void *)(long)skb->data;
+	struct encap4 *p = (void *)(eth + 1);
 	__u32 *w;
 	__u64 sum;
 
 	if ((void *)(p + 1) > (void *)(long)skb->data_end)
 		return -NTM_DROP_SEND;
+	eth->h_proto = bpf_htons(ETH_P_IP);
 	w = (__u32 *)&p->ip;
 	w[0] = bpf_htonl(0x45000000 | (__u32)e->tos << 16 | (sizeof(p->ip) + e->udp_len));
 	w[1] = bpf_htonl(0x4000); /* DF; so the identification says nothing (RFC 6864) */
@@ -123,11 +125,13 @@ static __always_inline int encap_write4(struct __sk_buff *skb, const struct enca
 static __always_inline int encap_write6(struct __sk_buff *skb, const struct encap *e, const struct ntm_source *source,
 					const struct ntm_way *way)
 {
-	struct encap6 *p = (void *)(long)skb->data + ETH_HLEN;
+	struct ethhdr *eth = (void *)(long)skb->data;
+	struct encap6 *p = (void *)(eth + 1);
 	__u32 *w;
 
 	if ((void *)(p + 1) > (void *)(long)skb->data_end)
 		return -NTM_DROP_SEND;
+	eth->h_proto = bpf_htons(ETH_P_IPV6);
 	w = (__u32 *)&p->ip;
 	w[0] = bpf_htonl(0x60000000 | (__u32)e->tos << 20 | (e->flow_label & 0xfffff));
 	w[1] = bpf_htonl(e->udp_len << 16 | IPPROTO_UDP << 8 | ENCAP_HOPS);

@@ -43,7 +43,7 @@ static __always_inline bool goes_inline(struct __sk_buff *skb, const struct ntm_
 }
 
 /* Into the helper pair, which wants an Ethernet header: its addresses do not matter there. */
-static __always_inline int redirect(struct __sk_buff *skb, const struct ntm_config *config)
+static __always_inline int redirect(struct __sk_buff *skb, const struct ntm_config *config, __u8 version)
 {
 	struct ethhdr *eth;
 
@@ -56,7 +56,7 @@ static __always_inline int redirect(struct __sk_buff *skb, const struct ntm_conf
 	}
 	__builtin_memset(eth->h_dest, 0, ETH_ALEN);
 	__builtin_memset(eth->h_source, 0, ETH_ALEN);
-	eth->h_proto = skb->protocol;
+	eth->h_proto = version == 4 ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6);
 	return bpf_redirect(config->seal_in, 0);
 }
 
@@ -83,5 +83,5 @@ int tc_egress(struct __sk_buff *skb)
 	now = bpf_ktime_get_boot_ns();
 	if (path_take(&path, *slot) || !path_sends(&path, now) || !goes_inline(skb, config, &path, now))
 		return TC_ACT_UNSPEC;
-	return redirect(skb, config);
+	return redirect(skb, config, inner.version);
 }

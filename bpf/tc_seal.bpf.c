@@ -266,6 +266,7 @@ int tc_seal(struct __sk_buff *skb)
 			drop_count(verdict);
 		return verdict < 0 ? TC_ACT_SHOT : verdict;
 	}
+	s.now = bpf_ktime_get_boot_ns();
 	verdict = sealing_begin(skb, &s);
 	if (verdict) {
 		drop_count(verdict);
