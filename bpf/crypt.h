@@ -28,12 +28,13 @@
 
 #define CRYPT_LEN_MAX 1500 /* longest text: bytes */
 #define CRYPT_AD_MAX 528 /* longest associated data, of use to the test vectors only: bytes */
+#define CRYPT_BLOCKS_MAX 96 /* of 16 bytes: data, text and lengths; as many as the longest packet has */
 #define CRYPT_BUFFER 2048 /* bytes; a power of two */
 #define CRYPT_ONCE (CRYPT_BUFFER + CHACHA20_BLOCK) /* where the one-time key lies for a moment, zeros otherwise */
 
 /*
  * The buffer: associated data, padded with zeros to a multiple of 16 | text | tag, and while that is made
- * instead: padding to a multiple of 16 | lengths of both, 8 bytes each. (The last may end at 528 + 1504 + 16.)
+ * instead: padding to a multiple of 16 | lengths of both, 8 bytes each.
  */
 struct ntm_crypt {
 	__u8 b[CRYPT_ONCE + CHACHA20_BLOCK]; /* a block of cipher may begin before CRYPT_BUFFER and end behind */
@@ -41,7 +42,8 @@ struct ntm_crypt {
 	__u32 pad;
 	__u32 sum; /* ones' complement, of associated data, sealed text and tag */
 };
-_Static_assert(CRYPT_AD_MAX + CRYPT_LEN_MAX + 4 + 16 <= CRYPT_BUFFER, "the longest message fits the buffer");
+_Static_assert(CRYPT_AD_MAX + CRYPT_LEN_MAX + 4 + 16 <= CRYPT_BUFFER, "what the verifier knows of lengths fits");
+_Static_assert(NTM_HEADER_LEN / 16 + (CRYPT_LEN_MAX + 15) / 16 < CRYPT_BLOCKS_MAX, "the longest packet fits");
 
 /* 0 -> the CPU's buffer */
 struct {
@@ -50,6 +52,12 @@ struct {
 	__type(key, __u32);
 	__type(value, struct ntm_crypt);
 } ntm_scratch SEC(".maps") __weak;
+
+static __always_inline bool crypt_fits(__u64 ad_len, __u64 len)
+{
+	return ad_len <= CRYPT_AD_MAX && len <= CRYPT_LEN_MAX &&
+	       (ad_len + 15) / 16 + (len + 15) / 16 < CRYPT_BLOCKS_MAX;
+}
 
 /* Adds a block of keystream to 64 bytes of the buffer. 0. */
 __weak __attribute__((noinline)) int crypt_chacha20(struct ntm_crypt *c, struct chacha20 *s, __u64 offset)
@@ -67,11 +75,11 @@ __weak __attribute__((noinline)) int crypt_poly1305(struct ntm_crypt *c, __u64 b
 	struct poly1305 p;
 	__u64 end = blocks * POLY1305_BLOCK;
 
-	if (!c || blocks > CRYPT_BUFFER / POLY1305_BLOCK)
+	if (!c || blocks > CRYPT_BLOCKS_MAX)
 		return -NTM_DROP_LONG;
 	key = (struct poly1305_word *)(c->b + CRYPT_ONCE);
 	poly1305_init(&p, key);
-	for (__u64 at = 0; at < CRYPT_BUFFER && at < end; at += POLY1305_BLOCK)
+	for (__u64 at = 0; at < CRYPT_BLOCKS_MAX * POLY1305_BLOCK && at < end; at += POLY1305_BLOCK)
 		poly1305_block(&p, (const struct poly1305_word *)(c->b + at));
 	poly1305_tag(&p, key + 4, c->tag);
 #pragma unroll
@@ -110,7 +118,7 @@ __weak __attribute__((noinline)) int crypt_seal_buffer(struct ntm_crypt *c, stru
 	struct poly1305_word *tag;
 	__u64 text, sum = 0;
 
-	if (!c || !s || ad_len > CRYPT_AD_MAX || len > CRYPT_LEN_MAX)
+	if (!c || !s || !crypt_fits(ad_len, len))
 		return -NTM_DROP_LONG;
 	text = (ad_len + 15) & ~15ULL;
 	crypt_chacha20(c, s, CRYPT_ONCE);
@@ -144,7 +152,7 @@ __weak __attribute__((noinline)) int crypt_open_buffer(struct ntm_crypt *c, stru
 	__u32 given[4], wrong = 0;
 	__u64 text;
 
-	if (!c || !s || ad_len > CRYPT_AD_MAX || len > CRYPT_LEN_MAX)
+	if (!c || !s || !crypt_fits(ad_len, len))
 		return -NTM_DROP_LONG;
 	text = (ad_len + 15) & ~15ULL;
 	tag = crypt_words(c, text + len);

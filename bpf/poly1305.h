@@ -42,18 +42,24 @@ static __always_inline void poly1305_init(struct poly1305 *p, const struct poly1
 	p->s3 = p->r3 + (p->r3 >> 2);
 }
 
+/* The low word of v, by a move of 32 bits, which clears the high one: compilers shift to and fro. */
+static __always_inline __u64 poly1305_low(__u64 v)
+{
+	__u32 low = (__u32)v;
+
+	asm("%0 = %0" : "+w"(low));
+	return low;
+}
+
 /* h = (h + m + 2^128) * r for one block m */
 static __always_inline void poly1305_block(struct poly1305 *p, const struct poly1305_word *m)
 {
 	__u64 d0, d1, d2, d3, m0 = m[0].v, m1 = m[1].v, m2 = m[2].v, m3 = m[3].v;
 
-	p->sum += m0;
+	p->sum += m0 + m1 + m2 + m3;
 	p->h0 += m0;
-	p->sum += m1;
 	p->h1 += m1;
-	p->sum += m2;
 	p->h2 += m2;
-	p->sum += m3;
 	p->h3 += m3;
 	p->h4++;
 	d0 = p->h0 * p->r0 + p->h1 * p->s3 + p->h2 * p->s2 + p->h3 * p->s1;
@@ -64,10 +70,10 @@ static __always_inline void poly1305_block(struct poly1305 *p, const struct poly
 	d2 += d1 >> 32;
 	d3 += d2 >> 32;
 	p->h4 = p->h4 * p->r0 + (d3 >> 32);
-	p->h0 = (__u32)d0 + (p->h4 >> 2) + (p->h4 & ~3ULL);
-	p->h1 = (__u32)d1;
-	p->h2 = (__u32)d2;
-	p->h3 = (__u32)d3;
+	p->h0 = poly1305_low(d0) + (p->h4 >> 2) * 5;
+	p->h1 = poly1305_low(d1);
+	p->h2 = poly1305_low(d2);
+	p->h3 = poly1305_low(d3);
 	p->h4 &= 3;
 }
 
