@@ -227,6 +227,7 @@ static unsigned too_big(struct ntmd_user_train *train, unsigned i)
 	const uint8_t *packet = plain_of(train, i, &len);
 
 	path->mtu_learned = mtu_learn(flow, len);
+	ntmd_user_path_changed(path);
 	if (!piece_hold(train, packet, len))
 		ntmd_user_egress_too_big(path, packet, len, path->mtu_learned);
 	for (i++; i < train->count && sealed_len(train, i) - NTMD_USER_OVERHEAD > path->mtu_learned; i++) {

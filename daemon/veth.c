@@ -157,6 +157,10 @@ int ntmd_veth_open(struct ntmd_veth *ret_veth, const char *device, unsigned mtu,
 	if (!err)
 		err = offloads_off(out);
 	if (!err)
+		err = ntm_netlink_link_silent(veth.out);
+	if (!err)
+		err = ntm_netlink_link_silent(veth.in);
+	if (!err)
 		err = ntm_netlink_link_up(veth.out, mtu);
 	if (!err)
 		err = ntm_netlink_link_up(veth.in, mtu);

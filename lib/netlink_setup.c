@@ -143,23 +143,30 @@ int ntm_netlink_link_gso_max(unsigned ifindex, unsigned bytes)
 	return link_set(ifindex, 0, IFLA_GSO_MAX_SIZE, bytes);
 }
 
-/* IFLA_INET6_ADDR_GEN_MODE none: the device gets no link-local address, and so says nothing of its own. */
-static void put_silent(struct nlmsghdr *nlh)
+int ntm_netlink_link_silent(unsigned ifindex)
 {
-	struct nlattr *spec = mnl_attr_nest_start(nlh, IFLA_AF_SPEC);
-	struct nlattr *inet6 = mnl_attr_nest_start(nlh, AF_INET6);
+	union request request;
+	struct nlmsghdr *nlh = request_begin(&request, RTM_NEWLINK, 0);
+	struct ifinfomsg *ifi = mnl_nlmsg_put_extra_header(nlh, sizeof(*ifi));
+	struct nlattr *spec, *inet6;
+	int r;
 
+	ifi->ifi_family = AF_UNSPEC;
+	ifi->ifi_index = (int)ifindex;
+	spec = mnl_attr_nest_start(nlh, IFLA_AF_SPEC);
+	inet6 = mnl_attr_nest_start(nlh, AF_INET6);
 	mnl_attr_put_u8(nlh, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
 	mnl_attr_nest_end(nlh, inet6);
 	mnl_attr_nest_end(nlh, spec);
+	r = setup_run(nlh);
+	return r == -EAFNOSUPPORT ? 0 : r; /* no IPv6 here */
 }
 
-static void put_silent_end(struct nlmsghdr *nlh, const char *name, unsigned mtu, unsigned packets)
+static void put_end(struct nlmsghdr *nlh, const char *name, unsigned mtu, unsigned packets)
 {
 	mnl_attr_put_strz(nlh, IFLA_IFNAME, name);
 	mnl_attr_put_u32(nlh, IFLA_MTU, mtu);
 	mnl_attr_put_u32(nlh, IFLA_TXQLEN, packets);
-	put_silent(nlh);
 }
 
 int ntm_netlink_veth_add(const char *name, const char *peer, unsigned mtu, unsigned packets)
@@ -171,7 +178,7 @@ int ntm_netlink_veth_add(const char *name, const char *peer, unsigned mtu, unsig
 
 	ifi->ifi_family = AF_UNSPEC;
 	ifi->ifi_flags = ifi->ifi_change = IFF_NOARP;
-	put_silent_end(nlh, name, mtu, packets);
+	put_end(nlh, name, mtu, packets);
 	info = mnl_attr_nest_start(nlh, IFLA_LINKINFO);
 	mnl_attr_put_strz(nlh, IFLA_INFO_KIND, "veth");
 	data = mnl_attr_nest_start(nlh, IFLA_INFO_DATA);
@@ -179,7 +186,7 @@ int ntm_netlink_veth_add(const char *name, const char *peer, unsigned mtu, unsig
 	ifi = mnl_nlmsg_put_extra_header(nlh, sizeof(*ifi)); /* inside the attribute */
 	ifi->ifi_family = AF_UNSPEC;
 	ifi->ifi_flags = ifi->ifi_change = IFF_NOARP;
-	put_silent_end(nlh, peer, mtu, packets);
+	put_end(nlh, peer, mtu, packets);
 	mnl_attr_nest_end(nlh, other);
 	mnl_attr_nest_end(nlh, data);
 	mnl_attr_nest_end(nlh, info);
