@@ -85,27 +85,66 @@ static __always_inline void chacha20_init(struct chacha20 *s, const __u8 key[32]
 	s->w[15] = nonce2;
 }
 
-/* Adds one block of keystream to the 64 bytes at `text` and goes on to the next block. */
-static __always_inline void chacha20_block(struct chacha20 *s, struct chacha20_word *text)
-{
-	__u32 x[16];
+#define CHACHA20_COLUMNS(x)                                                                                  \
+	do {                                                                                                 \
+		CHACHA20_STEP(x, 0, 4, 8, 12, 1, 5, 9, 13);                                                  \
+		CHACHA20_STEP(x, 2, 6, 10, 14, 3, 7, 11, 15);                                                \
+	} while (0)
 
+#define CHACHA20_DIAGONALS(x)                                                                                \
+	do {                                                                                                 \
+		CHACHA20_STEP(x, 0, 5, 10, 15, 1, 6, 11, 12);                                                \
+		CHACHA20_STEP(x, 2, 7, 8, 13, 3, 4, 9, 14);                                                  \
+	} while (0)
+
+static __always_inline void chacha20_begin(const struct chacha20 *s, __u32 x[16])
+{
 #pragma unroll
 	for (int i = 0; i < 16; i++) {
 		x[i] = s->w[i];
 		asm volatile("" : : "r"(x) : "memory"); /* each word by itself, as it is read again */
 	}
-#pragma clang loop unroll(disable)
-	for (int i = 0; i < 10; i++) {
-		CHACHA20_STEP(x, 0, 4, 8, 12, 1, 5, 9, 13);
-		CHACHA20_STEP(x, 2, 6, 10, 14, 3, 7, 11, 15);
-		CHACHA20_STEP(x, 0, 5, 10, 15, 1, 6, 11, 12);
-		CHACHA20_STEP(x, 2, 7, 8, 13, 3, 4, 9, 14);
-	}
+}
+
+static __always_inline void chacha20_end(struct chacha20 *s, const __u32 x[16], struct chacha20_word *text)
+{
 #pragma unroll
 	for (int i = 0; i < 16; i++)
 		text[i].v ^= x[i] + s->w[i];
 	s->w[12]++;
+}
+
+/* Adds one block of keystream to the 64 bytes at `text` and goes on to the next block. */
+static __always_inline void chacha20_block(struct chacha20 *s, struct chacha20_word *text)
+{
+	__u32 x[16];
+
+	chacha20_begin(s, x);
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < 10; i++) {
+		CHACHA20_COLUMNS(x);
+		CHACHA20_DIAGONALS(x);
+	}
+	chacha20_end(s, x, text);
+}
+
+/* The same with two blocks and 128 bytes, which takes 1.7 times as long. */
+static __always_inline void chacha20_pair(struct chacha20 *s, struct chacha20_word *text)
+{
+	__u32 x[16], y[16];
+
+	chacha20_begin(s, x);
+	chacha20_begin(s, y);
+	y[12]++;
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < 10; i++) {
+		CHACHA20_COLUMNS(x);
+		CHACHA20_COLUMNS(y);
+		CHACHA20_DIAGONALS(x);
+		CHACHA20_DIAGONALS(y);
+	}
+	chacha20_end(s, x, text);
+	chacha20_end(s, y, text + 16);
 }
 
 #endif

@@ -30,14 +30,15 @@
 #define CRYPT_AD_MAX 528 /* longest associated data, of use to the test vectors only: bytes */
 #define CRYPT_BLOCKS_MAX 96 /* of 16 bytes: data, text and lengths; as many as the longest packet has */
 #define CRYPT_BUFFER 2048 /* bytes; a power of two */
-#define CRYPT_ONCE (CRYPT_BUFFER + CHACHA20_BLOCK) /* where the one-time key lies for a moment, zeros otherwise */
+#define CRYPT_ONCE (CRYPT_BUFFER + CHACHA20_BLOCK) /* see below */
 
 /*
  * The buffer: associated data, padded with zeros to a multiple of 16 | text | tag, and while that is made
- * instead: padding to a multiple of 16 | lengths of both, 8 bytes each.
+ * instead: padding to a multiple of 16 | lengths of both, 8 bytes each. At CRYPT_ONCE, zero between packets: the
+ * first two blocks of keystream, which are the one-time key and what is added to the first 64 bytes of text.
  */
 struct ntm_crypt {
-	__u8 b[CRYPT_ONCE + CHACHA20_BLOCK]; /* a block of cipher may begin before CRYPT_BUFFER and end behind */
+	__u8 b[CRYPT_ONCE + 2 * CHACHA20_BLOCK]; /* a text may end in CRYPT_BUFFER, its block of cipher behind */
 	__u32 tag[4]; /* as computed */
 	__u32 pad;
 	__u32 sum; /* ones' complement, of associated data, sealed text and tag */
@@ -62,13 +63,22 @@ static __always_inline bool crypt_fits(__u64 ad_len, __u64 len)
 /* Adds a block of keystream to 64 bytes of the buffer. 0. */
 __weak __attribute__((noinline)) int crypt_chacha20(struct ntm_crypt *c, struct chacha20 *s, __u64 offset)
 {
-	if (!c || !s || offset > CRYPT_ONCE)
+	if (!c || !s || offset > CRYPT_BUFFER)
 		return -NTM_DROP_LONG;
 	chacha20_block(s, (struct chacha20_word *)(c->b + offset));
 	return 0;
 }
 
-/* Tag and sum of the first `blocks` of the buffer with the one-time key, which is wiped. 0. */
+/* Adds two blocks to 128 bytes. 0. */
+__weak __attribute__((noinline)) int crypt_chacha20_two(struct ntm_crypt *c, struct chacha20 *s, __u64 offset)
+{
+	if (!c || !s || offset > CRYPT_ONCE)
+		return -NTM_DROP_LONG;
+	chacha20_pair(s, (struct chacha20_word *)(c->b + offset));
+	return 0;
+}
+
+/* Tag and sum of the first `blocks` of the buffer, with the one-time key. 0. */
 __weak __attribute__((noinline)) int crypt_poly1305(struct ntm_crypt *c, __u64 blocks)
 {
 	struct poly1305_word *key;
@@ -82,9 +92,6 @@ __weak __attribute__((noinline)) int crypt_poly1305(struct ntm_crypt *c, __u64 b
 	for (__u64 at = 0; at < CRYPT_BLOCKS_MAX * POLY1305_BLOCK && at < end; at += POLY1305_BLOCK)
 		poly1305_block(&p, (const struct poly1305_word *)(c->b + at));
 	poly1305_tag(&p, key + 4, c->tag);
-#pragma unroll
-	for (int i = 0; i < 16; i++)
-		key[i].v = 0;
 	p.sum = (__u32)p.sum + (p.sum >> 32);
 	c->sum = (__u32)p.sum + (__u32)(p.sum >> 32);
 	return 0;
@@ -108,6 +115,30 @@ static __always_inline void crypt_authenticate(struct ntm_crypt *c, __u64 ad_len
 	crypt_poly1305(c, (text + ((len + 15) & ~15ULL)) / POLY1305_BLOCK + 1);
 }
 
+/* Adds the keystream to the text; its first block is there, with the one-time key. */
+static __always_inline void crypt_text(struct ntm_crypt *c, struct chacha20 *s, __u64 text, __u64 len)
+{
+	struct poly1305_word *first = crypt_words(c, text), *stream = crypt_words(c, CRYPT_ONCE + CHACHA20_BLOCK);
+	__u64 at;
+
+#pragma unroll
+	for (int i = 0; i < 16; i++)
+		first[i].v ^= stream[i].v;
+	for (at = CHACHA20_BLOCK; at < CRYPT_LEN_MAX && at + CHACHA20_BLOCK < len; at += 2 * CHACHA20_BLOCK)
+		crypt_chacha20_two(c, s, text + at);
+	if (at < len)
+		crypt_chacha20(c, s, text + at);
+}
+
+static __always_inline void crypt_wipe_once(struct ntm_crypt *c)
+{
+	__u64 *once = (__u64 *)(c->b + CRYPT_ONCE);
+
+#pragma unroll
+	for (int i = 0; i < 2 * CHACHA20_BLOCK / 8; i++)
+		once[i] = 0;
+}
+
 /*
  * Seals the text in the buffer, writes the tag behind it and c->sum. s: from chacha20_init with block 0.
  * -NTM_DROP_LONG, or 0.
@@ -121,10 +152,10 @@ __weak __attribute__((noinline)) int crypt_seal_buffer(struct ntm_crypt *c, stru
 	if (!c || !s || !crypt_fits(ad_len, len))
 		return -NTM_DROP_LONG;
 	text = (ad_len + 15) & ~15ULL;
-	crypt_chacha20(c, s, CRYPT_ONCE);
-	for (__u64 at = 0; at < CRYPT_LEN_MAX && at < len; at += CHACHA20_BLOCK)
-		crypt_chacha20(c, s, text + at);
+	crypt_chacha20_two(c, s, CRYPT_ONCE);
+	crypt_text(c, s, text, len);
 	crypt_authenticate(c, ad_len, text, len);
+	crypt_wipe_once(c);
 	tag = crypt_words(c, text + len);
 #pragma unroll
 	for (int i = 0; i < 4; i++) {
@@ -159,18 +190,17 @@ __weak __attribute__((noinline)) int crypt_open_buffer(struct ntm_crypt *c, stru
 #pragma unroll
 	for (int i = 0; i < 4; i++)
 		given[i] = tag[i].v;
-	crypt_chacha20(c, s, CRYPT_ONCE);
+	crypt_chacha20_two(c, s, CRYPT_ONCE);
 	crypt_authenticate(c, ad_len, text, len);
 #pragma unroll
 	for (int i = 0; i < 4; i++) {
 		wrong |= given[i] ^ c->tag[i];
 		barrier_var(wrong); /* all words are compared, wherever they differ */
 	}
-	if (wrong)
-		return -NTM_DROP_AUTH;
-	for (__u64 at = 0; at < CRYPT_LEN_MAX && at < len; at += CHACHA20_BLOCK)
-		crypt_chacha20(c, s, text + at);
-	return 0;
+	if (!wrong)
+		crypt_text(c, s, text, len);
+	crypt_wipe_once(c);
+	return wrong ? -NTM_DROP_AUTH : 0;
 }
 
 static __always_inline struct ntm_crypt *crypt_scratch(void)
