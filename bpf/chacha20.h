@@ -16,7 +16,7 @@
 
 #define CHACHA20_BLOCK 64 /* bytes */
 
-/* The input of one block: constants, key, block number, nonce. It lies on the stack: keys stay out of maps. */
+/* The input of one block: constants, key, block number, nonce. On the stack, since keys stay out of maps. */
 struct chacha20 {
 	__u32 w[16];
 };
@@ -27,43 +27,44 @@ struct chacha20_word {
 } __attribute__((may_alias));
 
 /* Two words at once: each += b, then each d = (d ^ a) rotated left. */
-#define CHACHA20_HALF(a, b, d, e, f, h, left, right)                                                         \
-	"%[" #a "] += %[" #b "]\n"                                                                           \
-	"%[" #e "] += %[" #f "]\n"                                                                           \
-	"%[" #d "] ^= %[" #a "]\n"                                                                           \
-	"%[" #h "] ^= %[" #e "]\n"                                                                           \
-	"%[t] = %[" #d "]\n"                                                                                 \
-	"%[" #d "] <<= " #left "\n"                                                                          \
-	"%[t] >>= " #right "\n"                                                                              \
-	"%[" #d "] |= %[t]\n"                                                                                \
-	"%[t] = %[" #h "]\n"                                                                                 \
-	"%[" #h "] <<= " #left "\n"                                                                          \
-	"%[t] >>= " #right "\n"                                                                              \
+#define CHACHA20_HALF(a, b, d, e, f, h, left, right) \
+	"%[" #a "] += %[" #b "]\n"                   \
+	"%[" #e "] += %[" #f "]\n"                   \
+	"%[" #d "] ^= %[" #a "]\n"                   \
+	"%[" #h "] ^= %[" #e "]\n"                   \
+	"%[t] = %[" #d "]\n"                         \
+	"%[" #d "] <<= " #left "\n"                  \
+	"%[t] >>= " #right "\n"                      \
+	"%[" #d "] |= %[t]\n"                        \
+	"%[t] = %[" #h "]\n"                         \
+	"%[" #h "] <<= " #left "\n"                  \
+	"%[t] >>= " #right "\n"                      \
 	"%[" #h "] |= %[t]\n"
 
 /*
- * Two quarter rounds, on words a, b, c, d and e, f, g, h of x, step by step beside each other: one alone is a chain
- * in which the processor finds too little to do at a time (15 % slower). All is in registers meanwhile, which
- * compilers do not find; between quarter rounds x lies on the stack, since ten registers do not hold it.
+ * Two quarter rounds, on words a, b, c, d and e, f, g, h of x, step by step beside each other: one alone is a
+ * chain in which the processor finds too little to do at a time (15 % slower). All is in registers meanwhile,
+ * which compilers do not find; between quarter rounds x lies on the stack, since ten registers do not hold
+ * it.
  */
-#define CHACHA20_STEP(x, ia, ib, ic, id, ie, if, ig, ih)                                                     \
-	do {                                                                                                 \
-		__u32 va = (x)[ia], vb = (x)[ib], vc = (x)[ic], vd = (x)[id];                                \
-		__u32 ve = (x)[ie], vf = (x)[if], vg = (x)[ig], vh = (x)[ih], vt;                            \
-                                                                                                             \
-		asm(CHACHA20_HALF(a, b, d, e, f, h, 16, 16) CHACHA20_HALF(c, d, b, g, h, f, 12, 20)          \
-		    CHACHA20_HALF(a, b, d, e, f, h, 8, 24) CHACHA20_HALF(c, d, b, g, h, f, 7, 25)            \
-		    : [a] "+w"(va), [b] "+w"(vb), [c] "+w"(vc), [d] "+w"(vd), [e] "+w"(ve), [f] "+w"(vf),    \
-		      [g] "+w"(vg), [h] "+w"(vh), [t] "=&w"(vt));                                            \
-		(x)[ia] = va;                                                                                \
-		(x)[ib] = vb;                                                                                \
-		(x)[ic] = vc;                                                                                \
-		(x)[id] = vd;                                                                                \
-		(x)[ie] = ve;                                                                                \
-		(x)[if] = vf;                                                                                \
-		(x)[ig] = vg;                                                                                \
-		(x)[ih] = vh;                                                                                \
-		asm volatile("" : : : "memory");                                                             \
+#define CHACHA20_STEP(x, ia, ib, ic, id, ie, if, ig, ih)                                                  \
+	do {                                                                                              \
+		__u32 va = (x)[ia], vb = (x)[ib], vc = (x)[ic], vd = (x)[id];                             \
+		__u32 ve = (x)[ie], vf = (x)[if], vg = (x)[ig], vh = (x)[ih], vt;                         \
+                                                                                                          \
+		asm(CHACHA20_HALF(a, b, d, e, f, h, 16, 16) CHACHA20_HALF(c, d, b, g, h, f, 12, 20)       \
+			    CHACHA20_HALF(a, b, d, e, f, h, 8, 24) CHACHA20_HALF(c, d, b, g, h, f, 7, 25) \
+		    : [a] "+w"(va), [b] "+w"(vb), [c] "+w"(vc), [d] "+w"(vd), [e] "+w"(ve), [f] "+w"(vf), \
+		      [g] "+w"(vg), [h] "+w"(vh), [t] "=&w"(vt));                                         \
+		(x)[ia] = va;                                                                             \
+		(x)[ib] = vb;                                                                             \
+		(x)[ic] = vc;                                                                             \
+		(x)[id] = vd;                                                                             \
+		(x)[ie] = ve;                                                                             \
+		(x)[if] = vf;                                                                             \
+		(x)[ig] = vg;                                                                             \
+		(x)[ih] = vh;                                                                             \
+		asm volatile("" : : : "memory");                                                          \
 	} while (0)
 
 /* key: aligned to 4 bytes; block: number of the first block; nonce as three words. */
@@ -85,16 +86,16 @@ static __always_inline void chacha20_init(struct chacha20 *s, const __u8 key[32]
 	s->w[15] = nonce2;
 }
 
-#define CHACHA20_COLUMNS(x)                                                                                  \
-	do {                                                                                                 \
-		CHACHA20_STEP(x, 0, 4, 8, 12, 1, 5, 9, 13);                                                  \
-		CHACHA20_STEP(x, 2, 6, 10, 14, 3, 7, 11, 15);                                                \
+#define CHACHA20_COLUMNS(x)                                   \
+	do {                                                  \
+		CHACHA20_STEP(x, 0, 4, 8, 12, 1, 5, 9, 13);   \
+		CHACHA20_STEP(x, 2, 6, 10, 14, 3, 7, 11, 15); \
 	} while (0)
 
-#define CHACHA20_DIAGONALS(x)                                                                                \
-	do {                                                                                                 \
-		CHACHA20_STEP(x, 0, 5, 10, 15, 1, 6, 11, 12);                                                \
-		CHACHA20_STEP(x, 2, 7, 8, 13, 3, 4, 9, 14);                                                  \
+#define CHACHA20_DIAGONALS(x)                                 \
+	do {                                                  \
+		CHACHA20_STEP(x, 0, 5, 10, 15, 1, 6, 11, 12); \
+		CHACHA20_STEP(x, 2, 7, 8, 13, 3, 4, 9, 14);   \
 	} while (0)
 
 static __always_inline void chacha20_begin(const struct chacha20 *s, __u32 x[16])

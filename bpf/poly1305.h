@@ -3,8 +3,8 @@
  * poly1305.h - the Poly1305 authenticator (RFC 8439, section 2.5) over whole blocks of 16 bytes, and their
  * checksum on the way, since each word is in a register then. For crypt.h.
  *
- * Numbers are held in words of 32 bits, because BPF multiplies into 64: the number is the sum of h[i] << 32 * i.
- * The clamped r has 28 bits in each word, the lowest two of r[1..3] zero; as 2^130 = 5, a product that
+ * Numbers are held in words of 32 bits, because BPF multiplies into 64: the number is the sum of h[i] << 32 *
+ * i. The clamped r has 28 bits in each word, the lowest two of r[1..3] zero; as 2^130 = 5, a product that
  * goes beyond 2^128 comes back with r[i] * 5 / 4, which is whole. There is room for two or three carries in
  * every h[i], so that the message is added without passing them on: with h[0] < 3.25 * 2^32 and the others
  * < 2^33, sums of products stay < 2^63.5.

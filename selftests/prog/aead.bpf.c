@@ -60,7 +60,8 @@ static __always_inline int raw(struct xdp_md *ctx, bool sealing)
 	if (!c || bpf_xdp_load_bytes(ctx, 0, c->b, crypt_bound(len)))
 		return XDP_ABORTED;
 	chacha20_init(&s, key, 0, nonce[0], nonce[1], nonce[2]);
-	result = sealing ? crypt_seal_buffer(c, &s, ad_length, length) : crypt_open_buffer(c, &s, ad_length, length);
+	result = sealing ? crypt_seal_buffer(c, &s, ad_length, length)
+			 : crypt_open_buffer(c, &s, ad_length, length);
 	csum = c->sum;
 	return bpf_xdp_store_bytes(ctx, 0, c->b, crypt_bound(len)) ? XDP_ABORTED : XDP_PASS;
 }

@@ -29,7 +29,8 @@ struct prog_run {
 /* 0, or -errno of the kernel; the verdict is no error. */
 int prog_run(const struct bpf_program *prog, struct prog_run *run);
 
-/* The fastest of `turns` times `repeat` runs: ns, or -errno. What else the machine does only makes it slower. */
+/* The fastest of `turns` times `repeat` runs: ns, or -errno. What else the machine does only makes it slower.
+ */
 int prog_ns(const struct bpf_program *prog, struct prog_run *run, unsigned int turns, unsigned int repeat);
 
 /* How many instructions the verifier looked at, or -errno; 0 before Linux 5.16. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * test_aead.c - ChaCha20-Poly1305 in BPF (bpf/crypt.h by aead.bpf.c) against libcrypto's, at every length, and
- * against Wycheproof's vectors.
+ * test_aead.c - ChaCha20-Poly1305 in BPF (bpf/crypt.h by aead.bpf.c) against libcrypto's, at every length,
+ * and against Wycheproof's vectors.
  */
 #include "../unit/vectors.h"
 
@@ -17,7 +17,8 @@
 #include "selftests/prog/aead.skel.h"
 
 #define ETH 14
-#define TEXT (ETH + NTM_HEADER_LEN) /* where the text begins in a frame: at an even offset, not a whole word */
+#define TEXT \
+	(ETH + NTM_HEADER_LEN) /* where the text begins in a frame: at an even offset, not a whole word */
 #define TEXT_MAX 1500
 #define ODD 3 /* bytes of the frame behind the packet, which nothing may touch */
 
@@ -65,7 +66,8 @@ static void packet_make(struct packet *p, size_t len)
 	p->frame_len = TEXT + len + NTM_TAG_LEN + ODD;
 	memcpy(p->sealed, p->plain, sizeof(p->sealed));
 	assert_int_equal(ntm_aead_init(&aead, NTM_CIPHER_CHACHA20_POLY1305, p->key), 0);
-	ntm_aead_seal(&aead, p->counter, p->plain + ETH, NTM_HEADER_LEN, p->plain + TEXT, len, p->sealed + TEXT);
+	ntm_aead_seal(&aead, p->counter, p->plain + ETH, NTM_HEADER_LEN, p->plain + TEXT, len,
+		      p->sealed + TEXT);
 	ntm_aead_clear(&aead);
 }
 
@@ -182,7 +184,8 @@ static void every_bit_of_the_tag_counts(void **state)
 		uint8_t *byte = &p.sealed[TEXT + 100 + bit / 8];
 
 		*byte ^= (uint8_t)(1 << (bit % 8));
-		assert_int_equal(run_on(bpf->progs.open, &p, p.sealed, 100 + NTM_TAG_LEN, &run), -NTM_DROP_AUTH);
+		assert_int_equal(run_on(bpf->progs.open, &p, p.sealed, 100 + NTM_TAG_LEN, &run),
+				 -NTM_DROP_AUTH);
 		*byte ^= (uint8_t)(1 << (bit % 8));
 	}
 	assert_int_equal(run_on(bpf->progs.open, &p, p.sealed, 100 + NTM_TAG_LEN, &run), 100);
@@ -329,8 +332,9 @@ static void the_example_of_rfc_8439_has_its_result(void **state)
 	hex("808182838485868788898a8b8c8d8e8f909192939495969798999a9b9c9d9e9f", raw.key, 32);
 	hex("070000004041424344454647", raw.nonce, 12);
 	hex("50515253c0c1c2c3c4c5c6c7", raw.ad, 12);
-	raw.len = (size_t)sprintf((char *)raw.text, "Ladies and Gentlemen of the class of '99: If I could offer "
-						    "you only one tip for the future, sunscreen would be it.");
+	raw.len = (size_t)sprintf((char *)raw.text,
+				  "Ladies and Gentlemen of the class of '99: If I could offer "
+				  "you only one tip for the future, sunscreen would be it.");
 	assert_int_equal(raw_run(bpf->progs.raw_seal, &raw, raw.text, body), 0);
 	assert_hex(body, raw.len + 16,
 		   "d31a8d34648e60db7b86afbc53ef7ec2a4aded51296e08fea9e2b5a736ee62d6"
