@@ -9,6 +9,7 @@
 #include "daemon/veth.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/ethtool.h>
 #include <linux/sockios.h>
 #include <net/if.h>
@@ -109,6 +110,37 @@ static int offloads_off(const char *name)
 	return ethtool_call(name, &off);
 }
 
+static int file_write(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC), err = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (write(fd, text, strlen(text)) != (ssize_t)strlen(text))
+		err = -errno;
+	close(fd);
+	return err;
+}
+
+/*
+ * bpf_fib_lookup answers only for a packet that may be forwarded from where it came in. Nothing is: tc_seal takes all that
+ * comes out there. 0 or -errno, also where a family is not there.
+ */
+static int forwarding_on(const char *name)
+{
+	static const char *const family[] = { "ipv4", "ipv6" };
+	char path[96];
+	int err, worst = 0;
+
+	for (int i = 0; i < 2; i++) {
+		snprintf(path, sizeof(path), "/proc/sys/net/%s/conf/%s/forwarding", family[i], name);
+		err = file_write(path, "1");
+		if (err && err != -ENOENT)
+			worst = err;
+	}
+	return worst;
+}
+
 static int names_make(const char *device, char in[IF_NAMESIZE], char out[IF_NAMESIZE])
 {
 	if (strlen(device) + 1 >= IF_NAMESIZE)
@@ -160,6 +192,8 @@ int ntmd_veth_open(struct ntmd_veth *ret_veth, const char *device, unsigned mtu,
 		err = ntm_netlink_link_silent(veth.out);
 	if (!err)
 		err = ntm_netlink_link_silent(veth.in);
+	if (!err)
+		err = forwarding_on(out);
 	if (!err)
 		err = ntm_netlink_link_up(veth.out, mtu);
 	if (!err)
