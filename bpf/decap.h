@@ -60,7 +60,12 @@ static __always_inline int decap_ecn_set(struct parse p, const struct inner *inn
 
 /*
  * Cuts the inner packet of `len` bytes at `offset` out of the frame, and gives it the frame's Ethernet addresses and
- * the mark; the room for it is there (decap_mark_room). 0 or -NTM_DROP_SEND.
+ * the mark, for which there is room. 0 or -NTM_DROP_SEND.
+ *
+ * What is behind it (tag, padding) must go before GRO sees it. But after bpf_xdp_adjust_tail in generic mode the kernel
+ * takes the end of its buffer for 14 bytes later than it is, and what it later appends there (TCP does, to the packet
+ * before) begins with 14 bytes of nothing. So where that can be, where there is no GRO behind XDP either,
+ * tc_ingress.bpf.c cuts it off.
  */
 static __always_inline int decap_cut(struct xdp_md *ctx, __u32 offset, __u32 len, __u8 version,
 				     const struct ntm_config *config)
@@ -74,7 +79,9 @@ static __always_inline int decap_cut(struct xdp_md *ctx, __u32 offset, __u32 len
 	if (!eth)
 		return -NTM_DROP_SEND;
 	old = *eth;
-	if (bpf_xdp_adjust_tail(ctx, -(int)behind) || bpf_xdp_adjust_head(ctx, offset - ETH_HLEN))
+	if (!(config->flags & NTM_CONFIG_GENERIC) && bpf_xdp_adjust_tail(ctx, -(int)behind))
+		return -NTM_DROP_SEND;
+	if (bpf_xdp_adjust_head(ctx, offset - ETH_HLEN))
 		return -NTM_DROP_SEND;
 	p = parse_start(ctx);
 	eth = parse_take(&p, sizeof(*eth));

@@ -13,6 +13,7 @@ int inline_commit(struct __sk_buff *skb)
 {
 	const struct ntm_commit *commit = (void *)(long)skb->data;
 	struct ntm_window *window;
+	struct ntm_ends_copy now;
 	struct path path;
 	__u64 counter;
 	__u32 tag;
@@ -22,7 +23,7 @@ int inline_commit(struct __sk_buff *skb)
 		return NTM_COMMIT_UNKNOWN;
 	tag = commit->tag;
 	counter = commit->counter;
-	if (path_take(&path, commit->slot) || counter > NTM_COUNTER_MASK)
+	if (path_take(&path, &now, commit->slot) || counter > NTM_COUNTER_MASK)
 		return NTM_COMMIT_UNKNOWN;
 	window = bpf_map_lookup_elem(&ntm_windows, &tag);
 	if (!window)

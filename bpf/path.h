@@ -14,10 +14,9 @@
 #define READ_ONCE(x) (*(volatile typeof(x) *)&(x))
 
 struct path {
-	__u32 slot;
-	const struct ntm_ends *ends; /* its first part is constant */
+	const struct ntm_ends *ends; /* only its first part, which is constant */
 	struct ntm_state *state;
-	struct ntm_ends_copy now; /* the rest, as it was at one moment */
+	__u32 slot;
 };
 
 static __always_inline const struct ntm_config *config_get(void)
@@ -101,10 +100,10 @@ static __always_inline void addr_set6(struct ntm_addr *addr, const struct in6_ad
 }
 
 /*
- * What ntm_ends says at one moment. ntmd fills the copy that is not in use, then counts the version up: a copy read
+ * What is known of a slot's path; ret_now: the part of ntm_ends that changes, as it was at one moment. ntmd fills the copy that is not in use, then counts the version up: a copy read
  * between two equal versions is whole. Twice in vain only if ntmd writes all the time. 0 or -NTM_DROP_NO_PATH.
  */
-static __always_inline int path_take(struct path *path, __u32 slot)
+static __always_inline int path_take(struct path *path, struct ntm_ends_copy *ret_now, __u32 slot)
 {
 	const struct ntm_ends *ends = bpf_map_lookup_elem(&ntm_ends, &slot);
 	struct ntm_state *state = bpf_map_lookup_elem(&ntm_state, &slot);
@@ -119,7 +118,7 @@ static __always_inline int path_take(struct path *path, __u32 slot)
 	for (int i = 0; i < 2; i++) {
 		__u32 version = READ_ONCE(ends->version);
 
-		path->now = ends->copy[version & 1];
+		*ret_now = ends->copy[version & 1];
 		__sync_fetch_and_add(&order, 1); /* the copy is read before the version is looked at again */
 		if (READ_ONCE(ends->version) == version)
 			return 0;
@@ -139,15 +138,16 @@ static __always_inline const struct ntm_map_key *path_key(__u32 slot, __u32 phas
 }
 
 /* Whether `bytes` more may go to the path's route: one that is not proven takes only so much. take: and counts them. */
-static __always_inline bool path_allowed(const struct path *path, __u32 bytes, bool take)
+static __always_inline bool path_allowed(const struct path *path, const struct ntm_ends_copy *now, __u32 bytes,
+					 bool take)
 {
-	__u64 serial = (__u64)path->now.serial << 32, before, after;
+	__u64 serial = (__u64)now->serial << 32, before, after;
 
-	if (!path->now.unproven_bytes)
+	if (!now->unproven_bytes)
 		return true;
 	before = READ_ONCE(path->state->unproven);
-	after = (before >> 32 == path->now.serial ? before : serial) + bytes;
-	if ((__u32)after > path->now.unproven_bytes)
+	after = (before >> 32 == now->serial ? before : serial) + bytes;
+	if ((__u32)after > now->unproven_bytes)
 		return false;
 	/* Another CPU was faster: this packet finds no room, the next one does. */
 	return !take || __sync_val_compare_and_swap(&path->state->unproven, before, after) == before;

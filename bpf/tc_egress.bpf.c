@@ -16,11 +16,11 @@
 char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
 
 /* Whether BPF can send on this path at all. */
-static __always_inline bool path_sends(const struct path *path, __u64 now)
+static __always_inline bool path_sends(const struct path *path, const struct ntm_ends_copy *ends, __u64 now)
 {
-	if ((path->now.flags & (NTM_ENDS_ROUTE | NTM_ENDS_AWAY)) != NTM_ENDS_ROUTE || path->now.phase > 3)
+	if ((ends->flags & (NTM_ENDS_ROUTE | NTM_ENDS_AWAY)) != NTM_ENDS_ROUTE || ends->phase > 3)
 		return false;
-	return path_key(path->slot, path->now.phase, now) && READ_ONCE(path->state->tx_next) < NTM_STOP_AFTER_CHACHA;
+	return path_key(path->slot, ends->phase, now) && READ_ONCE(path->state->tx_next) < NTM_STOP_AFTER_CHACHA;
 }
 
 /*
@@ -28,18 +28,18 @@ static __always_inline bool path_sends(const struct path *path, __u64 now)
  * holds what no route takes.
  */
 static __always_inline bool goes_inline(struct __sk_buff *skb, const struct ntm_config *config, const struct path *path,
-					__u64 now)
+					const struct ntm_ends_copy *ends, __u64 now)
 {
-	__u32 mtu = path->now.mtu < CRYPT_LEN_MAX ? path->now.mtu : CRYPT_LEN_MAX;
+	__u32 mtu = ends->mtu < CRYPT_LEN_MAX ? ends->mtu : CRYPT_LEN_MAX;
 
 	if (!config_alive(config, now))
 		return true;
 	if (!skb->gso_size && skb->len > mtu)
 		return false;
-	if (!(path->now.flags & NTM_ENDS_SECOND) &&
-	    !path_allowed(path, skb->len + NTM_HEADER_LEN + NTM_TAG_LEN, false))
+	if (!(ends->flags & NTM_ENDS_SECOND) &&
+	    !path_allowed(path, ends, skb->len + NTM_HEADER_LEN + NTM_TAG_LEN, false))
 		return false;
-	return path->now.flags & NTM_ENDS_BULK_DEAD || !lane_is_bulk(skb, config, now);
+	return ends->flags & NTM_ENDS_BULK_DEAD || !lane_is_bulk(skb, config, now);
 }
 
 /* Into the helper pair, which wants an Ethernet header: its addresses do not matter there. */
@@ -64,6 +64,7 @@ SEC("tc")
 int tc_egress(struct __sk_buff *skb)
 {
 	const struct ntm_config *config = config_get();
+	struct ntm_ends_copy ends;
 	struct inner inner;
 	struct path path;
 	__u32 *slot;
@@ -81,7 +82,8 @@ int tc_egress(struct __sk_buff *skb)
 		return TC_ACT_SHOT;
 	}
 	now = bpf_ktime_get_boot_ns();
-	if (path_take(&path, *slot) || !path_sends(&path, now) || !goes_inline(skb, config, &path, now))
+	if (path_take(&path, &ends, *slot) || !path_sends(&path, &ends, now) ||
+	    !goes_inline(skb, config, &path, &ends, now))
 		return TC_ACT_UNSPEC;
 	return redirect(skb, config, inner.version);
 }

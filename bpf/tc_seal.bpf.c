@@ -22,9 +22,12 @@ struct sealing {
 	const struct ntm_config *config;
 	const struct ntm_map_key *key;
 	struct path path;
+	struct ntm_ends_copy ends;
 	__u64 now;
+	struct fib_hop hop; /* of the way that is sent last */
 	__u32 len; /* of the inner packet */
 	__u8 version, tos;
+	bool both, second_only; /* to which of the path's two ways */
 };
 
 static __always_inline bool way_is4(const struct ntm_way *way)
@@ -44,8 +47,11 @@ static __always_inline const struct ntm_source *way_source(const struct ntm_way 
 	return bpf_map_lookup_elem(&ntm_sources, &index);
 }
 
-/* From the frame to path and key. 0 or -NTM_DROP_* */
-static __always_inline int sealing_begin(struct __sk_buff *skb, struct sealing *s)
+/*
+ * From the frame to the path. 0 or -NTM_DROP_*. Not inlined, as others here: its stack is not on the way to crypt.h,
+ * where there is little left.
+ */
+static __noinline int sealing_begin(struct __sk_buff *skb, struct sealing *s)
 {
 	struct inner inner;
 	struct parse p;
@@ -66,7 +72,7 @@ static __always_inline int sealing_begin(struct __sk_buff *skb, struct sealing *
 	slot = bpf_map_lookup_elem(&ntm_vips, &inner.dest);
 	if (!slot)
 		return -NTM_DROP_NO_PATH;
-	err = path_take(&s->path, *slot);
+	err = path_take(&s->path, &s->ends, *slot);
 	if (err)
 		return err;
 	s->len = inner.len;
@@ -83,14 +89,24 @@ static __always_inline int counter_take(const struct sealing *s, __u64 *ret_coun
 	if (counter >= NTM_STOP_AFTER_CHACHA)
 		return -NTM_DROP_KEY_EXPIRED;
 	if (counter == NTM_REKEY_AFTER_CHACHA)
-		event_send(&s->path, NTM_EVENT_COUNTER_WORN, s->path.now.phase, counter, s->now);
+		event_send(&s->path, NTM_EVENT_COUNTER_WORN, s->ends.phase, counter, s->now);
 	*ret_counter = counter;
 	return 0;
 }
 
+/* Room for headers and tag, and the NTM header. 0 or -NTM_DROP_SEND */
+static __noinline int sealing_room(struct __sk_buff *skb, const struct sealing *s, bool four, __u64 counter)
+{
+	struct encap_words h;
+
+	encap_header(&h, NTM_TYPE_DATA | s->ends.phase << NTM_TYPE_PHASE_SHIFT | (s->path.ends->side & 1) << 1, counter,
+		     s->path.ends->path_id);
+	return encap_room(skb, four, s->len, &h);
+}
+
 static __always_inline __u8 outer_tos(const struct sealing *s)
 {
-	return s->path.now.flags & NTM_ENDS_ECN ? s->tos : s->tos & ~ENCAP_ECN;
+	return s->ends.flags & NTM_ENDS_ECN ? s->tos : s->tos & ~ENCAP_ECN;
 }
 
 /*
@@ -111,12 +127,13 @@ static __always_inline void finished_mark(struct finished *eth, const struct ntm
 	eth->ifindex = ifindex;
 }
 
-static __always_inline int second_send(struct __sk_buff *skb, const struct sealing *s, const struct encap *e,
-				       const struct ntm_source *source)
+/* The second way's copy; what cannot be sent there is lost. 0 or -NTM_DROP_SEND */
+static __always_inline int second_send(struct __sk_buff *skb, const struct sealing *s, const struct encap *e)
 {
+	const struct ntm_source *source = way_source(&s->ends.second);
 	struct finished eth;
 
-	if (encap_write(skb, e, source, &s->path.now.second))
+	if (!source || encap_write(skb, e, source, &s->ends.second))
 		return -NTM_DROP_SEND;
 	finished_mark(&eth, s->config, source->ifindex);
 	if (bpf_skb_store_bytes(skb, 0, &eth, sizeof(eth), 0))
@@ -164,43 +181,45 @@ static __noinline int finished_send(struct __sk_buff *skb)
 	return fib_redirect(&hop);
 }
 
-/* Seals, and sends to one or both ways. hop: of `way`, the one that is sent last. The verdict or -NTM_DROP_* */
-static __always_inline int sealing_send(struct __sk_buff *skb, struct sealing *s, const struct ntm_way *way,
-					const struct ntm_source *source, struct fib_hop *hop, bool both)
+/* Makes the sealed packet one for `way` and sends it. The verdict or -NTM_DROP_SEND */
+static __noinline int sealed_send(struct __sk_buff *skb, struct sealing *s, const struct encap *e)
 {
-	const struct ntm_source *second = both ? way_source(&s->path.now.second) : NULL;
+	const struct ntm_way *way = s->second_only ? &s->ends.second : &s->ends.route;
+	const struct ntm_source *source = way_source(way);
+	bool four = way_is4(way), four_now = s->both ? way_is4(&s->ends.second) : four;
+
+	if (s->both) {
+		second_send(skb, s, e);
+		if (four != four_now && bpf_skb_change_proto(skb, four ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6), 0))
+			return -NTM_DROP_SEND;
+	}
+	if (!source || encap_write(skb, e, source, way))
+		return -NTM_DROP_SEND;
+	__sync_fetch_and_add(&s->path.state->tx_packets, 1);
+	__sync_fetch_and_add(&s->path.state->tx_bytes, s->len);
+	s->path.state->tx_ns = s->now;
+	skb->mark = s->config->mark;
+	return fib_redirect(&s->hop);
+}
+
+/* Seals, with the headers of the way that gets it first. The verdict or -NTM_DROP_* */
+static __always_inline int sealing_send(struct __sk_buff *skb, struct sealing *s)
+{
 	struct encap e = {.udp_len = sizeof(struct udphdr) + OVERHEAD + s->len,
 			  .flow_label = s->path.ends->flow_label,
 			  .tos = outer_tos(s)};
-	bool four = way_is4(way), four_now = second ? way_is4(&s->path.now.second) : four;
-	struct encap_words h;
+	bool four = way_is4(s->both || s->second_only ? &s->ends.second : &s->ends.route);
 	__u64 counter;
 	int err;
 
 	err = counter_take(s, &counter);
 	if (err)
 		return err;
-	encap_header(&h, NTM_TYPE_DATA | s->path.now.phase << NTM_TYPE_PHASE_SHIFT | (s->path.ends->side & 1) << 1, counter,
-		     s->path.ends->path_id);
-	err = encap_room(skb, four_now, s->len, &h);
+	err = sealing_room(skb, s, four, counter);
 	if (err)
 		return err;
-	err = crypt_seal_tc(skb, ETH_HLEN + (four_now ? ENCAP4 : ENCAP6), s->len, s->key->send, counter, &e.sum);
-	if (err)
-		return err;
-	if (second) {
-		second_send(skb, s, &e, second);
-		if (four != four_now && bpf_skb_change_proto(skb, four ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6), 0))
-			return -NTM_DROP_SEND;
-	}
-	err = encap_write(skb, &e, source, way);
-	if (err)
-		return err;
-	__sync_fetch_and_add(&s->path.state->tx_packets, 1);
-	__sync_fetch_and_add(&s->path.state->tx_bytes, s->len);
-	s->path.state->tx_ns = s->now;
-	skb->mark = s->config->mark;
-	return fib_redirect(hop);
+	err = crypt_seal_tc(skb, ETH_HLEN + (four ? ENCAP4 : ENCAP6), s->len, s->key->send, counter, &e.sum);
+	return err ? err : sealed_send(skb, s, &e);
 }
 
 /* Answers what is larger than the path takes: the verdict. */
@@ -213,43 +232,42 @@ static __always_inline int sealing_refuse(struct __sk_buff *skb, const struct se
 	return verdict < 0 ? TC_ACT_SHOT : verdict;
 }
 
-/* Finds out whether and where it can go, and sends it: the verdict or -NTM_DROP_* */
-static __always_inline int sealing_finish(struct __sk_buff *skb, struct sealing *s)
+/* Finds out whether and where it can go: 0; or the verdict, it was answered; or -NTM_DROP_* */
+static __noinline int sealing_way(struct __sk_buff *skb, struct sealing *s)
 {
-	__u32 mtu = s->path.now.mtu < CRYPT_LEN_MAX ? s->path.now.mtu : CRYPT_LEN_MAX;
-	bool both = s->path.now.flags & NTM_ENDS_SECOND;
-	const struct ntm_way *way = &s->path.now.route;
+	__u32 mtu = s->ends.mtu < CRYPT_LEN_MAX ? s->ends.mtu : CRYPT_LEN_MAX;
+	const struct ntm_way *way = &s->ends.route;
 	const struct ntm_source *source;
-	struct fib_hop hop;
 	int err;
 
-	if (!(s->path.now.flags & NTM_ENDS_ROUTE))
+	if (!(s->ends.flags & NTM_ENDS_ROUTE))
 		return -NTM_DROP_NO_ROUTE;
-	s->key = path_key(s->path.slot, s->path.now.phase, s->now);
+	s->key = path_key(s->path.slot, s->ends.phase, s->now);
 	if (!s->key)
 		return -NTM_DROP_NO_KEY;
 	if (s->len > mtu)
 		return sealing_refuse(skb, s, mtu);
-	if (!path_allowed(&s->path, OVERHEAD + s->len, true)) {
-		if (!both)
+	s->both = s->ends.flags & NTM_ENDS_SECOND;
+	s->second_only = false;
+	if (!path_allowed(&s->path, &s->ends, OVERHEAD + s->len, true)) {
+		if (!s->both)
 			return -NTM_DROP_NO_ROUTE;
-		way = &s->path.now.second;
-		both = false;
+		way = &s->ends.second;
+		s->second_only = true;
+		s->both = false;
 	}
 	source = way_source(way);
 	if (!source)
 		return -NTM_DROP_NO_ROUTE;
-	err = fib_find(skb, source, way, way_overhead(way) + s->len, &hop);
+	err = fib_find(skb, source, way, way_overhead(way) + s->len, &s->hop);
 	if (err == -NTM_DROP_TOO_BIG) {
-		mtu = hop.mtu - way_overhead(way);
-		event_hint(&s->path, NTM_EVENT_TOO_BIG, s->path.now.phase, mtu, s->now);
+		mtu = s->hop.mtu - way_overhead(way);
+		event_hint(&s->path, NTM_EVENT_TOO_BIG, s->ends.phase, mtu, s->now);
 		return sealing_refuse(skb, s, mtu);
 	}
-	if (err) {
-		event_hint(&s->path, NTM_EVENT_NO_ROUTE, s->path.now.phase, hop.result, s->now);
-		return err;
-	}
-	return sealing_send(skb, s, way, source, &hop, both);
+	if (err)
+		event_hint(&s->path, NTM_EVENT_NO_ROUTE, s->ends.phase, s->hop.result, s->now);
+	return err;
 }
 
 SEC("tc")
@@ -272,7 +290,9 @@ int tc_seal(struct __sk_buff *skb)
 		drop_count(verdict);
 		return TC_ACT_SHOT;
 	}
-	verdict = sealing_finish(skb, &s);
+	verdict = sealing_way(skb, &s);
+	if (!verdict)
+		verdict = sealing_send(skb, &s);
 	if (verdict >= 0)
 		return verdict;
 	path_drop(&s.path, verdict);

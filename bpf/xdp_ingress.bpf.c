@@ -23,14 +23,15 @@ struct opening {
 	const struct ntm_map_key *key;
 	struct ntm_window *window;
 	struct path path;
-	struct outer outer;
-	__u64 now;
+	__u64 now, counter;
+	__u32 text, len; /* of the ciphertext: where it begins in the frame; with the tag */
+	__u8 type, tos; /* of the outer packet */
 };
 
-/* The marked packets' way for what fails: gone and counted, or up to ntmd, which counts it. */
+/* What fails goes and is counted, or goes up to ntmd, which counts it. */
 static __always_inline int refused(const struct opening *o, int reason)
 {
-	return o->config->flags & NTM_CONFIG_MERGED ? PASS : reason;
+	return o->config->flags & NTM_CONFIG_GENERIC ? PASS : reason;
 }
 
 static __always_inline bool way_equal(const struct ntm_way *a, const struct ntm_way *b)
@@ -38,32 +39,41 @@ static __always_inline bool way_equal(const struct ntm_way *a, const struct ntm_
 	return a->port == b->port && addr_equal(&a->addr, &b->addr);
 }
 
-/* Whether the frame is for BPF: path, key and window. 0, PASS, or -NTM_DROP_* */
-static __always_inline int opening_begin(struct xdp_md *ctx, struct opening *o)
+/*
+ * Whether the frame is for BPF: path, key and window. 0, PASS, or -NTM_DROP_*. Not inlined, as opening_deliver: its
+ * stack is not on the way to crypt.h, where there is little left.
+ */
+static __noinline int opening_begin(struct xdp_md *ctx, struct opening *o)
 {
-	const struct ntm_ends_copy *now = &o->path.now;
+	struct ntm_ends_copy ends;
+	struct outer outer;
 	__u32 *slot, tag;
 
-	if (outer_parse(&o->outer, parse_start(ctx)) || !bpf_map_lookup_elem(&ntm_local, &o->outer.to))
+	if (outer_parse(&outer, parse_start(ctx)) || !bpf_map_lookup_elem(&ntm_local, &outer.to))
 		return PASS;
-	slot = bpf_map_lookup_elem(&ntm_paths, &o->outer.path_id);
-	if (!slot || path_take(&o->path, *slot) || o->path.ends->path_id != o->outer.path_id ||
-	    NTM_TYPE_SIDE(o->outer.type) == o->path.ends->side)
+	slot = bpf_map_lookup_elem(&ntm_paths, &outer.path_id);
+	if (!slot || path_take(&o->path, &ends, *slot) || o->path.ends->path_id != outer.path_id ||
+	    NTM_TYPE_SIDE(outer.type) == o->path.ends->side)
 		return PASS;
-	if (!(now->flags & NTM_ENDS_ROUTE && way_equal(&o->outer.from, &now->route)) &&
-	    !(now->flags & NTM_ENDS_SECOND && way_equal(&o->outer.from, &now->second)))
+	if (!(ends.flags & NTM_ENDS_ROUTE && way_equal(&outer.from, &ends.route)) &&
+	    !(ends.flags & NTM_ENDS_SECOND && way_equal(&outer.from, &ends.second)))
 		return PASS;
+	o->counter = outer.counter;
+	o->text = outer.text;
+	o->len = outer.len;
+	o->type = outer.type;
+	o->tos = outer.tos;
 	o->now = bpf_ktime_get_boot_ns();
-	o->key = path_key(o->path.slot, NTM_TYPE_PHASE(o->outer.type), o->now);
+	o->key = path_key(o->path.slot, NTM_TYPE_PHASE(o->type), o->now);
 	if (!o->key)
 		return PASS;
 	tag = READ_ONCE(o->key->tag);
 	o->window = bpf_map_lookup_elem(&ntm_windows, &tag);
 	if (!o->window)
 		return PASS;
-	if (replay_check(o->window, o->outer.counter))
+	if (replay_check(o->window, o->counter))
 		return 0;
-	event_hint(&o->path, NTM_EVENT_REPLAY, NTM_TYPE_PHASE(o->outer.type), o->outer.counter, o->now);
+	event_hint(&o->path, NTM_EVENT_REPLAY, NTM_TYPE_PHASE(o->type), o->counter, o->now);
 	return refused(o, -NTM_DROP_REPLAY);
 }
 
@@ -78,25 +88,25 @@ static __always_inline int opening_open(struct xdp_md *ctx, struct opening *o)
 
 	if (bpf_xdp_adjust_meta(ctx, -(int)sizeof(struct decap_meta)))
 		return PASS;
-	len = crypt_open_xdp(ctx, o->outer.text, o->outer.len, o->key->receive, o->outer.counter);
+	len = crypt_open_xdp(ctx, o->text, o->len, o->key->receive, o->counter);
 	if (len < 0) {
 		bpf_xdp_adjust_meta(ctx, sizeof(struct decap_meta));
 		/* too long for BPF: several in one, or the peer's user engine sends such */
 		return len == -NTM_DROP_AUTH ? refused(o, len) : PASS;
 	}
-	if (!replay_commit(o->window, o->outer.counter, &first)) /* another CPU had it at the same time */
+	if (!replay_commit(o->window, o->counter, &first)) /* another CPU had it at the same time */
 		return -NTM_DROP_REPLAY;
 	o->path.state->rx_ns = o->now;
 	if (first)
-		event_send(&o->path, NTM_EVENT_PHASE_OPENED, NTM_TYPE_PHASE(o->outer.type), o->key->tag, o->now);
+		event_send(&o->path, NTM_EVENT_PHASE_OPENED, NTM_TYPE_PHASE(o->type), o->key->tag, o->now);
 	return len;
 }
 
-/* The inner packet of `len` bytes becomes the frame. 0 or -NTM_DROP_*. Its stack is not on the way to crypt.h's. */
+/* The inner packet of `len` bytes becomes the frame. 0 or -NTM_DROP_* */
 static __noinline int opening_deliver(struct xdp_md *ctx, struct opening *o, __u32 len)
 {
 	struct parse p = parse_start(ctx);
-	__u32 offset = o->outer.text;
+	__u32 offset = o->text;
 	struct inner inner;
 	int err, ecn;
 
@@ -115,7 +125,7 @@ static __noinline int opening_deliver(struct xdp_md *ctx, struct opening *o, __u
 		return -NTM_DROP_INNER_SOURCE;
 	if (!inner_is_own(o->config, &inner, &inner.dest))
 		return -NTM_DROP_INNER_DEST;
-	ecn = decap_ecn(inner.tos, o->outer.tos);
+	ecn = decap_ecn(inner.tos, o->tos);
 	if (ecn < 0)
 		return ecn;
 	if (ecn != (inner.tos & ECN_MASK)) {
@@ -123,7 +133,7 @@ static __noinline int opening_deliver(struct xdp_md *ctx, struct opening *o, __u
 		if (err)
 			return err;
 	}
-	err = decap_cut(ctx, o->outer.text, len, inner.version, o->config);
+	err = decap_cut(ctx, o->text, len, inner.version, o->config);
 	if (err)
 		return err;
 	__sync_fetch_and_add(&o->path.state->rx_packets, 1);

@@ -152,8 +152,10 @@ _Static_assert(sizeof(struct ntm_local) == 20, "layout");
 /* ---- ntm_config */
 enum ntm_config_flag {
 	/* Some interface has the program in generic mode: several datagrams may come as one. Then what does not open
-	 * or was seen before goes up to ntmd, which gets them one by one; without it is dropped and counted. */
-	NTM_CONFIG_MERGED = 1,
+	 * or was seen before goes up to ntmd, which gets them one by one; without it is dropped and counted. Also the
+	 * end of packets is cut off elsewhere then (bpf/decap.h). Must be set before a program is attached in that mode. */
+	NTM_CONFIG_GENERIC = 1,
+	NTM_CONFIG_MERGED = NTM_CONFIG_GENERIC, /* its first name */
 	/* One lane for everything that has a path: measurements and tests. */
 	NTM_CONFIG_ALL_INLINE = 2,
 	NTM_CONFIG_ALL_BULK = 4,
