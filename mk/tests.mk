@@ -14,7 +14,8 @@
 #: make check-asan      unit and netns with AddressSanitizer and UndefinedBehaviorSanitizer
 #: make check-long      check-asan, long fuzzing, and tests that take long
 #: make fuzz            fuzz every parser for FUZZ_SECONDS (10) each, keep what was learnt in the corpus
-#: make bench           one table and bench.json (ROWS="..." only these; BENCH_QUICK=1); bench-aead: only the ciphers
+#: make bench           one table and bench.json (ROWS="..." only these; BENCH_QUICK=1); bench-aead: only the ciphers;
+#:                      bench-bpf: only ns a packet of BPF programs (root)
 
 # The words that FILE has for NAME:
 extra_objects = $(addprefix $1/,$(addsuffix .o,$(shell sed -n 's/^$3:[[:space:]]*//p' $2 2>/dev/null)))
@@ -95,7 +96,7 @@ FUZZ_SECONDS ?= 10
 NTM_BIN := $(abspath $O)
 export FUZZ_SECONDS NTM_BIN
 
-.PHONY: demo check check-unit check-prog check-netns check-asan check-long fuzz bench bench-aead
+.PHONY: demo check check-unit check-prog check-netns check-asan check-long fuzz bench bench-aead bench-bpf
 demo:
 	$(call build_step,all tests)
 	$(Q)bash selftests/netns/demo.sh
@@ -133,6 +134,10 @@ fuzz:
 bench-aead:
 	$(call build_step,benches)
 	$(Q)$(O)/bench/aead
+
+bench-bpf:
+	$(call build_step,benches)
+	$(Q)$(O)/bench/bpf
 
 bench:
 	$(call build_step,all tests benches)
