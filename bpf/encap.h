@@ -69,19 +69,30 @@ static __always_inline void encap_header(struct encap_words *ret, __u8 type, __u
 }
 
 /*
+ * Makes the packet one of the other IP version for the kernel: 20 bytes come or go behind the Ethernet header. (There
+ * are flags of bpf_skb_adjust_room for that. They leave a mark on the packet that other helpers do not like, also at
+ * the far end if that is on this machine.)
+ */
+static __always_inline long encap_turn(struct __sk_buff *skb, bool four)
+{
+	return bpf_skb_change_proto(skb, four ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6), 0);
+}
+
+/*
  * Makes room for the tag behind and the outer headers before the inner packet of `len` bytes, and writes the NTM
  * header. 0 or -NTM_DROP_SEND; then the packet may be changed. Pointers into it are invalid.
  */
 static __always_inline int encap_room(struct __sk_buff *skb, bool four, __u32 len, const struct encap_words *h)
 {
-	__u64 flags = BPF_F_ADJ_ROOM_ENCAP_L4_UDP |
-		      (four ? BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 : BPF_F_ADJ_ROOM_ENCAP_L3_IPV6);
-	__u32 room = four ? ENCAP4 : ENCAP6;
+	bool inner4 = skb->protocol == bpf_htons(ETH_P_IP);
 
 	/* Linear first: growing wants it. What is behind the inner packet is cut off. */
 	if (bpf_skb_pull_data(skb, skb->len) || bpf_skb_change_tail(skb, ETH_HLEN + len + NTM_TAG_LEN, 0) ||
-	    bpf_skb_adjust_room(skb, room, BPF_ADJ_ROOM_MAC, flags) ||
-	    bpf_skb_store_bytes(skb, ETH_HLEN + room - NTM_HEADER_LEN, h, NTM_HEADER_LEN, 0))
+	    bpf_skb_adjust_room(skb, inner4 ? ENCAP4 : ENCAP6, BPF_ADJ_ROOM_MAC, 0))
+		return -NTM_DROP_SEND;
+	if (four != inner4 && encap_turn(skb, four))
+		return -NTM_DROP_SEND;
+	if (bpf_skb_store_bytes(skb, ETH_HLEN + (four ? ENCAP4 : ENCAP6) - NTM_HEADER_LEN, h, NTM_HEADER_LEN, 0))
 		return -NTM_DROP_SEND;
 	return 0;
 }

@@ -190,7 +190,7 @@ static __noinline int sealed_send(struct __sk_buff *skb, struct sealing *s, cons
 
 	if (s->both) {
 		second_send(skb, s, e);
-		if (four != four_now && bpf_skb_change_proto(skb, four ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6), 0))
+		if (four != four_now && encap_turn(skb, four))
 			return -NTM_DROP_SEND;
 	}
 	if (!source || encap_write(skb, e, source, way))
