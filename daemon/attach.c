@@ -236,6 +236,7 @@ void ntmd_attach_handle(void *ctx, struct ntm_control_request *request, struct j
 	struct ntmd_bpf_attach attach;
 	struct json_object *check;
 	char why[256];
+	int err;
 
 	if (json_object_object_get_ex(args, "check", &check) && json_object_get_boolean(check)) {
 		attach = attach_make(ntmd, NTMD_BPF_AUTO);
@@ -249,8 +250,11 @@ void ntmd_attach_handle(void *ctx, struct ntm_control_request *request, struct j
 		ntm_control_fail(request, "no memory");
 		return;
 	}
+	err = ntmd->resolver ? ntmd_resolver_attach(ntmd->resolver, why, sizeof(why)) : 0;
 	if (attach_try(ntmd, mode_read(ntm_control_arg_string(args, "mode"))))
 		ntm_control_fail(request, "%s", ntmd->attach.why);
+	else if (err)
+		ntm_control_fail(request, "%s", why);
 	else if (!named_check(ntmd, request))
 		ntm_control_reply(request, attached_json(ntmd));
 }
@@ -277,10 +281,14 @@ static void detached(void *ctx)
 void ntmd_detach_handle(void *ctx, struct ntm_control_request *request, struct json_object *args)
 {
 	struct ntmd *ntmd = ctx;
+	bool dns = ntmd->resolver && ntmd_resolver_detach(ntmd->resolver);
 
 	(void)args;
 	if (ntmd_bpf_detach(ntmd->engine, detached, ntmd)) {
-		ntm_control_fail(request, "the BPF programs are not attached");
+		if (dns) /* [dns] mode = bpf without the engine */
+			ntm_control_reply(request, attached_json(ntmd));
+		else
+			ntm_control_fail(request, "the BPF programs are not attached");
 		return;
 	}
 	ntmd->attach.detaching = request;

@@ -92,10 +92,12 @@ int ntmd_resolver_attach(struct ntmd_resolver *resolver, char *ret_why, size_t w
 	return resolver->bpf ? ntmd_resolver_bpf_attach(resolver->bpf, ret_why, why_len) : 0;
 }
 
-void ntmd_resolver_detach(struct ntmd_resolver *resolver)
+bool ntmd_resolver_detach(struct ntmd_resolver *resolver)
 {
-	if (resolver->bpf)
-		ntmd_resolver_bpf_detach(resolver->bpf);
+	if (!resolver->bpf || !ntmd_resolver_bpf_attached(resolver->bpf))
+		return false;
+	ntmd_resolver_bpf_detach(resolver->bpf);
+	return true;
 }
 
 void ntmd_resolver_close(struct ntmd_resolver *resolver)

@@ -7,6 +7,7 @@
 #define NTMD_RESOLVER_H
 
 #include <event2/event.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include <ntm/types.h>
@@ -37,9 +38,9 @@ int ntmd_resolver_open(struct ntmd_resolver **ret_resolver, struct event_base *b
 /* The zone became known or changed (registration). */
 void ntmd_resolver_zone_set(struct ntmd_resolver *resolver, const char *zone);
 /* Mode bpf: takes the hooks out of the kernel, puts them back (`ntmctl detach`, `attach`); in other modes nothing happens. Attached
- * after open. 0 or -errno with a sentence in ret_why. */
+ * after open. 0 or -errno with a sentence in ret_why; whether they were there. */
 int ntmd_resolver_attach(struct ntmd_resolver *resolver, char *ret_why, size_t why_len);
-void ntmd_resolver_detach(struct ntmd_resolver *resolver);
+bool ntmd_resolver_detach(struct ntmd_resolver *resolver);
 /* The mode in use: "resolved", "bpf", "resolv.conf", "off" (also bpf, detached). */
 const char *ntmd_resolver_name(const struct ntmd_resolver *resolver);
 void ntmd_resolver_close(struct ntmd_resolver *resolver); /* restores */

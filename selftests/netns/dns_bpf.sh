@@ -125,6 +125,14 @@ kill -CONT "$ntmd"
 check "and gets them again when it goes on" eventually 2 led mn $DC_ADDR4
 check "by IPv6, too" led mn $DC_ADDR6
 
+# ---- ntmctl detach, attach
+ns mn ntmctl detach >/dev/null
+all_left "detached"
+eq "status tells it" off "$(status mn .dns.mode)"
+ns mn ntmctl attach >/dev/null || :
+check "attach has queries led again" led mn $DC_ADDR4
+eq "and status tells that" bpf "$(status mn .dns.mode)"
+
 # ---- its end
 daemon_stop mn ntmd
 eq "TERM ends it well" 0 "$STATUS"
