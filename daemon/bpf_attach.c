@@ -216,7 +216,7 @@ void ntmd_bpf_set_free(struct ntmd_bpf_set *set)
 
 /* ---- attaching */
 
-static bool is_merged(const struct ntmd_bpf_set *set)
+static bool is_generic(const struct ntmd_bpf_set *set)
 {
 	for (unsigned i = 0; i < set->interfaces; i++)
 		if (set->interface[i].attached && !set->interface[i].native)
@@ -224,10 +224,10 @@ static bool is_merged(const struct ntmd_bpf_set *set)
 	return false;
 }
 
-static void config_tell(struct ntmd_bpf_set *set, bool merged)
+static void config_tell(struct ntmd_bpf_set *set, bool generic)
 {
 	struct ntmd_maps_config config = {
-		.device = set->config.device_index, .seal_in = set->veth.in, .seal_out = set->veth.out, .merged = merged
+		.device = set->config.device_index, .seal_in = set->veth.in, .seal_out = set->veth.out, .generic = generic
 	};
 
 	ntmd_maps_config_set(set->maps, &config);
@@ -385,6 +385,7 @@ void ntmd_bpf_set_interfaces(struct ntmd_bpf_set *set, const unsigned *ifindex, 
 	struct wanted wanted = { set, ifindex, count };
 	unsigned n = 0;
 
+	config_tell(set, true); /* before it is */
 	ntm_pins_hooks_each(&set->pins, unwanted_remove, &wanted);
 	for (unsigned i = 0; i < count && n < NTMD_INTERFACES_MAX; i++) {
 		const struct ntmd_bpf_interface *before = interface_find(set, ifindex[i]);
@@ -402,7 +403,7 @@ void ntmd_bpf_set_interfaces(struct ntmd_bpf_set *set, const unsigned *ifindex, 
 	}
 	memcpy(set->interface, list, n * sizeof(list[0]));
 	set->interfaces = n;
-	config_tell(set, is_merged(set));
+	config_tell(set, is_generic(set));
 }
 
 const struct ntmd_bpf_interface *ntmd_bpf_set_interface_list(const struct ntmd_bpf_set *set, unsigned *ret_count)

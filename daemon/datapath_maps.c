@@ -211,7 +211,7 @@ void ntmd_maps_config_set(struct ntmd_maps *maps, const struct ntmd_maps_config 
 	to->lane_packets = NTM_LANE_PACKETS;
 	to->lane_ns = NTM_LANE_NS;
 	to->lane_hold_ns = NTM_LANE_HOLD_NS;
-	__atomic_store_n(&to->flags, (to->flags & ~(uint32_t)NTM_CONFIG_MERGED) | (config->merged ? NTM_CONFIG_MERGED : 0),
+	__atomic_store_n(&to->flags, (to->flags & ~(uint32_t)NTM_CONFIG_GENERIC) | (config->generic ? NTM_CONFIG_GENERIC : 0),
 			 __ATOMIC_RELEASE);
 }
 

@@ -44,7 +44,7 @@ unsigned ntmd_maps_slots(const struct ntmd_maps *maps);
 
 struct ntmd_maps_config {
 	unsigned device, seal_in, seal_out; /* indexes: ntm0, ntm0s, ntm0p */
-	bool merged; /* some interface has XDP in generic mode */
+	bool generic; /* some interface has XDP in generic mode, or is about to */
 };
 void ntmd_maps_config_set(struct ntmd_maps *maps, const struct ntmd_maps_config *config);
 void ntmd_maps_own_set(struct ntmd_maps *maps, const struct ntm_addr *vip4, const struct ntm_addr *vip6);
