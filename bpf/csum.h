@@ -40,7 +40,7 @@ static __always_inline __u16 csum_udp(__u16 check)
  * Sum of len bytes of the packet from off on, or -1 if they are not there or more than CSUM_CHUNKS. Slow: a
  * hundred nanoseconds for 500 bytes. A function of its own for the verifier, which looks at it once.
  */
-__attribute__((noinline)) __s64 csum_packet(struct xdp_md *ctx, __u32 off, __u32 len)
+__weak __attribute__((noinline)) __s64 csum_packet(struct xdp_md *ctx, __u32 off, __u32 len)
 {
 	__u32 chunk[CSUM_CHUNK / 4];
 	__s64 sum = 0;

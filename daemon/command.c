@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "aead.h"
+#include "daemon/bpf_engine.h"
 #include "endpoint.h"
 #include "key.h"
 #include "path.h"
@@ -103,6 +104,8 @@ static void handle_status(void *ctx, struct ntm_control_request *request, struct
 			       json_object_new_boolean(ntmd->registration.state == NTMD_REGISTERED));
 	json_object_object_add(o, "dc", ntmd_registration_json(ntmd));
 	add_string(o, "engine", ntmd_engine_name(ntmd->engine));
+	add_string(o, "engine_why", ntmd->attach.why);
+	json_object_object_add(o, "interfaces", ntmd_attach_interfaces_json(ntmd));
 	json_object_object_add(o, "ciphers", ciphers_json(ntmd));
 	json_object_object_add(o, "offloads", offloads_json(ntmd));
 	add_string(o, "nat", ntm_nat_name(ntmd->netcheck.nat));
@@ -253,13 +256,16 @@ static void handle_stats(void *ctx, struct ntm_control_request *request, struct 
 	struct json_object *o = json_object_new_object(), *drops = json_object_new_object();
 	struct json_object *engine = json_object_new_object(), *dns = json_object_new_object();
 	struct ntmd_engine_stats sum = { 0 }, stats;
+	uint64_t dropped[NTM_DROP_MAX];
 	struct ntmd_dns_stats dns_stats;
 	struct ntmd *ntmd = ctx;
 	struct ntmd_path *path;
 
 	(void)args;
+	memcpy(dropped, ntm_drops, sizeof(dropped));
+	ntmd_bpf_drops_add(ntmd->engine, dropped);
 	for (int reason = 1; reason < NTM_DROP_MAX; reason++)
-		add_int(drops, ntm_drop_name(reason), (int64_t)ntm_drops[reason]);
+		add_int(drops, ntm_drop_name(reason), (int64_t)dropped[reason]);
 	json_object_object_add(o, "drops", drops);
 	LIST_FOREACH(path, &ntmd->path, next) {
 		ntmd_engine_path_stats(path->engine, &stats);
@@ -303,6 +309,8 @@ const struct ntm_control_command ntmd_commands[] = {
 	{ "path explain", handle_path_explain },
 	{ "ping", ntmd_ping_handle },
 	{ "stats", handle_stats },
+	{ "attach", ntmd_attach_handle },
+	{ "detach", ntmd_detach_handle },
 	{ "monitor", handle_monitor },
 	{ NULL, NULL },
 };

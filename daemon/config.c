@@ -14,6 +14,7 @@
 #include "key.h"
 #include "ntmd.h"
 
+#define PATHS_DEFAULT 4096 /* of the BPF engine: 4 MiB of maps */
 #define OFFSET(member) ((void *)offsetof(struct ntmd_config, member))
 
 static const char *set_dc_endpoint(void *ctx, const char *value, void *arg)
@@ -216,6 +217,7 @@ static const struct ntm_config_key keys[] = {
 	{ "dns", "listen-fd", true, false, set_dns_fd, NULL },
 	{ "dns", "upstream", true, false, set_upstream, NULL },
 	{ "datapath", "engine", false, false, set_engine, NULL },
+	{ "datapath", "paths", false, false, ntm_config_set_number, OFFSET(paths) },
 	{ "datapath", "pin-dir", false, false, ntm_config_set_string, OFFSET(pin_dir) },
 	{ "datapath", "interface", true, false, set_interface, NULL },
 	{ "datapath", "cipher", false, false, set_cipher, NULL },
@@ -268,6 +270,7 @@ int ntmd_config_read(struct ntmd_config *config, const char *path, char *ret_why
 {
 	memset(config, 0, sizeof(*config));
 	config->rekey_after_s = NTM_REKEY_AFTER_S;
+	config->paths = PATHS_DEFAULT;
 	config->tun_fd = config->netlink_fd = -1;
 	if (ntm_config_read(path, config, keys, sections, ret_why, why_len))
 		return -1;
@@ -286,12 +289,8 @@ int ntmd_config_read(struct ntmd_config *config, const char *path, char *ret_why
 		snprintf(ret_why, why_len, "%s: [datapath] mtu: expected 1280 (the least IPv6 works with) to 65000", path);
 		return -1;
 	}
-	if (!strcmp(config->dns_mode, "bpf")) {
-		snprintf(ret_why, why_len, "%s: [dns] mode: bpf is not built in, use auto, resolved, resolv.conf or off", path);
-		return -1;
-	}
-	if (!strcmp(config->engine, "bpf")) {
-		snprintf(ret_why, why_len, "%s: [datapath] engine: bpf is not built in, use auto or user", path);
+	if (!config->paths || config->paths > NTM_PATHS_MAX) {
+		snprintf(ret_why, why_len, "%s: [datapath] paths: expected 1 to %d", path, NTM_PATHS_MAX);
 		return -1;
 	}
 	return 0;

@@ -64,6 +64,23 @@ TAILQ_HEAD(ntmd_dns_waiters, ntmd_dns_waiter);
 struct ntmd_dns_name;
 struct ntmd_dns_tcp;
 
+#define NTMD_DNS_LISTENERS_MAX 3 /* the configured one, and 127.0.0.1 and ::1 for resolver_bpf.c */
+
+/* Where the stub answers. */
+struct ntmd_dns_listener {
+	struct ntmd_dns *dns;
+	int udp, tcp; /* -1: none */
+	struct event *udp_event, *tcp_event;
+};
+
+/* Who gets the answer. */
+struct ntmd_dns_asker {
+	struct ntmd_dns_tcp *tcp; /* NULL: by UDP, through the socket udp to from */
+	int udp;
+	struct sockaddr_storage from;
+	socklen_t from_len;
+};
+
 /* A question of an application. */
 struct ntmd_dns_query {
 	TAILQ_ENTRY(ntmd_dns_query) link; /* ntmd_dns.queries */
@@ -71,9 +88,7 @@ struct ntmd_dns_query {
 	TAILQ_ENTRY(ntmd_dns_query) tcp_link; /* ntmd_dns_tcp.queries */
 	struct ntmd_dns *dns;
 
-	struct ntmd_dns_tcp *tcp; /* NULL: by UDP, from: */
-	struct sockaddr_storage from;
-	socklen_t from_len;
+	struct ntmd_dns_asker asker;
 
 	uint16_t id;
 	knot_dname_storage_t name; /* as it was written */
@@ -104,8 +119,10 @@ struct ntmd_dns {
 	struct ntmd_dns_ops ops;
 	void *ctx;
 	struct ntm_endpoint listen; /* none: in another network namespace */
-	int udp, tcp;
-	struct event *udp_event, *tcp_event;
+	struct ntmd_dns_listener listener[NTMD_DNS_LISTENERS_MAX];
+	unsigned listeners;
+	struct ntmd_dns_loopback loopback; /* where the further ones are */
+	uint32_t mark; /* of sockets towards servers; 0: none */
 	struct ntmd_dns_stats stats;
 
 	struct ntmd_dns_queries queries;
@@ -122,6 +139,9 @@ struct ntmd_dns {
 	knot_dname_storage_t zone;
 	struct ntmd_dns_servers zone_servers, upstream, file_servers;
 	char resolv_conf[256], uplink_conf[256]; /* dns_servers.c says when the second is read */
+	struct ntm_addr file_named[NTMD_RESOLV_CONF_SERVERS]; /* all that the file names, but for ourselves */
+	unsigned file_nameds;
+	unsigned servers_generation; /* counts changes of servers and of own addresses */
 	int64_t file_checked_ms; /* 0: never */
 	struct ntmd_resolv_conf_state file_state[2]; /* of these two */
 
@@ -130,18 +150,18 @@ struct ntmd_dns {
 };
 
 /* ---- dns_stub.c */
-/* Takes one message of an application in; answers it at once if it makes no sense. tcp: NULL for UDP, then
- * from is set. */
-void ntmd_dns_query_handle(struct ntmd_dns *dns, uint8_t *wire, size_t len, struct ntmd_dns_tcp *tcp,
-			   const struct sockaddr_storage *from, socklen_t from_len);
+/* Takes one message of an application in; answers it at once if it makes no sense. */
+void ntmd_dns_query_handle(struct ntmd_dns *dns, uint8_t *wire, size_t len, const struct ntmd_dns_asker *asker);
 /* Sends dns->out and forgets the query. */
 void ntmd_dns_query_reply(struct ntmd_dns_query *query, size_t len);
 void ntmd_dns_query_free(struct ntmd_dns_query *query);
 
 /* ---- dns_tcp.c */
-int ntmd_dns_tcp_open(struct ntmd_dns *dns, const struct sockaddr *sa, socklen_t len); /* 0 or -errno */
-int ntmd_dns_tcp_watch(struct ntmd_dns *dns, int fd); /* a listening socket, the stub's from now on; 0 or -ENOMEM */
-void ntmd_dns_tcp_close(struct ntmd_dns *dns);
+int ntmd_dns_tcp_open(struct ntmd_dns_listener *listener, const struct sockaddr *sa, socklen_t len); /* 0 or -errno */
+/* fd: a listening socket, the stub's from now on. 0 or -ENOMEM. */
+int ntmd_dns_tcp_watch(struct ntmd_dns_listener *listener, int fd);
+void ntmd_dns_tcp_unlisten(struct ntmd_dns_listener *listener);
+void ntmd_dns_tcp_close(struct ntmd_dns *dns); /* all connections */
 void ntmd_dns_tcp_send(struct ntmd_dns_tcp *tcp, const uint8_t *wire, size_t len);
 void ntmd_dns_tcp_query_added(struct ntmd_dns_tcp *tcp, struct ntmd_dns_query *query);
 void ntmd_dns_tcp_query_gone(struct ntmd_dns_tcp *tcp, struct ntmd_dns_query *query);

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "endpoint.h"
 #include "log.h"
@@ -96,6 +97,19 @@ static bool text_read(struct ntmd_dns *dns, const char *text, bool resolved_too)
 	return resolved;
 }
 
+/* Those that text_read() passes over, too. */
+static void names_read(struct ntmd_dns *dns, const char *text)
+{
+	struct sockaddr_storage found[NTMD_RESOLV_CONF_SERVERS];
+	unsigned count = ntmd_resolv_conf_servers(text, found);
+	struct ntm_endpoint server;
+
+	for (unsigned i = 0; i < count; i++) {
+		if (ntm_endpoint_from_sockaddr(&server, (struct sockaddr *)&found[i]) == 0 && !server_is_us(dns, &server))
+			dns->file_named[dns->file_nameds++] = server.addr;
+	}
+}
+
 static void saved_read(struct ntmd_dns *dns, char **text)
 {
 	char real[PATH_MAX], saved[PATH_MAX + sizeof(NTMD_RESOLV_CONF_SAVED)];
@@ -114,11 +128,13 @@ static void file_read(struct ntmd_dns *dns)
 {
 	char *text, *uplink;
 
-	dns->file_servers.count = 0;
+	dns->file_servers.count = dns->file_nameds = 0;
+	dns->servers_generation++;
 	if (ntmd_resolv_conf_read(&text, NULL, dns->resolv_conf) < 0)
 		return;
 	if (ntmd_resolv_conf_is_ours(text))
 		saved_read(dns, &text);
+	names_read(dns, text);
 	if (text_read(dns, text, false) && dns->file_servers.count == 0) {
 		if (ntmd_resolv_conf_read(&uplink, NULL, dns->uplink_conf) == 0) {
 			text_read(dns, uplink, false);
@@ -173,7 +189,52 @@ void ntmd_dns_servers_files(struct ntmd_dns *dns, const char *resolv_conf, const
 void ntmd_dns_upstream_set(struct ntmd_dns *dns, const struct ntm_endpoint *upstream, unsigned upstreams)
 {
 	servers_set(&dns->upstream, upstream, upstreams);
+	dns->servers_generation++;
 	ntmd_dns_cache_flush(dns->cache);
+}
+
+/* Whether a socket of ours can have this address. */
+static bool is_own(const struct ntm_addr *addr)
+{
+	const struct ntm_endpoint at = { .addr = *addr };
+	struct sockaddr_storage sa;
+	socklen_t len = ntm_endpoint_to_sockaddr(&at, &sa);
+	int fd = socket(sa.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	bool own;
+
+	if (fd < 0)
+		return false;
+	own = bind(fd, (struct sockaddr *)&sa, len) == 0;
+	close(fd);
+	return own;
+}
+
+static void own_add(struct ntm_addr own[NTMD_DNS_OWN_MAX], int *count, const struct ntm_addr *addr)
+{
+	for (int i = 0; i < *count; i++) {
+		if (ntm_addr_equal(&own[i], addr))
+			return;
+	}
+	if (*count < NTMD_DNS_OWN_MAX && is_own(addr))
+		own[(*count)++] = *addr;
+}
+
+int ntmd_dns_servers_own(struct ntmd_dns *dns, unsigned *generation, struct ntm_addr ret_own[NTMD_DNS_OWN_MAX])
+{
+	struct ntm_endpoint server;
+	int count = 0;
+
+	file_check(dns);
+	if (*generation == dns->servers_generation)
+		return -EAGAIN;
+	*generation = dns->servers_generation;
+	for (unsigned i = 0; i < dns->upstream.count; i++) {
+		if (ntm_endpoint_from_sockaddr(&server, (struct sockaddr *)&dns->upstream.server[i].sa) == 0)
+			own_add(ret_own, &count, &server.addr);
+	}
+	for (unsigned i = 0; i < dns->file_nameds; i++)
+		own_add(ret_own, &count, &dns->file_named[i]);
+	return count;
 }
 
 void ntmd_dns_zone_set(struct ntmd_dns *dns, const char *zone, const struct ntm_endpoint *server,

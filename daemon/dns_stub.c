@@ -22,34 +22,33 @@
 void ntmd_dns_query_free(struct ntmd_dns_query *query)
 {
 	ntmd_dns_lookup_forget(query);
-	if (query->tcp)
-		ntmd_dns_tcp_query_gone(query->tcp, query);
+	if (query->asker.tcp)
+		ntmd_dns_tcp_query_gone(query->asker.tcp, query);
 	TAILQ_REMOVE(&query->dns->queries, query, link);
 	query->dns->query_count--;
 	free(query->answer);
 	free(query);
 }
 
-static void wire_send(struct ntmd_dns *dns, size_t len, struct ntmd_dns_tcp *tcp,
-		      const struct sockaddr_storage *to, socklen_t to_len)
+static void wire_send(struct ntmd_dns *dns, size_t len, const struct ntmd_dns_asker *to)
 {
 	dns->stats.answers++;
-	if (tcp)
-		ntmd_dns_tcp_send(tcp, dns->out, len);
-	else if (sendto(dns->udp, dns->out, len, MSG_NOSIGNAL, (const struct sockaddr *)to, to_len) < 0)
+	if (to->tcp)
+		ntmd_dns_tcp_send(to->tcp, dns->out, len);
+	else if (sendto(to->udp, dns->out, len, MSG_NOSIGNAL, (const struct sockaddr *)&to->from, to->from_len) < 0)
 		ntm_debug("dns: an answer could not be sent: %s", strerror(errno));
 }
 
 void ntmd_dns_query_reply(struct ntmd_dns_query *query, size_t len)
 {
 	if (len)
-		wire_send(query->dns, len, query->tcp, &query->from, query->from_len);
+		wire_send(query->dns, len, &query->asker);
 	ntmd_dns_query_free(query);
 }
 
 /* For messages that are no good question: header alone. */
-static void refuse(struct ntmd_dns *dns, const uint8_t *wire, unsigned rcode, struct ntmd_dns_tcp *tcp,
-		   const struct sockaddr_storage *from, socklen_t from_len)
+static void refuse(struct ntmd_dns *dns, const uint8_t *wire, unsigned rcode,
+		   const struct ntmd_dns_asker *asker)
 {
 	memset(dns->out, 0, KNOT_WIRE_HEADER_SIZE);
 	knot_wire_set_id(dns->out, knot_wire_get_id(wire));
@@ -57,7 +56,7 @@ static void refuse(struct ntmd_dns *dns, const uint8_t *wire, unsigned rcode, st
 	knot_wire_set_opcode(dns->out, knot_wire_get_opcode(wire));
 	knot_wire_set_rcode(dns->out, rcode & 15);
 	dns->stats.failures++;
-	wire_send(dns, KNOT_WIRE_HEADER_SIZE, tcp, from, from_len);
+	wire_send(dns, KNOT_WIRE_HEADER_SIZE, asker);
 }
 
 static void question_read(struct ntmd_dns_query *query, const knot_pkt_t *packet)
@@ -79,7 +78,7 @@ static void question_read(struct ntmd_dns_query *query, const knot_pkt_t *packet
 		payload = knot_edns_get_payload(packet->opt_rr);
 	if (payload > NTMD_DNS_UDP_MAX)
 		payload = NTMD_DNS_UDP_MAX;
-	query->payload = query->tcp ? NTMD_DNS_MESSAGE_MAX : payload;
+	query->payload = query->asker.tcp ? NTMD_DNS_MESSAGE_MAX : payload;
 }
 
 /* A response code for what is not forwarded: 0 is good. */
@@ -93,32 +92,27 @@ static unsigned question_check(const knot_pkt_t *packet)
 	return 0;
 }
 
-static void query_begin(struct ntmd_dns *dns, const knot_pkt_t *packet, struct ntmd_dns_tcp *tcp,
-			const struct sockaddr_storage *from, socklen_t from_len)
+static void query_begin(struct ntmd_dns *dns, const knot_pkt_t *packet,
+			const struct ntmd_dns_asker *asker)
 {
 	struct ntmd_dns_query *query = calloc(1, sizeof(*query));
 
 	if (!query)
 		return;
 	query->dns = dns;
-	query->tcp = tcp;
-	if (!tcp) {
-		query->from = *from;
-		query->from_len = from_len;
-	}
+	query->asker = *asker;
 	question_read(query, packet);
 	TAILQ_INSERT_TAIL(&dns->queries, query, link);
 	dns->query_count++;
-	if (tcp)
-		ntmd_dns_tcp_query_added(tcp, query);
+	if (asker->tcp)
+		ntmd_dns_tcp_query_added(asker->tcp, query);
 	if (query->edns && knot_edns_get_version(packet->opt_rr) > KNOT_EDNS_VERSION)
 		ntmd_dns_query_reply(query, ntmd_dns_answer_error(query, KNOT_RCODE_BADVERS, -1, NULL));
 	else
 		ntmd_dns_lookup_start(query);
 }
 
-void ntmd_dns_query_handle(struct ntmd_dns *dns, uint8_t *wire, size_t len, struct ntmd_dns_tcp *tcp,
-			   const struct sockaddr_storage *from, socklen_t from_len)
+void ntmd_dns_query_handle(struct ntmd_dns *dns, uint8_t *wire, size_t len, const struct ntmd_dns_asker *asker)
 {
 	unsigned rcode = 0;
 	knot_pkt_t *packet;
@@ -132,7 +126,7 @@ void ntmd_dns_query_handle(struct ntmd_dns *dns, uint8_t *wire, size_t len, stru
 	else if (dns->query_count >= NTMD_DNS_QUERIES_MAX)
 		rcode = KNOT_RCODE_SERVFAIL;
 	if (rcode) {
-		refuse(dns, wire, rcode, tcp, from, from_len);
+		refuse(dns, wire, rcode, asker);
 		return;
 	}
 	packet = knot_pkt_new(wire, (uint16_t)len, NULL);
@@ -143,52 +137,72 @@ void ntmd_dns_query_handle(struct ntmd_dns *dns, uint8_t *wire, size_t len, stru
 	else
 		rcode = question_check(packet);
 	if (rcode)
-		refuse(dns, wire, rcode, tcp, from, from_len);
+		refuse(dns, wire, rcode, asker);
 	else
-		query_begin(dns, packet, tcp, from, from_len);
+		query_begin(dns, packet, asker);
 	knot_pkt_free(packet);
 }
 
-/* ---- the socket */
+/* ---- the sockets */
 
 static void udp_ready(evutil_socket_t fd, short what, void *arg)
 {
-	struct ntmd_dns *dns = arg;
-	struct sockaddr_storage from;
-	socklen_t from_len;
+	const struct ntmd_dns_listener *listener = arg;
+	struct ntmd_dns *dns = listener->dns;
+	struct ntmd_dns_asker asker = { .udp = listener->udp };
 	ssize_t len;
 
 	(void)what;
 	for (int i = 0; i < UDP_BURST; i++) {
-		from_len = sizeof(from);
-		len = recvfrom(fd, dns->in, sizeof(dns->in), 0, (struct sockaddr *)&from, &from_len);
+		asker.from_len = sizeof(asker.from);
+		len = recvfrom(fd, dns->in, sizeof(dns->in), 0, (struct sockaddr *)&asker.from, &asker.from_len);
 		if (len < 0)
 			break;
-		ntmd_dns_query_handle(dns, dns->in, (size_t)len, NULL, &from, from_len);
+		ntmd_dns_query_handle(dns, dns->in, (size_t)len, &asker);
 	}
 }
 
 /* The stub's from now on if this succeeds. */
-static int udp_watch(struct ntmd_dns *dns, int fd)
+static int udp_watch(struct ntmd_dns_listener *listener, int fd)
 {
-	dns->udp_event = event_new(dns->base, fd, EV_READ | EV_PERSIST, udp_ready, dns);
-	if (!dns->udp_event || event_add(dns->udp_event, NULL) < 0)
+	listener->udp_event = event_new(listener->dns->base, fd, EV_READ | EV_PERSIST, udp_ready, listener);
+	if (!listener->udp_event || event_add(listener->udp_event, NULL) < 0)
 		return -ENOMEM;
-	dns->udp = fd;
+	listener->udp = fd;
 	return 0;
 }
 
-static int udp_open(struct ntmd_dns *dns, const struct sockaddr *sa, socklen_t len)
+static int udp_open(struct ntmd_dns_listener *listener, const struct sockaddr *sa, socklen_t len)
 {
 	int fd = socket(sa->sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	int err;
 
 	if (fd < 0)
 		return -errno;
-	err = bind(fd, sa, len) < 0 ? -errno : udp_watch(dns, fd);
+	err = bind(fd, sa, len) < 0 ? -errno : udp_watch(listener, fd);
 	if (err)
 		close(fd);
 	return err;
+}
+
+static struct ntmd_dns_listener *listener_add(struct ntmd_dns *dns)
+{
+	struct ntmd_dns_listener *listener = &dns->listener[dns->listeners++];
+
+	listener->dns = dns;
+	listener->udp = listener->tcp = -1;
+	return listener;
+}
+
+static void listener_close(struct ntmd_dns_listener *listener)
+{
+	ntmd_dns_tcp_unlisten(listener);
+	if (listener->udp_event)
+		event_free(listener->udp_event);
+	listener->udp_event = NULL;
+	if (listener->udp >= 0)
+		close(listener->udp);
+	listener->udp = -1;
 }
 
 /* Why listening failed, and what to do. */
@@ -224,7 +238,6 @@ static struct ntmd_dns *dns_new(struct event_base *base, const struct ntm_endpoi
 	dns->ops = *ops;
 	dns->ctx = ctx;
 	dns->listen = *listen;
-	dns->udp = dns->tcp = -1;
 	TAILQ_INIT(&dns->queries);
 	TAILQ_INIT(&dns->tcps);
 	TAILQ_INIT(&dns->names);
@@ -233,6 +246,16 @@ static struct ntmd_dns *dns_new(struct event_base *base, const struct ntm_endpoi
 	ntmd_dns_servers_files(dns, NULL, NULL);
 	ntmd_dns_upstream_set(dns, upstream, upstreams);
 	return dns;
+}
+
+static int bound_to(int fd, struct ntm_endpoint *ret_at)
+{
+	struct sockaddr_storage sa;
+	socklen_t len = sizeof(sa);
+
+	if (getsockname(fd, (struct sockaddr *)&sa, &len) < 0)
+		return -errno;
+	return ntm_endpoint_from_sockaddr(ret_at, (struct sockaddr *)&sa);
 }
 
 /* Whether a socket is of our own network namespace; also if the kernel (before 5.14) cannot tell. */
@@ -259,26 +282,23 @@ int ntmd_dns_open_sockets(struct ntmd_dns **ret_dns, struct event_base *base, co
 			  void *ctx, char *ret_why, size_t why_len)
 {
 	struct ntm_endpoint listen = { .port = 0 };
-	struct sockaddr_storage sa;
-	socklen_t len = sizeof(sa);
 	struct ntmd_dns *dns;
 	int err = 0;
 
 	/* What it listens at matters only where asking upstream there would be asking ourselves. */
-	if (is_here(fd[0]) && (getsockname(fd[0], (struct sockaddr *)&sa, &len) ||
-			       ntm_endpoint_from_sockaddr(&listen, (struct sockaddr *)&sa)))
-		err = -EINVAL;
+	if (is_here(fd[0]))
+		err = bound_to(fd[0], &listen);
 	dns = err ? NULL : dns_new(base, &listen, upstream, upstreams, ops, ctx);
 	if (!err && !dns)
 		err = -ENOMEM;
 	if (!err)
-		err = udp_watch(dns, fd[0]);
+		err = udp_watch(listener_add(dns), fd[0]);
 	if (!err)
-		err = ntmd_dns_tcp_watch(dns, fd[1]);
+		err = ntmd_dns_tcp_watch(&dns->listener[0], fd[1]);
 	if (err) {
 		snprintf(ret_why, why_len, "cannot answer names on the sockets that were passed: %s", strerror(-err));
 		if (dns)
-			dns->udp = -1; /* the caller's still */
+			dns->listener[0].udp = -1; /* the caller's still */
 		ntmd_dns_close(dns);
 		return err;
 	}
@@ -291,6 +311,7 @@ int ntmd_dns_open(struct ntmd_dns **ret_dns, struct event_base *base, const stru
 		  void *ctx, char *ret_why, size_t why_len)
 {
 	struct ntmd_dns *dns = dns_new(base, listen, upstream, upstreams, ops, ctx);
+	struct ntmd_dns_listener *listener;
 	struct sockaddr_storage sa;
 	socklen_t len;
 	int err;
@@ -299,13 +320,14 @@ int ntmd_dns_open(struct ntmd_dns **ret_dns, struct event_base *base, const stru
 		snprintf(ret_why, why_len, "out of memory");
 		return -ENOMEM;
 	}
+	listener = listener_add(dns);
 	len = ntm_endpoint_to_sockaddr(listen, &sa);
-	err = udp_open(dns, (const struct sockaddr *)&sa, len);
+	err = udp_open(listener, (const struct sockaddr *)&sa, len);
 	if (err) {
 		why_say(ret_why, why_len, listen, "UDP", err);
 		goto failed;
 	}
-	err = ntmd_dns_tcp_open(dns, (const struct sockaddr *)&sa, len);
+	err = ntmd_dns_tcp_open(listener, (const struct sockaddr *)&sa, len);
 	if (err) {
 		why_say(ret_why, why_len, listen, "TCP", err);
 		goto failed;
@@ -317,6 +339,56 @@ failed:
 	return err;
 }
 
+/* One more listener at a port that the kernel chooses. Ports are those of sockets or 0. */
+static int loopback_listen(struct ntmd_dns *dns, const char *address, uint16_t *ret_udp, uint16_t *ret_tcp)
+{
+	struct ntmd_dns_listener *listener = &dns->listener[dns->listeners];
+	struct ntm_endpoint at = { .port = 0 }, udp, tcp;
+	struct sockaddr_storage sa;
+	socklen_t len;
+	int err;
+
+	if (dns->listeners == NTMD_DNS_LISTENERS_MAX)
+		return -EBUSY;
+	listener_add(dns);
+	err = ntm_addr_parse(&at.addr, address);
+	len = ntm_endpoint_to_sockaddr(&at, &sa);
+	if (!err)
+		err = udp_open(listener, (const struct sockaddr *)&sa, len);
+	if (!err)
+		err = ntmd_dns_tcp_open(listener, (const struct sockaddr *)&sa, len);
+	if (!err)
+		err = bound_to(listener->udp, &udp);
+	if (!err)
+		err = bound_to(listener->tcp, &tcp);
+	if (err) {
+		listener_close(listener);
+		dns->listeners--;
+		return err;
+	}
+	*ret_udp = udp.port;
+	*ret_tcp = tcp.port;
+	return 0;
+}
+
+int ntmd_dns_loopback_open(struct ntmd_dns *dns, struct ntmd_dns_loopback *ret_loopback, char *ret_why, size_t why_len)
+{
+	struct ntmd_dns_loopback *at = &dns->loopback;
+	int err = at->udp4 ? 0 : loopback_listen(dns, "127.0.0.1", &at->udp4, &at->tcp4);
+
+	if (err) {
+		snprintf(ret_why, why_len, "cannot answer names at 127.0.0.1: %s", strerror(-err));
+		return err;
+	}
+	if (!at->udp6) {
+		err = loopback_listen(dns, "::1", &at->udp6, &at->tcp6);
+		if (err)
+			ntm_info("cannot answer names at ::1 (%s): queries to IPv6 name servers go there", strerror(-err));
+	}
+	*ret_loopback = *at;
+	return 0;
+}
+
 void ntmd_dns_close(struct ntmd_dns *dns)
 {
 	if (!dns)
@@ -326,10 +398,8 @@ void ntmd_dns_close(struct ntmd_dns *dns)
 		ntmd_dns_query_free(TAILQ_FIRST(&dns->queries));
 	ntmd_dns_lookup_close(dns);
 	ntmd_dns_upstream_close(dns);
-	if (dns->udp_event)
-		event_free(dns->udp_event);
-	if (dns->udp >= 0)
-		close(dns->udp);
+	for (unsigned i = 0; i < dns->listeners; i++)
+		listener_close(&dns->listener[i]);
 	ntmd_dns_cache_close(dns->cache);
 	free(dns);
 }
@@ -339,6 +409,7 @@ void ntmd_dns_kick(struct ntmd_dns *dns)
 	/* Another network may see other names. */
 	ntmd_dns_cache_flush(dns->cache);
 	dns->file_checked_ms = 0;
+	dns->servers_generation++;
 	ntmd_dns_upstream_kick(dns);
 }
 

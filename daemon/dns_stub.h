@@ -60,6 +60,28 @@ void ntmd_dns_kick(struct ntmd_dns *dns);
 void ntmd_dns_result(struct ntmd_dns_wait *wait, enum ntmd_dns_result result, const uint8_t vip4[4],
 		     const uint8_t vip6[16], const char *text);
 
+/* ---- for resolver_bpf.c */
+
+struct ntmd_dns_loopback {
+	uint16_t udp4, tcp4, udp6, tcp6; /* 0: not there */
+};
+
+/*
+ * Answers at 127.0.0.1 and ::1 also, at ports that the kernel chooses, until ntmd_dns_close(); another time it tells the
+ * same ports. ::1 may be missing. 0 or -errno with a sentence in ret_why.
+ */
+int ntmd_dns_loopback_open(struct ntmd_dns *dns, struct ntmd_dns_loopback *ret_loopback, char *ret_why,
+			   size_t why_len);
+/* Everything sent upstream has this socket mark from now on; 0: none. 0 or -errno: -EPERM. */
+int ntmd_dns_mark_set(struct ntmd_dns *dns, uint32_t mark);
+#define NTMD_DNS_OWN_MAX 8
+/*
+ * The servers of this machine itself among those that the stub asks (but for the zone's) and that resolv.conf names: they
+ * send queries of their own. Returns their count. *generation: of the last call, at first 0; -EAGAIN if nothing has changed
+ * since.
+ */
+int ntmd_dns_servers_own(struct ntmd_dns *dns, unsigned *generation, struct ntm_addr ret_own[NTMD_DNS_OWN_MAX]);
+
 struct ntmd_dns_stats {
 	uint64_t queries, answers, upstream_queries, upstream_timeouts, directions, failures;
 };

@@ -51,6 +51,7 @@ static bool is_full(const struct ntmd_dns_tcp *tcp)
 static bool message_take(struct ntmd_dns_tcp *tcp)
 {
 	struct evbuffer *input = bufferevent_get_input(tcp->stream);
+	const struct ntmd_dns_asker asker = { .tcp = tcp, .udp = -1 };
 	uint8_t prefix[2];
 	size_t len;
 
@@ -61,7 +62,7 @@ static bool message_take(struct ntmd_dns_tcp *tcp)
 		return false;
 	evbuffer_drain(input, 2);
 	evbuffer_remove(input, tcp->dns->in, len);
-	ntmd_dns_query_handle(tcp->dns, tcp->dns->in, len, tcp, NULL, 0);
+	ntmd_dns_query_handle(tcp->dns, tcp->dns->in, len, &asker);
 	return true;
 }
 
@@ -179,10 +180,11 @@ static int tcp_new(struct ntmd_dns *dns, int fd)
 	return 0;
 }
 
-static void accept_ready(evutil_socket_t listener, short what, void *arg)
+static void accept_ready(evutil_socket_t listening, short what, void *arg)
 {
-	struct ntmd_dns *dns = arg;
-	int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	const struct ntmd_dns_listener *listener = arg;
+	struct ntmd_dns *dns = listener->dns;
+	int fd = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 	(void)what;
 	if (fd < 0)
@@ -193,16 +195,16 @@ static void accept_ready(evutil_socket_t listener, short what, void *arg)
 	}
 }
 
-int ntmd_dns_tcp_watch(struct ntmd_dns *dns, int fd)
+int ntmd_dns_tcp_watch(struct ntmd_dns_listener *listener, int fd)
 {
-	dns->tcp_event = event_new(dns->base, fd, EV_READ | EV_PERSIST, accept_ready, dns);
-	if (!dns->tcp_event || event_add(dns->tcp_event, NULL) < 0)
+	listener->tcp_event = event_new(listener->dns->base, fd, EV_READ | EV_PERSIST, accept_ready, listener);
+	if (!listener->tcp_event || event_add(listener->tcp_event, NULL) < 0)
 		return -ENOMEM;
-	dns->tcp = fd;
+	listener->tcp = fd;
 	return 0;
 }
 
-int ntmd_dns_tcp_open(struct ntmd_dns *dns, const struct sockaddr *sa, socklen_t len)
+int ntmd_dns_tcp_open(struct ntmd_dns_listener *listener, const struct sockaddr *sa, socklen_t len)
 {
 	int one = 1, err;
 	int fd = socket(sa->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -215,7 +217,7 @@ int ntmd_dns_tcp_open(struct ntmd_dns *dns, const struct sockaddr *sa, socklen_t
 		err = -errno;
 		goto failed;
 	}
-	err = ntmd_dns_tcp_watch(dns, fd);
+	err = ntmd_dns_tcp_watch(listener, fd);
 	if (!err)
 		return 0;
 failed:
@@ -223,14 +225,18 @@ failed:
 	return err;
 }
 
+void ntmd_dns_tcp_unlisten(struct ntmd_dns_listener *listener)
+{
+	if (listener->tcp_event)
+		event_free(listener->tcp_event);
+	listener->tcp_event = NULL;
+	if (listener->tcp >= 0)
+		close(listener->tcp);
+	listener->tcp = -1;
+}
+
 void ntmd_dns_tcp_close(struct ntmd_dns *dns)
 {
 	while (!TAILQ_EMPTY(&dns->tcps))
 		tcp_free(TAILQ_FIRST(&dns->tcps));
-	if (dns->tcp_event)
-		event_free(dns->tcp_event);
-	dns->tcp_event = NULL;
-	if (dns->tcp >= 0)
-		close(dns->tcp);
-	dns->tcp = -1;
 }

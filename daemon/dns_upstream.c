@@ -43,19 +43,39 @@ struct ntmd_dns_ask {
 static void ask_ready(evutil_socket_t fd, short what, void *arg);
 
 /* Every socket towards a server is made here. */
-static int upstream_socket(const struct ntmd_dns_server *server, int type)
+static int upstream_socket(const struct ntmd_dns *dns, const struct ntmd_dns_server *server, int type)
 {
 	int fd = socket(server->sa.ss_family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	int err;
 
 	if (fd < 0)
 		return -errno;
+	/* Unmarked it would come back to us. */
+	if (dns->mark && setsockopt(fd, SOL_SOCKET, SO_MARK, &dns->mark, sizeof(dns->mark)) < 0) {
+		err = -errno;
+		close(fd);
+		return err;
+	}
 	if (connect(fd, (const struct sockaddr *)&server->sa, server->len) < 0 && errno != EINPROGRESS) {
 		err = -errno;
 		close(fd);
 		return err;
 	}
 	return fd;
+}
+
+int ntmd_dns_mark_set(struct ntmd_dns *dns, uint32_t mark)
+{
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int err = 0;
+
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)) < 0)
+		err = -errno;
+	else
+		dns->mark = mark;
+	if (fd >= 0)
+		close(fd);
+	return err;
 }
 
 static void socket_drop(struct ntmd_dns_ask *ask)
@@ -159,7 +179,7 @@ static int socket_make(struct ntmd_dns_ask *ask, const struct ntmd_dns_server *s
 	err = query_build(ask);
 	if (err)
 		return err;
-	fd = upstream_socket(&to, tcp ? SOCK_STREAM : SOCK_DGRAM);
+	fd = upstream_socket(ask->dns, &to, tcp ? SOCK_STREAM : SOCK_DGRAM);
 	if (fd < 0)
 		return fd;
 	ask->fd = fd;

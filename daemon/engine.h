@@ -69,7 +69,7 @@ int ntmd_engine_open(struct ntmd_engine **ret_engine, struct event_base *base,
 		     char *ret_why, size_t why_len);
 void ntmd_engine_close(struct ntmd_engine *engine); /* paths must be deleted before */
 unsigned ntmd_engine_ifindex(const struct ntmd_engine *engine); /* 0: tun_fd was no TUN */
-const char *ntmd_engine_name(const struct ntmd_engine *engine); /* "user" */
+const char *ntmd_engine_name(const struct ntmd_engine *engine); /* "bpf": the inline lane is the kernel's, or "user" */
 
 /* What saves work and was found to be there; only speed depends on it. */
 struct ntmd_engine_offloads {
@@ -164,6 +164,7 @@ struct ntmd_engine_stats {
 	unsigned held_bytes; /* as NTM_HELD_BYTES bounds them: with some overhead a packet */
 	enum ntm_lane lane; /* that bulk data takes now */
 };
+const char *ntmd_engine_path_name(const struct ntmd_engine_path *path); /* who has the inline lane of the phase in use */
 void ntmd_engine_path_stats(const struct ntmd_engine_path *path, struct ntmd_engine_stats *ret_stats);
 
 /*

@@ -5,13 +5,17 @@
 #include <errno.h>
 
 #include "log.h"
+#include "bpf_engine.h"
 #include "path.h"
 
 static void changed(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
 	(void)what;
-	ntmd_handover_network_changed(arg);
+	struct ntmd *ntmd = arg;
+
+	ntmd_handover_network_changed(ntmd);
+	ntmd_bpf_network_changed(ntmd->engine);
 }
 
 static void event(void *ctx, const struct ntm_netlink_event *event)

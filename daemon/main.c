@@ -10,6 +10,7 @@
 
 #include "cipher.h"
 #include "crypto.h"
+#include "daemon/bpf_engine.h"
 #include "endpoint.h"
 #include "key.h"
 #include "log.h"
@@ -67,7 +68,9 @@ static int engine_open(struct ntmd *ntmd)
 	err = ntmd_engine_open(&ntmd->engine, ntmd->loop.base, &config, &ntmd_engine_ops, ntmd, why, sizeof(why));
 	if (err)
 		ntm_error("%s", why);
-	return err ? err : ntmd_interface_open(ntmd);
+	if (!err)
+		err = ntmd_interface_open(ntmd);
+	return err ? err : ntmd_attach_open(ntmd);
 }
 
 static enum ntmd_resolver_mode resolver_mode(const char *name)
@@ -109,7 +112,7 @@ static int dns_open(struct ntmd *ntmd)
 			break;
 	}
 	if (!err)
-		err = ntmd_resolver_open(&ntmd->resolver, ntmd->loop.base, mode, &ntmd->config.dns_listen,
+		err = ntmd_resolver_open(&ntmd->resolver, ntmd->loop.base, mode, ntmd->dns, &ntmd->config.dns_listen,
 					 ntmd_interface_index(ntmd), ntmd->registration.zone, why, sizeof(why));
 	if (err)
 		ntm_error("%s", why);
@@ -206,8 +209,15 @@ static void close_all(struct ntmd *ntmd)
 	LIST_FOREACH(cn, &ntmd->cn, next)
 		if (cn->direction_timer)
 			event_del(cn->direction_timer);
-	while ((path = LIST_FIRST(&ntmd->path)))
-		ntmd_path_close(path, NTM_REASON_SHUTDOWN, true);
+	/* What BPF serves goes on without us: our successor takes it over. */
+	if (ntmd->engine)
+		ntmd_bpf_leave(ntmd->engine);
+	while ((path = LIST_FIRST(&ntmd->path))) {
+		if (!strcmp(ntmd_engine_path_name(path->engine), "bpf"))
+			ntmd_path_free(path, false);
+		else
+			ntmd_path_close(path, NTM_REASON_SHUTDOWN, true);
+	}
 	while ((cn = LIST_FIRST(&ntmd->cn)))
 		ntmd_cn_free(cn);
 	if (ntmd->resolver)
@@ -220,6 +230,7 @@ static void close_all(struct ntmd *ntmd)
 	ntmd_registration_clear(ntmd);
 	if (ntmd->dc.sessions)
 		ntm_peer_remove(&ntmd->dc);
+	ntmd_attach_close(ntmd);
 	if (ntmd->engine)
 		ntmd_engine_close(ntmd->engine);
 	ntm_udp_close(&ntmd->udp4);

@@ -43,7 +43,7 @@ struct ntmd_config {
 	char fqdn[NTM_FQDN_MAX + 1];
 	char *private_key_file, *device, *control_socket, *state_dir, *engine, *dns_mode, *cipher, *pin_dir;
 	uint16_t listen_port;
-	unsigned rekey_after_s, mtu;
+	unsigned rekey_after_s, mtu, paths;
 	int tun_fd, netlink_fd; /* passed to us, or -1 */
 	int dns_fd[2]; /* likewise: UDP, TCP */
 	unsigned dns_fds;
@@ -147,6 +147,15 @@ struct ntmd {
 	uint64_t handovers;
 	struct ntm_addr dc_local; /* our source towards the DC when we last looked */
 
+	/* attach.c */
+	struct {
+		char why[256]; /* the BPF programs are not attached; empty: they are, or nobody wants them */
+		struct ntm_control_request *detaching; /* asked for it, and waits */
+		char **interface; /* as `ntmctl attach` named them; NULL: as the configuration does */
+		unsigned interfaces;
+		struct event *inherit_timer;
+	} attach;
+
 	/* event.c */
 	LIST_HEAD(ntmd_monitor_list, ntmd_monitor) monitor;
 };
@@ -233,6 +242,13 @@ void ntmd_event_monitor(struct ntmd *ntmd, struct ntm_control_request *request);
 const char *ntmd_event_number(char *text, size_t len, uint64_t number);
 /* "event", then pairs of name and string value, ended by NULL */
 void ntmd_event(struct ntmd *ntmd, const char *event, ...) __attribute__((sentinel));
+
+/* attach.c: the BPF engine from the node's side */
+int ntmd_attach_open(struct ntmd *ntmd); /* as [datapath] engine says; 0, or -errno said to the log */
+void ntmd_attach_close(struct ntmd *ntmd); /* after the paths, before the engine */
+void ntmd_attach_handle(void *ctx, struct ntm_control_request *request, struct json_object *args);
+void ntmd_detach_handle(void *ctx, struct ntm_control_request *request, struct json_object *args);
+struct json_object *ntmd_attach_interfaces_json(const struct ntmd *ntmd);
 
 /* command.c: what the control socket understands */
 extern const struct ntm_control_command ntmd_commands[];

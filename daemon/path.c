@@ -365,7 +365,7 @@ struct json_object *ntmd_path_json(struct ntmd_path *path, bool all)
 	add_string(o, "path_id", text);
 	add_string(o, "state", ntmd_path_state_name(path));
 	add_route(o, path);
-	add_string(o, "engine", ntmd_engine_name(path->ntmd->engine));
+	add_string(o, "engine", ntmd_engine_path_name(path->engine));
 	add_string(o, "cipher", path->phase < 0 ? NULL : ntm_aead_name(path->cipher));
 	add_int(o, "rx_bytes", (int64_t)stats.rx_bytes);
 	add_int(o, "tx_bytes", (int64_t)stats.tx_bytes);

@@ -186,6 +186,7 @@ struct ntmd_path {
 	bool refused; /* side 1: the answer is a refusal; the path ends with the handshake's time */
 	uint32_t peer_ciphers; /* of the request that was refused, bits */
 	struct event *tick; /* keepalive.c: liveness, rekey, key ends */
+	bool rekey; /* asked for, whatever the key's age: the next tick does it */
 	int64_t probe_ms; /* side 1: last Tunnel Probe */
 	uint64_t probe_counter; /* side 0: last probe taken */
 	uint64_t request_seen; /* side 1: transaction of the newest Tunnel Request that opened */
@@ -269,6 +270,7 @@ int ntmd_session_keys_set(struct ntmd_path *path, unsigned phase, enum ntm_ciphe
 void ntmd_session_keys_opened(struct ntmd_path *path, unsigned phase);
 /* Seal under this phase from now on; the ones before drain. */
 void ntmd_session_keys_use(struct ntmd_path *path, unsigned phase);
+void ntmd_session_keys_renew(struct ntmd *ntmd); /* new keys for every path, soon */
 void ntmd_session_keys_tick(struct ntmd_path *path); /* rekey, ends of old keys */
 void ntmd_session_keys_wipe(struct ntmd_path *path);
 

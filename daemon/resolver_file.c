@@ -238,6 +238,11 @@ static int path_find(char ret_path[PATH_MAX], const char *path, char *ret_why, s
 	return -ENOENT;
 }
 
+static void saved_name(struct ntmd_resolver_file *file)
+{
+	snprintf(file->saved, sizeof(file->saved), "%s%s", file->path, NTMD_RESOLV_CONF_SAVED);
+}
+
 int ntmd_resolver_file_open(struct ntmd_resolver_file **ret_file, struct event_base *base, const char *path,
 			    const struct ntm_endpoint *stub, char *ret_why, size_t why_len)
 {
@@ -259,7 +264,7 @@ int ntmd_resolver_file_open(struct ntmd_resolver_file **ret_file, struct event_b
 	err = path_find(file->path, path, ret_why, why_len);
 	if (err)
 		goto failed;
-	snprintf(file->saved, sizeof(file->saved), "%s%s", file->path, NTMD_RESOLV_CONF_SAVED);
+	saved_name(file);
 	ntm_addr_format(&stub->addr, file->server);
 	file->timer = ntm_timer_new(base, check_timer, file);
 	err = file->timer ? take_over(file) : -ENOMEM;
@@ -294,6 +299,36 @@ static int restore(struct ntmd_resolver_file *file)
 	}
 	free(old);
 	return err;
+}
+
+/* Whether the stub that it names is this one: it might be that of another ntmd, which lives. */
+static bool names_stub(const char *text, const struct ntm_endpoint *stub)
+{
+	struct sockaddr_storage servers[NTMD_RESOLV_CONF_SERVERS];
+	struct ntm_endpoint server;
+
+	return ntmd_resolv_conf_servers(text, servers) == 1 &&
+	       ntm_endpoint_from_sockaddr(&server, (struct sockaddr *)&servers[0]) == 0 &&
+	       ntm_addr_equal(&server.addr, &stub->addr);
+}
+
+void ntmd_resolver_file_put_back(const char *path, const struct ntm_endpoint *stub)
+{
+	struct ntmd_resolver_file *file = calloc(1, sizeof(*file));
+	char *now = NULL, why[256];
+
+	if (!file || path_find(file->path, path, why, sizeof(why)) || ntmd_resolv_conf_read(&now, NULL, file->path) ||
+	    !ntmd_resolv_conf_is_ours(now) || !names_stub(now, stub))
+		goto out;
+	saved_name(file);
+	if (restore(file))
+		ntm_warn("%s, which a former ntmd wrote, could not be restored; what stood there is in %s", file->path,
+			 file->saved);
+	else
+		ntm_notice("%s, which a former ntmd wrote, was restored", file->path);
+out:
+	free(now);
+	free(file);
 }
 
 void ntmd_resolver_file_close(struct ntmd_resolver_file *file)

@@ -11,6 +11,8 @@
 #include "log.h"
 #include "path.h"
 
+#define RENEW_AT_ONCE 32 /* paths; the others with their next tick: handshakes are work */
+
 static void lane_derive(uint8_t out[NTM_KEY_LEN], const uint8_t secret[NTM_KEY_LEN], enum ntm_lane lane)
 {
 	ntm_crypto_derive(out, secret, lane == NTM_LANE_INLINE ? "inline" : "bulk", NULL, 0);
@@ -45,6 +47,7 @@ int ntmd_session_keys_set(struct ntmd_path *path, unsigned phase, enum ntm_ciphe
 		ntm_crypto_derive(keys->send, send, "control", NULL, 0);
 		ntm_crypto_derive(keys->receive, receive, "control", NULL, 0);
 		keys->created_ms = now;
+		path->rekey = false;
 		keys_free(path, phase);
 		path->keys[phase] = keys;
 		path->cipher = cipher;
@@ -86,6 +89,18 @@ static void drop(struct ntmd_path *path, unsigned phase)
 		path->phase = -1;
 }
 
+void ntmd_session_keys_renew(struct ntmd *ntmd)
+{
+	struct ntmd_path *path;
+	unsigned now = 0;
+
+	LIST_FOREACH(path, &ntmd->path, next) {
+		path->rekey = true;
+		if (path->state == NTMD_PATH_UP && !path->tunnel && now++ < RENEW_AT_ONCE)
+			ntmd_tunnel_start(path);
+	}
+}
+
 void ntmd_session_keys_tick(struct ntmd_path *path)
 {
 	int64_t now = ntm_loop_now_ms(), soft = path->ntmd->config.rekey_after_s * 1000LL, created;
@@ -100,7 +115,7 @@ void ntmd_session_keys_tick(struct ntmd_path *path)
 	}
 	if (path->state != NTMD_PATH_UP || path->tunnel)
 		return;
-	if (path->phase < 0) {
+	if (path->phase < 0 || path->rekey) {
 		ntmd_tunnel_start(path);
 		return;
 	}

@@ -48,6 +48,7 @@ static enum ntm_lane lane_choose(struct ntmd_engine_path *path)
 	    ntmd_user_now_ms(path->engine) - path->bulk_since_ms >= NTM_BULK_DEAD_MS) {
 		path->bulk_dead = true;
 		path->notes |= NTMD_USER_NOTE_DEAD;
+		ntmd_user_path_changed(path);
 	}
 	return path->bulk_dead ? NTM_LANE_INLINE : NTM_LANE_BULK;
 }
@@ -66,7 +67,7 @@ static int sending_prepare(struct sending *sending, struct ntmd_engine_path *pat
 {
 	struct ntmd_user_key *key = ntmd_user_key_sending(path);
 
-	if (!path->identified || !key || !path->has_route ||
+	if (!path->identified || !key || key->inline_only || !path->has_route ||
 	    (path->retry_ms && ntmd_user_now_ms(path->engine) < path->retry_ms))
 		return -EAGAIN;
 	sending->key = key;
@@ -127,6 +128,9 @@ static int packet_pass(const struct sending *sending, struct ntmd_engine_path *p
 	size_t room = sending->mtu < PIECE_LEN ? sending->mtu : PIECE_LEN;
 	size_t most = room > NTMD_PIECE_HEADER ? room - NTMD_PIECE_HEADER : 0;
 
+	/* Its counter is not ours: what came here all the same (it waited, or the kernel left it) goes there. */
+	if (len <= sending->mtu && sending->lane == NTM_LANE_INLINE && sending->key->kernel)
+		return path->engine->kernel_ops->path_send(path->engine->kernel, path, packet, len);
 	if (len <= sending->mtu)
 		return packet_seal(sending, path, packet, len);
 	if (sending->lane == NTM_LANE_BULK && len <= most * NTM_PIECES_MAX && ntmd_user_piece_needed(packet, len))

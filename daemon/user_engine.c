@@ -147,8 +147,14 @@ unsigned ntmd_engine_ifindex(const struct ntmd_engine *engine)
 
 const char *ntmd_engine_name(const struct ntmd_engine *engine)
 {
-	(void)engine;
-	return "user";
+	return engine->kernel && engine->kernel_ops->is_attached(engine->kernel) ? "bpf" : "user";
+}
+
+const char *ntmd_engine_path_name(const struct ntmd_engine_path *path)
+{
+	const struct ntmd_user_key *key = path->phase < 0 ? NULL : path->key[path->phase];
+
+	return key && key->kernel && path->engine->kernel_ops->is_attached(path->engine->kernel) ? "bpf" : "user";
 }
 
 void ntmd_engine_offloads(const struct ntmd_engine *engine, struct ntmd_engine_offloads *ret_offloads)
@@ -161,6 +167,8 @@ void ntmd_engine_own_set(struct ntmd_engine *engine, const struct ntm_addr *vip4
 {
 	engine->own[0] = *vip4;
 	engine->own[1] = *vip6;
+	if (engine->kernel)
+		engine->kernel_ops->own_changed(engine->kernel);
 	/* Only now: what applications sent while ntmd was away waits in the device's queue. */
 	if (event_add(engine->readable, NULL) < 0)
 		ntm_error("cannot watch the device: no packet leaves by it");
@@ -245,6 +253,7 @@ void ntmd_engine_path_map(struct ntmd_engine_path *path, const struct ntm_addr *
 
 	vip_map(path, 0, ntm_addr_is4(vip4) ? vip4 : &none);
 	vip_map(path, 1, ntm_addr_is4(vip6) ? &none : vip6);
+	ntmd_user_path_changed(path);
 }
 
 int ntmd_engine_path_identify(struct ntmd_engine_path *path, uint64_t path_id, enum ntm_side side)
@@ -260,6 +269,7 @@ int ntmd_engine_path_identify(struct ntmd_engine_path *path, uint64_t path_id, e
 	path->identified = true;
 	ntmd_user_table_insert(&engine->by_id, &path->by_id,
 			       ntmd_user_table_hash(&engine->by_id, path_id, 0));
+	ntmd_user_path_changed(path);
 	ntmd_user_path_settle(path);
 	return 0;
 }
@@ -277,8 +287,13 @@ void ntmd_engine_path_hand_over(struct ntmd_engine_path *from, struct ntmd_engin
 		if (ntm_addr_is_none(&to->vip[family]) || ntm_addr_equal(&to->vip[family], &vip))
 			vip_map(to, family, &vip);
 	}
+	from->replaced = true;
+	to->replaced = false;
+	ntmd_user_path_changed(to); /* first: nothing goes to nobody meanwhile */
+	ntmd_user_path_changed(from);
 	ntmd_user_held_move(from, to);
 	ntmd_user_resume_move(from, to);
+	ntmd_user_path_changed(to);
 	ntmd_user_path_settle(to);
 }
 
@@ -288,6 +303,8 @@ void ntmd_engine_path_delete(struct ntmd_engine_path *path, bool refuse)
 
 	if (path->gone)
 		return;
+	if (engine->kernel)
+		engine->kernel_ops->path_deleted(engine->kernel, path, path->replaced);
 	path->gone = true;
 	ntmd_user_train_forget(path);
 	ntmd_user_held_clear(path, refuse);
@@ -329,12 +346,14 @@ void ntmd_engine_path_route_set(struct ntmd_engine_path *path, const struct ntm_
 		path->route = *route;
 	if (path->has_second)
 		path->second = *second;
+	path->route_serial++;
 	path->unproven_bytes = unproven_bytes;
 	path->unproven_sent = 0;
 	path->retry_ms = 0;
 	path->failed_told = false;
 	path->mtu_learned = 0;
 	path->train_refused = false;
+	ntmd_user_path_changed(path);
 	ntmd_user_path_settle(path);
 }
 
@@ -359,8 +378,12 @@ void ntmd_engine_path_sources_set(struct ntmd_engine_path *path, const struct nt
 
 void ntmd_engine_path_bulk_acked(struct ntmd_engine_path *path)
 {
+	bool was_dead = path->bulk_dead;
+
 	path->bulk_dead = false;
 	path->bulk_waiting = false;
+	if (was_dead)
+		ntmd_user_path_changed(path);
 	ntmd_user_path_settle(path);
 }
 
@@ -388,7 +411,10 @@ void ntmd_engine_path_expect(struct ntmd_engine_path *path)
 
 void ntmd_engine_path_mtu_set(struct ntmd_engine_path *path, unsigned mtu)
 {
+	if (path->mtu == mtu)
+		return;
 	path->mtu = mtu;
+	ntmd_user_path_changed(path);
 }
 
 /* ---- telling */
@@ -464,4 +490,6 @@ void ntmd_engine_path_stats(const struct ntmd_engine_path *path, struct ntmd_eng
 {
 	*ret_stats = path->stats;
 	ret_stats->lane = path->bulk_dead ? NTM_LANE_INLINE : NTM_LANE_BULK;
+	if (path->engine->kernel)
+		path->engine->kernel_ops->path_stats(path->engine->kernel, path, ret_stats);
 }

@@ -12,6 +12,7 @@
  *	user_ingress.c	data packet -> path -> window -> open -> checks -> coalesce -> TUN
  *	user_piece.c	packets in pieces: which are cut, and what waits for its other pieces
  *	user_table.c	finding paths
+ *	kernel.h	what the BPF engine does for it, if there is one
  */
 #ifndef NTMD_USER_ENGINE_H
 #define NTMD_USER_ENGINE_H
@@ -23,6 +24,7 @@
 #include "aead.h"
 #include "daemon/coalesce.h"
 #include "daemon/engine.h"
+#include "daemon/kernel.h"
 #include "daemon/ntm0.h"
 #include "daemon/piece.h"
 #include "daemon/segment.h"
@@ -52,7 +54,9 @@ struct ntmd_user_key {
 	int64_t expires_ms;
 	bool opened; /* phase_opened was told */
 	bool worn; /* key_worn was told */
+	bool inline_only; /* taken over from an earlier ntmd: nobody has its bulk keys any more */
 	uint8_t digest[NTM_KEY_LEN]; /* of the keys: counters must not start again under the same ones */
+	struct ntmd_kernel_phase *kernel; /* has the inline lane's counter and window; NULL: they are below */
 	struct ntmd_user_lane lane[NTM_LANES];
 };
 
@@ -103,6 +107,8 @@ struct ntmd_engine_path {
 	uint64_t id;
 	uint8_t side; /* ours */
 	bool identified;
+	bool replaced; /* another path has its addresses */
+	struct ntmd_kernel_path *kernel;
 
 	/* ---- keys */
 	struct ntmd_user_key *key[NTM_TYPE_PHASES];
@@ -112,6 +118,7 @@ struct ntmd_engine_path {
 	struct ntm_flow route, second;
 	bool has_route, has_second, failed_told, settling, again;
 	bool train_refused; /* the route's device does not segment: packets go one by one */
+	unsigned route_serial; /* counts route_set */
 	uint64_t unproven_bytes, unproven_sent; /* 0: no bound */
 	int64_t retry_ms; /* nothing is sent before; 0: no failure */
 	unsigned mtu, mtu_learned; /* inner; 0: not known */
@@ -145,6 +152,8 @@ struct ntmd_engine {
 	const struct ntmd_engine_ops *ops;
 	void *ctx;
 	struct ntmd_ntm0 tun;
+	struct ntmd_kernel *kernel; /* NULL: none */
+	const struct ntmd_kernel_ops *kernel_ops;
 	bool train_refused; /* by some path's device, the last time a path asked: for people */
 	struct event *readable, *timer;
 	int64_t timer_ms; /* armed for; INT64_MAX: not armed */
@@ -188,6 +197,13 @@ static inline void ntmd_user_path_pin(struct ntmd_engine_path *path)
 }
 void ntmd_user_path_unpin(struct ntmd_engine_path *path);
 
+/* What the kernel's part must know of the path is not what it was. */
+static inline void ntmd_user_path_changed(struct ntmd_engine_path *path)
+{
+	if (path->engine->kernel && !path->gone)
+		path->engine->kernel_ops->path_changed(path->engine->kernel, path);
+}
+
 /* Counts a drop, globally and at the path. */
 void ntmd_user_path_drop(struct ntmd_engine_path *path, int reason);
 struct ntmd_engine_path *ntmd_user_path_by_id(const struct ntmd_engine *engine, uint64_t id);
@@ -205,6 +221,13 @@ void ntmd_user_bulk_received(struct ntmd_engine_path *path);
 struct ntmd_user_key *ntmd_user_key_sending(const struct ntmd_engine_path *path);
 bool ntmd_user_key_spent(const struct ntmd_engine_path *path); /* there is one, but over a limit */
 void ntmd_user_key_drop_all(struct ntmd_engine_path *path);
+
+/*
+ * Keys of an earlier ntmd, of which only the inline lane's are left, and whose counters and window `kernel` has. 0 or
+ * -errno; the caller wipes the keys.
+ */
+int ntmd_user_key_inherit(struct ntmd_engine_path *path, unsigned phase, const uint8_t send[NTM_KEY_LEN],
+			  const uint8_t receive[NTM_KEY_LEN], int64_t expires_ms, struct ntmd_kernel_phase *kernel);
 
 /* ---- user_held.c */
 void ntmd_user_held_put(struct ntmd_engine_path *path, const uint8_t *packet, size_t len);

@@ -27,6 +27,8 @@ void ntmd_user_held_remove(struct ntmd_user_held *held)
 	path->stats.held_bytes -= cost(held->len);
 	path->engine->held_bytes -= cost(held->len);
 	free(held);
+	if (!path->stats.held_packets) /* new ones need not wait behind it any more */
+		ntmd_user_path_changed(path);
 }
 
 static void drop(struct ntmd_user_held *held, int reason)
@@ -72,6 +74,8 @@ void ntmd_user_held_put(struct ntmd_engine_path *path, const uint8_t *packet, si
 	path->stats.held_packets++;
 	path->stats.held_bytes += cost(len);
 	engine->held_bytes += cost(len);
+	if (path->stats.held_packets == 1)
+		ntmd_user_path_changed(path);
 	ntmd_user_timer_arm(engine, held->since_ms + NTM_HELD_MS);
 }
 

@@ -64,6 +64,7 @@ static int packet_open(struct ntmd_engine_path *path, uint8_t *packet, size_t le
 	uint8_t *body = packet + sizeof(*header);
 	uint64_t counter = ntm_header_counter(header);
 	struct ntmd_user_key *key = path->key[NTM_TYPE_PHASE(header->type)];
+	struct ntmd_kernel_phase *kernel = NULL;
 	struct ntmd_user_lane *keys;
 	int n;
 
@@ -74,12 +75,19 @@ static int packet_open(struct ntmd_engine_path *path, uint8_t *packet, size_t le
 	if (batch_now_ms(path->engine) >= key->expires_ms)
 		return -NTM_DROP_KEY_EXPIRED;
 	keys = &key->lane[NTM_TYPE_LANE(header->type)];
-	if (!ntm_replay_check(&keys->window, counter))
+	if (NTM_TYPE_LANE(header->type) != NTM_LANE_INLINE) {
+		if (key->inline_only)
+			return -NTM_DROP_PHASE_UNKNOWN;
+	} else if (key->kernel) {
+		kernel = key->kernel;
+	}
+	if (!kernel && !ntm_replay_check(&keys->window, counter))
 		return -NTM_DROP_REPLAY;
 	n = ntm_aead_open(&keys->open, counter, header, sizeof(*header), body, len - sizeof(*header), body);
 	if (n < 0)
 		return -NTM_DROP_AUTH;
-	if (!ntm_replay_commit(&keys->window, counter))
+	if (kernel ? !path->engine->kernel_ops->phase_commit(path->engine->kernel, kernel, counter) :
+		     !ntm_replay_commit(&keys->window, counter))
 		return -NTM_DROP_REPLAY;
 	return n;
 }
@@ -213,6 +221,9 @@ void ntmd_engine_receive(struct ntmd_engine *engine, const struct ntm_flow *from
 	n = packet_open(path, packet, len);
 	if (n < 0) {
 		ntmd_user_path_drop(path, n);
+		/* A path of an earlier ntmd, under keys that are gone: the peer should know. */
+		if (n == -NTM_DROP_PHASE_UNKNOWN && !path->user)
+			engine->ops->path_unknown(engine->ctx, from, ntm_header_id(header), len);
 		return;
 	}
 	ntmd_user_path_pin(path);

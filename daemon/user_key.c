@@ -18,10 +18,12 @@ static const struct {
 };
 _Static_assert(NTM_STOP_AFTER_CHACHA <= NTM_COUNTER_MASK, "a counter has 56 bits");
 
-static void key_free(struct ntmd_user_key *key)
+static void key_free(const struct ntmd_engine *engine, struct ntmd_user_key *key)
 {
 	if (!key)
 		return;
+	if (key->kernel)
+		engine->kernel_ops->phase_drop(engine->kernel, key->kernel);
 	for (int i = 0; i < NTM_LANES; i++) {
 		ntm_aead_clear(&key->lane[i].seal);
 		ntm_aead_clear(&key->lane[i].open);
@@ -64,6 +66,7 @@ int ntmd_engine_path_key_set(struct ntmd_engine_path *path, unsigned phase,
 			     const struct ntmd_engine_keys *keys, int64_t expires_ms)
 {
 	uint8_t digest[NTM_KEY_LEN];
+	const struct ntmd_engine *engine = path->engine;
 	struct ntmd_user_key *key, *old;
 	int err = 0;
 
@@ -82,16 +85,39 @@ int ntmd_engine_path_key_set(struct ntmd_engine_path *path, unsigned phase,
 		err = lane_init(&key->lane[i], keys->lane[i].cipher, keys->lane[i].send,
 				keys->lane[i].receive);
 	if (err) {
-		key_free(key);
+		key_free(engine, key);
 		return err;
 	}
 	memcpy(key->digest, digest, sizeof(digest));
 	key->expires_ms = expires_ms;
 	path->key[phase] = key;
-	key_free(old);
+	key_free(engine, old);
+	if (engine->kernel)
+		key->kernel = engine->kernel_ops->phase_take(engine->kernel, path, phase, keys, expires_ms);
 settle:
 	if (path->phase == (int)phase)
 		ntmd_user_path_settle(path);
+	return 0;
+}
+
+int ntmd_user_key_inherit(struct ntmd_engine_path *path, unsigned phase, const uint8_t send[NTM_KEY_LEN],
+			  const uint8_t receive[NTM_KEY_LEN], int64_t expires_ms, struct ntmd_kernel_phase *kernel)
+{
+	struct ntmd_user_key *key = calloc(1, sizeof(*key));
+	int err;
+
+	if (!key)
+		return -ENOMEM;
+	err = lane_init(&key->lane[NTM_LANE_INLINE], NTM_CIPHER_CHACHA20_POLY1305, send, receive);
+	if (err) {
+		key_free(path->engine, key);
+		return err;
+	}
+	key->expires_ms = expires_ms;
+	key->inline_only = true;
+	key->kernel = kernel;
+	key_free(path->engine, path->key[phase]);
+	path->key[phase] = key;
 	return 0;
 }
 
@@ -100,6 +126,7 @@ void ntmd_engine_path_phase_set(struct ntmd_engine_path *path, unsigned phase)
 	if (phase >= NTM_TYPE_PHASES)
 		return;
 	path->phase = (int)phase;
+	ntmd_user_path_changed(path);
 	ntmd_user_path_settle(path);
 }
 
@@ -107,7 +134,7 @@ void ntmd_engine_path_key_drop(struct ntmd_engine_path *path, unsigned phase)
 {
 	if (phase >= NTM_TYPE_PHASES)
 		return;
-	key_free(path->key[phase]);
+	key_free(path->engine, path->key[phase]);
 	path->key[phase] = NULL;
 }
 
@@ -139,5 +166,6 @@ bool ntmd_user_key_spent(const struct ntmd_engine_path *path)
 	const struct ntmd_user_key *key = path->phase < 0 ? NULL : path->key[path->phase];
 	enum ntm_lane lane = path->bulk_dead ? NTM_LANE_INLINE : NTM_LANE_BULK;
 
-	return key && (!ntmd_user_key_sending(path) || key->lane[lane].next >= key->lane[lane].hard);
+	return key && (!ntmd_user_key_sending(path) ||
+		       (!(key->kernel && lane == NTM_LANE_INLINE) && key->lane[lane].next >= key->lane[lane].hard));
 }

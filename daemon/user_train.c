@@ -243,6 +243,7 @@ static unsigned too_big(struct ntmd_user_train *train, unsigned i)
 		return i + 1;
 	}
 	path->mtu_learned = mtu;
+	ntmd_user_path_changed(path);
 	if (!piece_hold(train, packet, len))
 		ntmd_user_egress_too_big(path, packet, len, path->mtu_learned);
 	for (i++; i < train->count && sealed_len(train, i) - NTMD_USER_OVERHEAD > path->mtu_learned; i++) {

@@ -54,6 +54,12 @@ int ntm_netlink_link_up(unsigned ifindex, unsigned mtu);
 int ntm_netlink_link_mtu(unsigned ifindex, unsigned mtu);
 int ntm_netlink_link_queue(unsigned ifindex, unsigned packets); /* txqueuelen */
 int ntm_netlink_link_gso_max(unsigned ifindex, unsigned bytes); /* largest super-packet, both families */
+/*
+ * A pair of devices: one end's frames come out of the other. Both are down. packets: txqueuelen. 0 or -errno: -EEXIST one of the names is taken, -EOPNOTSUPP the kernel has no veth.
+ */
+int ntm_netlink_veth_add(const char *name, const char *peer, unsigned mtu, unsigned packets);
+int ntm_netlink_link_silent(unsigned ifindex); /* it gets no IPv6 address of its own, and so says nothing */
+int ntm_netlink_link_del(unsigned ifindex); /* 0 also if it is gone */
 /* peer prefix length; IPv6 without duplicate address detection. */
 int ntm_netlink_address_add(unsigned ifindex, const struct ntm_addr *addr, unsigned prefix);
 int ntm_netlink_address_del(unsigned ifindex, const struct ntm_addr *addr, unsigned prefix);

@@ -10,6 +10,7 @@
 #include <linux/if.h>
 #include <linux/if_addr.h>
 #include <linux/rtnetlink.h>
+#include <linux/veth.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -140,6 +141,71 @@ int ntm_netlink_link_gso_max(unsigned ifindex, unsigned bytes)
 {
 	/* Up to 65536 it holds for IPv4 as well, which has a number of its own since Linux 6.3. */
 	return link_set(ifindex, 0, IFLA_GSO_MAX_SIZE, bytes);
+}
+
+int ntm_netlink_link_silent(unsigned ifindex)
+{
+	union request request;
+	struct nlmsghdr *nlh = request_begin(&request, RTM_NEWLINK, 0);
+	struct ifinfomsg *ifi = mnl_nlmsg_put_extra_header(nlh, sizeof(*ifi));
+	struct nlattr *spec, *inet6;
+	int r;
+
+	ifi->ifi_family = AF_UNSPEC;
+	ifi->ifi_index = (int)ifindex;
+	spec = mnl_attr_nest_start(nlh, IFLA_AF_SPEC);
+	inet6 = mnl_attr_nest_start(nlh, AF_INET6);
+	mnl_attr_put_u8(nlh, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
+	mnl_attr_nest_end(nlh, inet6);
+	mnl_attr_nest_end(nlh, spec);
+	r = setup_run(nlh);
+	return r == -EAFNOSUPPORT ? 0 : r; /* no IPv6 here */
+}
+
+static void put_end(struct nlmsghdr *nlh, const char *name, unsigned mtu, unsigned packets)
+{
+	mnl_attr_put_strz(nlh, IFLA_IFNAME, name);
+	mnl_attr_put_u32(nlh, IFLA_MTU, mtu);
+	mnl_attr_put_u32(nlh, IFLA_TXQLEN, packets);
+}
+
+int ntm_netlink_veth_add(const char *name, const char *peer, unsigned mtu, unsigned packets)
+{
+	union request request;
+	struct nlmsghdr *nlh = request_begin(&request, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL);
+	struct ifinfomsg *ifi = mnl_nlmsg_put_extra_header(nlh, sizeof(*ifi));
+	struct nlattr *info, *data, *other;
+
+	ifi->ifi_family = AF_UNSPEC;
+	ifi->ifi_flags = ifi->ifi_change = IFF_NOARP;
+	put_end(nlh, name, mtu, packets);
+	info = mnl_attr_nest_start(nlh, IFLA_LINKINFO);
+	mnl_attr_put_strz(nlh, IFLA_INFO_KIND, "veth");
+	data = mnl_attr_nest_start(nlh, IFLA_INFO_DATA);
+	other = mnl_attr_nest_start(nlh, VETH_INFO_PEER);
+	ifi = mnl_nlmsg_put_extra_header(nlh, sizeof(*ifi)); /* inside the attribute */
+	ifi->ifi_family = AF_UNSPEC;
+	ifi->ifi_flags = ifi->ifi_change = IFF_NOARP;
+	put_end(nlh, peer, mtu, packets);
+	mnl_attr_nest_end(nlh, other);
+	mnl_attr_nest_end(nlh, data);
+	mnl_attr_nest_end(nlh, info);
+	return setup_run(nlh);
+}
+
+int ntm_netlink_link_del(unsigned ifindex)
+{
+	union request request;
+	struct nlmsghdr *nlh = request_begin(&request, RTM_DELLINK, 0);
+	struct ifinfomsg *ifi = mnl_nlmsg_put_extra_header(nlh, sizeof(*ifi));
+	int r;
+
+	if (!ifindex)
+		return 0;
+	ifi->ifi_family = AF_UNSPEC;
+	ifi->ifi_index = (int)ifindex;
+	r = setup_run(nlh);
+	return r == -ENODEV ? 0 : r;
 }
 
 /* ---- addresses */

@@ -15,7 +15,8 @@
 #: make check-asan      unit and netns with AddressSanitizer and UndefinedBehaviorSanitizer
 #: make check-long      check-asan, long fuzzing, and tests that take long
 #: make fuzz            fuzz every parser for FUZZ_SECONDS (10) each, keep what was learnt in the corpus
-#: make bench           one table and bench.json (ROWS="..." only these; BENCH_QUICK=1); bench-aead: only the ciphers
+#: make bench           one table and bench.json (ROWS="..." only these; BENCH_QUICK=1); bench-aead: only the ciphers;
+#:                      bench-bpf: only ns a packet of BPF programs (root)
 #: make bench-handover  paper A's table I, part by part, and its figure 5 (handover.svg)
 
 # The words that FILE has for NAME:
@@ -25,7 +26,7 @@ TESTS :=
 # $(call c_tests,TIER)
 define c_test_template
 TESTS += $(O)/$1/$2
-$(O)/$1/$2: $(O)/obj/selftests/$1/$2.o $(call objects,$(filter-out selftests/$1/test_%,$(wildcard selftests/$1/*.c))) \
+$(O)/$1/$2: $(O)/obj/selftests/$1/$2.o $(call objects,$(filter-out selftests/$1/test_% %.bpf.c,$(wildcard selftests/$1/*.c))) \
 		$(call extra_objects,$(O)/obj,selftests/$1/objects.mk,$2) $(LIB)
 endef
 c_tests = $(foreach t,$(patsubst selftests/$1/%.c,%,$(wildcard selftests/$1/test_*.c)),$(eval $(call c_test_template,$1,$t)))
@@ -40,6 +41,7 @@ endef
 
 # selftests/bench/NAME.c becomes $(O)/bench/NAME, linked with libntm.
 BENCHES := $(patsubst selftests/%.c,$(O)/%,$(wildcard selftests/bench/*.c))
+$(O)/bench/bpf: $(O)/obj/selftests/prog/prog.o
 
 # What the scripts in selftests/netns (and those in selftests/bench) run: one file each.
 NETNS_TOOLS := $(O)/linkdelay $(O)/flow $(O)/stream $(O)/udpload
@@ -72,7 +74,7 @@ $(NETNS_TOOLS): $(O)/%: $(O)/obj/selftests/netns/%.o
 $(BENCHES): $(O)/%: $(O)/obj/selftests/%.o $(LIB)
 	$(call say,LINK,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $^ $(DEPS_LIBS) $(LDLIBS)
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(DEPS_LIBS) $(LDLIBS)
 
 $(FUZZERS):
 	$(call say,LINK,$@)
@@ -96,7 +98,7 @@ FUZZ_SECONDS ?= 10
 NTM_BIN := $(abspath $O)
 export FUZZ_SECONDS NTM_BIN
 
-.PHONY: demo check check-unit check-prog check-netns check-vm check-asan check-long fuzz bench bench-aead bench-handover
+.PHONY: demo check check-unit check-prog check-netns check-vm check-asan check-long fuzz bench bench-aead bench-handover bench-bpf
 demo:
 	$(call build_step,all tests)
 	$(Q)bash selftests/netns/demo.sh
@@ -139,6 +141,10 @@ fuzz:
 bench-aead:
 	$(call build_step,benches)
 	$(Q)$(O)/bench/aead
+
+bench-bpf:
+	$(call build_step,benches)
+	$(Q)$(O)/bench/bpf
 
 bench:
 	$(call build_step,all tests benches)

@@ -56,7 +56,8 @@
 	X(PIECE, "piece", "piece of a packet that does not fit the others") \
 	X(CIPHER, "cipher", "handshake of two ends that allow no cipher in common") \
 	X(HOP_LIMIT, "hop_limit", "relay: hop limit (TTL) used up") \
-	X(CHECKSUM_NONE, "checksum_none", "relay: no UDP checksum where IPv6 needs one")
+	X(CHECKSUM_NONE, "checksum_none", "relay: no UDP checksum where IPv6 needs one") \
+	X(ECN, "ecn", "marked for congestion on the way, and the inner packet cannot carry the mark")
 
 enum ntm_drop {
 	NTM_DROP_NONE = 0,

@@ -79,6 +79,12 @@
 #define NTM_PIECE_TOTAL (16U << 20) /* of all paths of a node */
 #define NTM_PIECE_MS 2000 /* then an incomplete one is given up */
 #define NTM_DNS_WAIT_MS 2000 /* a name query is answered after this at the latest */
+/* [dns] mode = bpf: the stub says this often that it lives, and gets no more queries when it has not said so for so long: before
+ * an application asks again (glibc: 5 s), and not because of one late turn of the event loop */
+#define NTM_DNS_BEAT_MS 500
+#define NTM_DNS_DEAD_MS 2000
+/* and this is the mark of its sockets towards servers (SO_MARK): no bit of the masks that packet filters and VPNs are known to use */
+#define NTM_DNS_MARK 0x1035
 
 /* ---- relay */
 #define NTM_BIND_CHALLENGE_S 10 /* a challenge is good for this long */

@@ -169,7 +169,7 @@ node_config() { # NAME FQDN [LINE...]
 		section "[node]" "$(node_section "$name" "$fqdn")" "$extra"
 		section "[dc]" "$(node_dc_section)" "$extra"
 		section "[dns]" "$(node_dns_section "$name")" "$extra"
-		section "[datapath]" "engine = ${NTM_ENGINE:-auto}" "$extra"
+		section "[datapath]" "engine = ${NTM_ENGINE:-user}" "$extra"
 		echo "$extra"
 	} >"$WORK/$name/ntmd.conf"
 }

@@ -225,14 +225,11 @@ static void modes_without_a_way_are_said(void **state)
 	struct ntmd_resolver *resolver;
 
 	(void)state;
-	assert_int_equal(ntmd_resolver_open(&resolver, base, NTMD_RESOLVER_BPF, &stub, 1, NULL, why, sizeof(why)),
-			 -ENOTSUP);
-	assert_non_null(strstr(why, "mode = bpf"));
 	setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent/bus", 1);
-	assert_true(ntmd_resolver_open(&resolver, base, NTMD_RESOLVER_RESOLVED, &stub, 1, NULL, why, sizeof(why)) < 0);
+	assert_true(ntmd_resolver_open(&resolver, base, NTMD_RESOLVER_RESOLVED, NULL, &stub, 1, NULL, why, sizeof(why)) < 0);
 	assert_non_null(strstr(why, "systemd-resolved"));
 	unsetenv("DBUS_SYSTEM_BUS_ADDRESS");
-	assert_int_equal(ntmd_resolver_open(&resolver, base, NTMD_RESOLVER_OFF, &stub, 1, NULL, why, sizeof(why)),
+	assert_int_equal(ntmd_resolver_open(&resolver, base, NTMD_RESOLVER_OFF, NULL, &stub, 1, NULL, why, sizeof(why)),
 			 0);
 	assert_string_equal(ntmd_resolver_name(resolver), "off");
 	ntmd_resolver_zone_set(resolver, "ntm.example");
@@ -306,7 +303,7 @@ static int serve(char **args)
 	    ntm_loop_init(&loop, serve_zone, &serving) < 0)
 		return 2;
 	if (ntmd_dns_open(&serving.dns, loop.base, &listen, &server, 1, &ops, NULL, why, sizeof(why)) < 0 ||
-	    ntmd_resolver_open(&serving.resolver, loop.base, NTMD_RESOLVER_RESOLVED, &listen,
+	    ntmd_resolver_open(&serving.resolver, loop.base, NTMD_RESOLVER_RESOLVED, serving.dns, &listen,
 			       (unsigned)strtoul(args[1], NULL, 10), NULL, why,
 			       sizeof(why)) < 0) {
 		puts(why);

@@ -9,7 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "control.h"
@@ -91,6 +93,20 @@ static const char *default_socket(const struct ntmctl *ctl)
 	const char *own = ctl->command->daemon == NTMCTL_NTMD ? getenv("NTM_CONTROL_SOCKET") : NULL;
 
 	return own && *own ? own : daemons[ctl->command->daemon].socket;
+}
+
+bool ntmctl_answers(const struct ntmctl *ctl)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool answers;
+
+	if (fd < 0)
+		return false;
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", ctl->socket ? ctl->socket : default_socket(ctl));
+	answers = !connect(fd, (struct sockaddr *)&address, sizeof(address)) || (errno != ENOENT && errno != ECONNREFUSED);
+	close(fd);
+	return answers;
 }
 
 int ntmctl_follow(const struct ntmctl *ctl, struct json_object *request,

@@ -38,6 +38,15 @@ static const struct ntmctl_command commands[] = {
 	  ntmctl_netcheck },
 	{ "stats", "", "every counter, every drop reason", NULL, 0, 0, "", NTMCTL_NTMD, ntmctl_stats },
 	{ "monitor", "", "events as they happen, a line each", NULL, 0, 0, "", NTMCTL_NTMD, ntmctl_monitor },
+	{ "attach", "[--interface IF]... [--mode auto|native|generic] [--check]",
+	  "load the BPF programs and hand the tunnels' inline lane over to them",
+	  "--interface IF  only this interface (may be repeated); default: every one that a default route leaves by\n"
+	  "--mode MODE     how XDP is attached: auto (by driver), native or generic\n"
+	  "--check         only load the programs into the kernel and let it verify them",
+	  0, 0, "IMK", NTMCTL_NTMD, ntmctl_attach },
+	{ "detach", "[--pin-dir DIR]", "take the inline lane back and remove the BPF programs",
+	  "Also without ntmd, which leaves them when it ends: then DIR says where they are pinned, if not in\n"
+	  "/sys/fs/bpf/ntm/ntm0.", 0, 0, "P", NTMCTL_NTMD, ntmctl_detach },
 	{ "run", "[-c FILE] -- COMMAND...", "a command on the overlay, as an ordinary user",
 	  "-c FILE  the node's configuration; default: ~/.config/ntm/ntmd.conf, or /etc/ntm/ntmd.conf\n"
 	  "The command reaches NTM nodes and nothing else. Exits as the command does, with 127 if it is not found,\n"
@@ -159,7 +168,7 @@ struct words {
 	bool help, version;
 };
 
-enum { OPT_SOCKET = 256, OPT_CANCEL };
+enum { OPT_SOCKET = 256, OPT_CANCEL, OPT_INTERFACE, OPT_MODE, OPT_CHECK, OPT_PIN_DIR };
 
 static const struct option long_options[] = {
 	{ "json", no_argument, NULL, 'j' },
@@ -168,6 +177,10 @@ static const struct option long_options[] = {
 	{ "count", required_argument, NULL, 'c' },
 	{ "interval", required_argument, NULL, 'i' },
 	{ "cancel", no_argument, NULL, OPT_CANCEL },
+	{ "interface", required_argument, NULL, OPT_INTERFACE },
+	{ "mode", required_argument, NULL, OPT_MODE },
+	{ "check", no_argument, NULL, OPT_CHECK },
+	{ "pin-dir", required_argument, NULL, OPT_PIN_DIR },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
 	{ NULL, 0, NULL, 0 },
@@ -209,6 +222,20 @@ static int read_options(struct ntmctl *ctl, struct words *words, int argc, char 
 			break;
 		case 'i':
 			ctl->interval = optarg;
+			break;
+		case OPT_INTERFACE:
+			if (ctl->interfaces == NTMCTL_INTERFACES_MAX)
+				return ntmctl_usage(ctl, "at most %d interfaces", NTMCTL_INTERFACES_MAX);
+			ctl->interface[ctl->interfaces++] = optarg;
+			break;
+		case OPT_MODE:
+			ctl->mode_name = optarg;
+			break;
+		case OPT_CHECK:
+			ctl->check = true;
+			break;
+		case OPT_PIN_DIR:
+			ctl->pin_dir = optarg;
 			break;
 		case 'h':
 			words->help = true;
@@ -285,8 +312,29 @@ static int unknown(const struct words *words, const char *prefix, int used)
 	return NTMCTL_USAGE;
 }
 
+/* An option that was given and that this command does not have, or NULL. */
+static const char *wrong_option(const struct ntmctl *ctl)
+{
+	const struct {
+		bool given;
+		char letter;
+		const char *name;
+	} option[] = {
+		{ ctl->count != NULL, 'c', "-c" },	       { ctl->interval != NULL, 'i', "-i" },
+		{ ctl->interfaces != 0, 'I', "--interface" },  { ctl->mode_name != NULL, 'M', "--mode" },
+		{ ctl->check, 'K', "--check" },		       { ctl->pin_dir != NULL, 'P', "--pin-dir" },
+		{ ctl->cancel, 'C', "--cancel" },
+	};
+
+	for (unsigned i = 0; i < sizeof(option) / sizeof(option[0]); i++)
+		if (option[i].given && !strchr(ctl->command->options, option[i].letter))
+			return option[i].name;
+	return NULL;
+}
+
 static int run(struct ntmctl *ctl, const struct words *words)
 {
+	const char *wrong;
 	char *bare[] = { "status" };
 	struct words chosen = *words;
 	char prefix[64];
@@ -311,12 +359,9 @@ static int run(struct ntmctl *ctl, const struct words *words)
 	if (ctl->argc > ctl->command->max)
 		return ntmctl_usage(ctl, "\"%s\": \"%s\" is too much", ctl->command->words,
 				    ctl->argv[ctl->command->max]);
-	if (ctl->count && !strchr(ctl->command->options, 'c'))
-		return ntmctl_usage(ctl, "\"%s\" has no option -c", ctl->command->words);
-	if (ctl->interval && !strchr(ctl->command->options, 'i'))
-		return ntmctl_usage(ctl, "\"%s\" has no option -i", ctl->command->words);
-	if (ctl->cancel && !strchr(ctl->command->options, 'C'))
-		return ntmctl_usage(ctl, "\"%s\" has no option --cancel", ctl->command->words);
+	wrong = wrong_option(ctl);
+	if (wrong)
+		return ntmctl_usage(ctl, "\"%s\" has no option %s", ctl->command->words, wrong);
 	return ctl->command->run(ctl);
 }
 

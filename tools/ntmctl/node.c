@@ -23,6 +23,14 @@ static const struct ntm_print_column cipher_parts[] = {
 	{ NULL, NULL, NTM_PRINT_PLAIN },
 };
 
+static const struct ntm_print_column interface_parts[] = {
+	{ "name", "", NTM_PRINT_PLAIN },
+	{ "mode", "XDP ", NTM_PRINT_PLAIN },
+	{ "tc", "", NTM_PRINT_PLAIN },
+	{ "why", "", NTM_PRINT_PLAIN },
+	{ NULL, NULL, NTM_PRINT_PLAIN },
+};
+
 static const struct ntm_print_column dns_parts[] = {
 	{ "mode", "", NTM_PRINT_PLAIN },
 	{ "listen", "at ", NTM_PRINT_PLAIN },
@@ -42,6 +50,8 @@ static const struct ntm_print_column status_lines[] = {
 	{ "nat", "NAT", NTM_PRINT_PLAIN },
 	{ "tunnels", "tunnels", NTM_PRINT_PLAIN },
 	{ "engine", "engine", NTM_PRINT_PLAIN },
+	{ "engine_why", "no BPF engine", NTM_PRINT_PLAIN },
+	{ "text.interfaces", "interfaces", NTM_PRINT_LINES },
 	{ "text.ciphers", "ciphers", NTM_PRINT_LINES },
 	{ "device", "device", NTM_PRINT_PLAIN },
 	{ "text.dns", "DNS", NTM_PRINT_PLAIN },
@@ -95,6 +105,8 @@ static int show(const struct ntmctl *ctl, const char *command, const struct ntm_
 		json_object_object_add(text, "dns", ntmctl_join(ntm_print_find(result, "dns"), dns_parts));
 		json_object_object_add(text, "ciphers",
 				       ntmctl_join_each(ntm_print_find(result, "ciphers"), cipher_parts));
+		json_object_object_add(text, "interfaces",
+				       ntmctl_join_each(ntm_print_find(result, "interfaces"), interface_parts));
 		json_object_object_add(text, "relays", relay_texts(ntm_print_find(result, "relays")));
 		json_object_object_add(result, "text", text);
 	}

@@ -14,6 +14,8 @@
 #include <ntm/types.h>
 #include "print.h"
 
+#define NTMCTL_INTERFACES_MAX 64
+
 enum ntmctl_exit { NTMCTL_DONE = 0, NTMCTL_FAILED = 1, NTMCTL_USAGE = 2 };
 
 /* Whom a command asks, if not --socket says otherwise. */
@@ -29,6 +31,10 @@ struct ntmctl {
 	const char *count; /* -c (of run: the configuration) and -i as given; NULL: not given */
 	const char *interval;
 	bool cancel; /* --cancel */
+	const char *interface[NTMCTL_INTERFACES_MAX]; /* --interface, as often as given */
+	unsigned interfaces;
+	const char *mode_name, *pin_dir; /* --mode, --pin-dir; NULL: not given */
+	bool check; /* --check */
 };
 
 struct ntmctl_command {
@@ -37,7 +43,7 @@ struct ntmctl_command {
 	const char *summary; /* one line for lists */
 	const char *more; /* further lines for its own help, or NULL */
 	int min, max; /* arguments */
-	const char *options; /* its own ones: "ci"; C: --cancel */
+	const char *options; /* its own ones: "ci"; I: --interface, M: --mode, K: --check, C: --cancel, P: --pin-dir */
 	enum ntmctl_daemon daemon;
 	int (*run)(const struct ntmctl *ctl);
 };
@@ -64,6 +70,9 @@ int ntmctl_ask(const struct ntmctl *ctl, struct json_object *request, struct jso
 int ntmctl_follow(const struct ntmctl *ctl, struct json_object *request,
 		  void (*part)(void *arg, struct json_object *part), void *arg);
 
+/* Whether somebody answers at the socket that the command would ask. */
+bool ntmctl_answers(const struct ntmctl *ctl);
+
 /* Asks and prints the answer, in one of the forms of print.h. */
 int ntmctl_show_table(const struct ntmctl *ctl, const char *command, const struct ntm_print_column *columns,
 		      const char *empty);
@@ -89,6 +98,10 @@ int ntmctl_status(const struct ntmctl *ctl);
 int ntmctl_netcheck(const struct ntmctl *ctl);
 int ntmctl_stats(const struct ntmctl *ctl);
 int ntmctl_monitor(const struct ntmctl *ctl);
+
+/* ---- attach.c */
+int ntmctl_attach(const struct ntmctl *ctl);
+int ntmctl_detach(const struct ntmctl *ctl);
 
 /* ---- ping.c */
 int ntmctl_ping(const struct ntmctl *ctl);

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * tc_ingress.bpf.c - at the ingress of the NIC: what xdp_ingress.bpf.c decapsulated and marked, and GRO may have merged,
+ * enters ntm0, so that firewalls, rp_filter and applications see it come from there.
+ */
+#include "decap.h"
+#include "inner.h"
+
+char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
+
+/* Cuts off what is behind the packet, see decap.h. A merged packet has nothing there. 0, or negative: drop it */
+static __always_inline long trim(struct __sk_buff *skb)
+{
+	struct parse p = inner_pull(skb, ETH_HLEN + INNER_HEADER);
+	struct inner inner;
+
+	if (skb->gso_size)
+		return 0;
+	if (!parse_take(&p, ETH_HLEN) || inner_parse(&inner, p, skb->len - ETH_HLEN))
+		return -1;
+	return skb->len > ETH_HLEN + inner.len ? bpf_skb_change_tail(skb, ETH_HLEN + inner.len, 0) : 0;
+}
+
+SEC("tc")
+int tc_ingress(struct __sk_buff *skb)
+{
+	const struct decap_meta *meta = (void *)(long)skb->data_meta;
+	const struct ntm_config *config = config_get();
+
+	if ((void *)(meta + 1) > (void *)(long)skb->data || !config || meta->magic != config->magic || !config->magic)
+		return TC_ACT_UNSPEC;
+	if (trim(skb)) {
+		drop_count(-NTM_DROP_SEND);
+		return TC_ACT_SHOT;
+	}
+	/* The NIC has looked at the outer packet's checksum, not at this one's. */
+	bpf_csum_level(skb, BPF_CSUM_LEVEL_RESET);
+	return bpf_redirect(config->device, BPF_F_INGRESS);
+}

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * attach.c - the BPF engine from the node's side: attached at start, by `ntmctl attach`, or not at all; and the paths of an
+ * earlier ntmd, whose kernel part goes on without keys for anything else: each gets a new direction. Behind it: bpf_engine.c.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/bpf_engine.h"
+#include "log.h"
+#include "path.h"
+
+#define INHERIT_MS 50 /* until the DC knows us */
+#define INHERIT_AGAIN_MS 1000 /* between two tries for a peer that could not be directed */
+#define INHERIT_AT_ONCE 32 /* directions begun at a time */
+
+/* ---- paths of an earlier ntmd */
+
+struct inheritance {
+	struct ntmd *ntmd;
+	unsigned begun, left;
+};
+
+static void inherited_direct(void *ctx, const struct ntm_addr *vip4, const struct ntm_addr *vip6)
+{
+	struct inheritance *inheritance = ctx;
+	struct ntmd *ntmd = inheritance->ntmd;
+	struct ntmd_cn *cn = NULL;
+
+	inheritance->left++;
+	if (inheritance->begun >= INHERIT_AT_ONCE)
+		return;
+	if (!ntm_addr_is_none(vip4))
+		cn = ntmd_cn_find_vip(ntmd, vip4);
+	if (!cn && !ntm_addr_is_none(vip6))
+		cn = ntmd_cn_find_vip(ntmd, vip6);
+	if (!cn) {
+		cn = ntmd_cn_new(ntmd, NULL, ntm_addr_is_none(vip4) ? vip6 : vip4);
+		if (!cn)
+			return;
+		ntmd_cn_vips_set(cn, vip4, vip6);
+	}
+	if (cn->path || cn->next_path || cn->direction || ntmd_direction_is_expected(cn))
+		return; /* on its way */
+	inheritance->begun++;
+	ntmd_direction_start(cn, NTM_REASON_LOST);
+	ntmd_cn_release(cn);
+}
+
+static void inherit_fired(evutil_socket_t fd, short what, void *arg)
+{
+	struct ntmd *ntmd = arg;
+	struct inheritance inheritance = { .ntmd = ntmd };
+
+	(void)fd;
+	(void)what;
+	if (ntmd->registration.state != NTMD_REGISTERED) {
+		ntm_timer_set_ms(ntmd->attach.inherit_timer, INHERIT_MS);
+		return;
+	}
+	ntmd_bpf_inherited_each(ntmd->engine, inherited_direct, &inheritance);
+	if (inheritance.left)
+		ntm_timer_set_ms(ntmd->attach.inherit_timer,
+				 inheritance.begun >= INHERIT_AT_ONCE ? INHERIT_MS : INHERIT_AGAIN_MS);
+}
+
+/* ---- attaching */
+
+static enum ntmd_bpf_mode mode_read(const char *name)
+{
+	return name && !strcmp(name, "native")	? NTMD_BPF_NATIVE :
+	       name && !strcmp(name, "generic") ? NTMD_BPF_GENERIC :
+						  NTMD_BPF_AUTO;
+}
+
+static struct ntmd_bpf_attach attach_make(const struct ntmd *ntmd, enum ntmd_bpf_mode mode)
+{
+	return (struct ntmd_bpf_attach){
+		.pin_dir = ntmd->config.pin_dir,
+		.device = ntmd->config.device,
+		.mtu = ntmd->mtu,
+		.paths = ntmd->config.paths,
+		.interface = ntmd->attach.interfaces ? ntmd->attach.interface : ntmd->config.interface,
+		.interfaces = ntmd->attach.interfaces ? ntmd->attach.interfaces : ntmd->config.interfaces,
+		.mode = mode,
+		.port = { ntmd->udp4.fd >= 0 ? ntmd->udp4.bound.port : 0, ntmd->udp6.fd >= 0 ? ntmd->udp6.bound.port : 0 },
+	};
+}
+
+static int attach_try(struct ntmd *ntmd, enum ntmd_bpf_mode mode)
+{
+	struct ntmd_bpf_attach attach = attach_make(ntmd, mode);
+	bool was = ntmd_bpf_is_attached(ntmd->engine);
+	int err = ntmd_bpf_attach(ntmd->engine, &attach, ntmd->attach.why, sizeof(ntmd->attach.why));
+
+	if (err)
+		return err;
+	ntmd->attach.why[0] = 0;
+	if (was)
+		return 0;
+	ntmd_session_keys_renew(ntmd); /* what BPF gets begins with a new key phase */
+	ntm_timer_set_ms(ntmd->attach.inherit_timer, 0);
+	ntmd_event(ntmd, "attached", NULL);
+	return 0;
+}
+
+int ntmd_attach_open(struct ntmd *ntmd)
+{
+	bool must = !strcmp(ntmd->config.engine, "bpf");
+	int err;
+
+	ntmd->attach.inherit_timer = ntm_timer_new(ntmd->loop.base, inherit_fired, ntmd);
+	if (!ntmd->attach.inherit_timer || ntmd_bpf_open(ntmd->engine, ntmd->loop.base))
+		return -ENOMEM;
+	if (!strcmp(ntmd->config.engine, "user")) {
+		snprintf(ntmd->attach.why, sizeof(ntmd->attach.why), "[datapath] engine = user");
+		if (ntmd->config.tun_fd < 0 && ntmd_bpf_clean(ntmd->config.pin_dir, ntmd->config.device, true))
+			ntm_notice("removed the BPF programs that an earlier ntmd had attached: [datapath] engine = user");
+		return 0;
+	}
+	err = attach_try(ntmd, NTMD_BPF_AUTO);
+	if (!err)
+		return 0;
+	if (must) {
+		ntm_error("%s ([datapath] engine = bpf; with auto the user engine does without)", ntmd->attach.why);
+		return err;
+	}
+	ntm_notice("no BPF engine: %s; the user engine carries everything", ntmd->attach.why);
+	return 0;
+}
+
+static void interfaces_forget(struct ntmd *ntmd)
+{
+	for (unsigned i = 0; i < ntmd->attach.interfaces; i++)
+		free(ntmd->attach.interface[i]);
+	free(ntmd->attach.interface);
+	ntmd->attach.interface = NULL;
+	ntmd->attach.interfaces = 0;
+}
+
+void ntmd_attach_close(struct ntmd *ntmd)
+{
+	if (ntmd->engine)
+		ntmd_bpf_close(ntmd->engine);
+	interfaces_forget(ntmd);
+	if (ntmd->attach.inherit_timer)
+		event_free(ntmd->attach.inherit_timer);
+	ntmd->attach.inherit_timer = NULL;
+}
+
+/* ---- for ntmctl */
+
+struct json_object *ntmd_attach_interfaces_json(const struct ntmd *ntmd)
+{
+	struct json_object *array = json_object_new_array(), *o;
+	const struct ntmd_bpf_interface *interface;
+	unsigned count;
+
+	interface = ntmd_bpf_interfaces(ntmd->engine, &count);
+	for (unsigned i = 0; i < count; i++) {
+		o = json_object_new_object();
+		json_object_object_add(o, "name", json_object_new_string(interface[i].name));
+		json_object_object_add(o, "mode",
+				       json_object_new_string(!interface[i].attached ? "none" :
+							      interface[i].native    ? "native" :
+										       "generic"));
+		json_object_object_add(o, "tc",
+				       !interface[i].attached ? NULL :
+				       interface[i].how == NTM_PINS_TCX ?
+								json_object_new_string("tcx") :
+								json_object_new_string("clsact"));
+		json_object_object_add(o, "why", interface[i].why[0] ? json_object_new_string(interface[i].why) : NULL);
+		json_object_array_add(array, o);
+	}
+	return array;
+}
+
+static struct json_object *attached_json(const struct ntmd *ntmd)
+{
+	struct json_object *o = json_object_new_object();
+
+	json_object_object_add(o, "engine", json_object_new_string(ntmd_engine_name(ntmd->engine)));
+	json_object_object_add(o, "interfaces", ntmd_attach_interfaces_json(ntmd));
+	return o;
+}
+
+/* "interfaces": ["eth0"]; none: as the configuration says. 0 or -ENOMEM. */
+static int interfaces_read(struct ntmd *ntmd, struct json_object *args)
+{
+	struct json_object *array, *name;
+	size_t count = 0;
+
+	interfaces_forget(ntmd);
+	if (json_object_object_get_ex(args, "interfaces", &array) && json_object_is_type(array, json_type_array))
+		count = json_object_array_length(array);
+	if (!count)
+		return 0;
+	ntmd->attach.interface = calloc(count, sizeof(*ntmd->attach.interface));
+	for (size_t i = 0; ntmd->attach.interface && i < count; i++) {
+		name = json_object_array_get_idx(array, i);
+		ntmd->attach.interface[i] = strdup(name ? json_object_get_string(name) : "");
+		if (!ntmd->attach.interface[i])
+			return -ENOMEM;
+		ntmd->attach.interfaces++;
+	}
+	return ntmd->attach.interface ? 0 : -ENOMEM;
+}
+
+/* What was asked for by name must work; 0 or -errno after failing the request. */
+static int named_check(struct ntmd *ntmd, struct ntm_control_request *request)
+{
+	const struct ntmd_bpf_interface *interface;
+	unsigned count;
+
+	interface = ntmd_bpf_interfaces(ntmd->engine, &count);
+	for (unsigned i = 0; i < ntmd->attach.interfaces; i++) {
+		const struct ntmd_bpf_interface *found = NULL;
+
+		for (unsigned k = 0; k < count; k++)
+			if (!strcmp(interface[k].name, ntmd->attach.interface[i]))
+				found = &interface[k];
+		if (found && found->attached)
+			continue;
+		ntm_control_fail(request, "not attached to %s: %s; what comes in there is opened by ntmd",
+				 ntmd->attach.interface[i], found ? found->why : "there is no such interface, or it is one of ours");
+		return -ENODEV;
+	}
+	return 0;
+}
+
+void ntmd_attach_handle(void *ctx, struct ntm_control_request *request, struct json_object *args)
+{
+	struct ntmd *ntmd = ctx;
+	struct ntmd_bpf_attach attach;
+	struct json_object *check;
+	char why[256];
+	int err;
+
+	if (json_object_object_get_ex(args, "check", &check) && json_object_get_boolean(check)) {
+		attach = attach_make(ntmd, NTMD_BPF_AUTO);
+		if (ntmd_bpf_check(ntmd->engine, &attach, why, sizeof(why)))
+			ntm_control_fail(request, "%s", why);
+		else
+			ntm_control_reply(request, attached_json(ntmd));
+		return;
+	}
+	if (interfaces_read(ntmd, args)) {
+		ntm_control_fail(request, "no memory");
+		return;
+	}
+	err = ntmd->resolver ? ntmd_resolver_attach(ntmd->resolver, why, sizeof(why)) : 0;
+	if (attach_try(ntmd, mode_read(ntm_control_arg_string(args, "mode"))))
+		ntm_control_fail(request, "%s", ntmd->attach.why);
+	else if (err)
+		ntm_control_fail(request, "%s", why);
+	else if (!named_check(ntmd, request))
+		ntm_control_reply(request, attached_json(ntmd));
+}
+
+static void detaching_gone(void *arg)
+{
+	struct ntmd *ntmd = arg;
+
+	ntmd->attach.detaching = NULL;
+}
+
+static void detached(void *ctx)
+{
+	struct ntmd *ntmd = ctx;
+
+	snprintf(ntmd->attach.why, sizeof(ntmd->attach.why), "detached by ntmctl");
+	ntmd_session_keys_renew(ntmd); /* the old ones' inline lane was BPF's: nobody seals by it any more */
+	ntmd_event(ntmd, "detached", NULL);
+	if (ntmd->attach.detaching)
+		ntm_control_reply(ntmd->attach.detaching, attached_json(ntmd));
+	ntmd->attach.detaching = NULL;
+}
+
+void ntmd_detach_handle(void *ctx, struct ntm_control_request *request, struct json_object *args)
+{
+	struct ntmd *ntmd = ctx;
+	bool dns = ntmd->resolver && ntmd_resolver_detach(ntmd->resolver);
+
+	(void)args;
+	if (ntmd_bpf_detach(ntmd->engine, detached, ntmd)) {
+		if (dns) /* [dns] mode = bpf without the engine */
+			ntm_control_reply(request, attached_json(ntmd));
+		else
+			ntm_control_fail(request, "the BPF programs are not attached");
+		return;
+	}
+	ntmd->attach.detaching = request;
+	ntm_control_on_gone(request, detaching_gone, ntmd);
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * veth.h - the helper pair of the BPF engine: what bpf/tc_egress.bpf.c takes from ntm0 goes into ntm0s, where the kernel
+ * completes checksums and segments, and comes out of ntm0p one whole packet at a time, where bpf/tc_seal.bpf.c seals it.
+ */
+#ifndef NTMD_VETH_H
+#define NTMD_VETH_H
+
+#include <stddef.h>
+
+struct ntmd_veth {
+	unsigned in; /* index of DEVICEs: packets go in */
+	unsigned out; /* of DEVICEp: packets come out */
+};
+
+/*
+ * Makes the pair, or takes it over, for inner packets of mtu bytes at most. 0; or -errno and a sentence in ret_why. Made
+ * again, it begins empty: what is attached to it is gone.
+ */
+int ntmd_veth_open(struct ntmd_veth *ret_veth, const char *device, unsigned mtu, char *ret_why, size_t why_len);
+void ntmd_veth_remove(const char *device); /* harmless if there is none */
+
+/* The driver's name of a device into ret_name ("veth"), empty if it does not tell. */
+void ntmd_veth_driver(unsigned ifindex, char *ret_name, size_t name_len);
+
+#endif

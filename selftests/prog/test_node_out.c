@@ -1,0 +1,658 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * test_node_out.c - what leaves a node: bpf/tc_egress.bpf.c chooses the lane, bpf/tc_seal.bpf.c seals and sends.
+ */
+#include "node.h"
+
+#include "../unit/vectors.h"
+
+#include <arpa/inet.h>
+#include <linux/if_packet.h>
+#include <net/ethernet.h>
+#include <sys/socket.h>
+
+static struct node a, b; /* a sends */
+
+static int setup(void **state)
+{
+	(void)state;
+	return node_network() || node_open(&a, 0) || node_open(&b, 1) ? -1 : 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	node_close(&a);
+	node_close(&b);
+	return 0;
+}
+
+/* Both ends as they are when the path is up. */
+static int fresh(void **state)
+{
+	(void)state;
+	node_path(&a, &b, true);
+	node_path(&b, &a, true);
+	return 0;
+}
+
+static size_t plain_make(uint8_t *inner, size_t payload)
+{
+	return node_inner_make(inner, &a, &b, &(struct node_inner){.payload = payload});
+}
+
+/* ---- there and back */
+
+static void travels(const struct node_inner *what, bool outer4)
+{
+	uint8_t inner[NODE_FRAME], text[NODE_FRAME];
+	size_t len = node_inner_make(inner, &a, &b, what);
+	struct node_outer outer = {.key = 10};
+	struct prog_run run, arrived;
+	uint64_t magic;
+
+	assert_int_equal(node_egress(&a, inner, len, 0, &run), NODE_REDIRECT);
+	assert_int_equal(run.out_len, 14 + len);
+	assert_int_equal(run.out[12] << 8 | run.out[13], what->six ? 0x86dd : 0x0800);
+	assert_memory_equal(run.out + 14, inner, len);
+	assert_int_equal(node_seal(&a, run.out, run.out_len, &arrived), NODE_REDIRECT);
+	assert_int_equal(node_outer_open(arrived.out, arrived.out_len, &a, &b, &outer, text), len);
+	assert_memory_equal(text, inner, len);
+	assert_int_equal(outer.four, outer4);
+	assert_int_equal(outer.tos, what->tos);
+	assert_int_equal(outer.type, NTM_TYPE_DATA);
+
+	assert_int_equal(node_receive(&b, arrived.out, arrived.out_len, &run), NODE_PASS);
+	assert_int_equal(run.out_len, 8 + 14 + len);
+	memcpy(&magic, run.out, 8);
+	assert_true(magic == b.config->magic);
+	assert_int_equal(run.out[8 + 12] << 8 | run.out[8 + 13], what->six ? 0x86dd : 0x0800);
+	assert_memory_equal(run.out + 8 + 14, inner, len);
+	/* once more: it was seen */
+	assert_int_equal(node_receive(&b, arrived.out, arrived.out_len, &run), NODE_DROP);
+}
+
+static void every_kind_of_packet_arrives_as_it_was_sent(void **state)
+{
+	static const size_t payloads[] = {0, 1, 2, 3, 4, 63, 64, 65, 512, 900};
+	struct ntm_state sent, received;
+	unsigned count = 0, bytes = 0;
+
+	(void)state;
+	for (int i = 0; i < 16; i++) {
+		struct node_inner what = {.six = i & 1, .tcp = i & 2, .tos = i & 8 ? 0xb9 : 0};
+
+		node_path(&a, &b, !(i & 4));
+		node_path(&b, &a, !(i & 4));
+		count = bytes = 0;
+		for (size_t n = 0; n < sizeof(payloads) / sizeof(payloads[0]); n++) {
+			what.payload = payloads[n];
+			travels(&what, !(i & 4));
+			count++;
+			bytes += (what.six ? 40 : 20) + (what.tcp ? 20 : 8) + (unsigned)what.payload;
+		}
+		node_state(&a, &sent);
+		node_state(&b, &received);
+		assert_int_equal(sent.tx_packets, count);
+		assert_int_equal(sent.tx_next, count);
+		assert_int_equal(sent.tx_bytes, bytes);
+		assert_int_equal(received.rx_packets, count);
+		assert_int_equal(received.rx_bytes, bytes);
+		assert_in_range(sent.tx_ns, node_now() - 10000000000, node_now());
+		assert_in_range(received.rx_ns, node_now() - 10000000000, node_now());
+		assert_int_equal(node_drops_all(&a), 0);
+		assert_int_equal(node_drops_all(&b), count);
+		assert_int_equal(node_drops(&b, NTM_DROP_REPLAY), count);
+	}
+}
+
+/* Every length changes what of a block and a checksum is left over. */
+static void checksums_are_right_at_every_length(void **state)
+{
+	uint8_t inner[NODE_FRAME], frame[NODE_FRAME], text[NODE_FRAME];
+
+	(void)state;
+	for (int four = 0; four < 2; four++) {
+		node_path(&a, &b, four);
+		for (size_t payload = 0; payload <= NODE_MTU - 28; payload++) {
+			size_t len = plain_make(inner, payload);
+			struct node_outer outer = {.key = 10};
+			struct prog_run run;
+
+			assert_int_equal(node_seal(&a, frame, node_frame_make(frame, inner, len), &run), NODE_REDIRECT);
+			assert_int_equal(node_outer_open(run.out, run.out_len, &a, &b, &outer, text), len);
+			assert_memory_equal(text, inner, len);
+			assert_int_equal(outer.counter, payload);
+		}
+	}
+}
+
+/* The kernel may hand over more than the packet. */
+static void what_is_behind_the_packet_stays_here(void **state)
+{
+	uint8_t inner[NODE_FRAME], frame[NODE_FRAME], text[NODE_FRAME];
+	struct node_outer outer = {.key = 10};
+	size_t len = plain_make(inner, 4);
+	struct prog_run run;
+
+	(void)state;
+	memset(frame, 0xee, sizeof(frame));
+	node_frame_make(frame, inner, len);
+	assert_int_equal(node_seal(&a, frame, 60, &run), NODE_REDIRECT);
+	assert_int_equal(node_outer_open(run.out, run.out_len, &a, &b, &outer, text), len);
+}
+
+static void phase_and_side_are_in_the_header(void **state)
+{
+	uint8_t inner[NODE_FRAME], frame[NODE_FRAME], text[NODE_FRAME];
+	size_t len = node_frame_make(frame, inner, plain_make(inner, 64));
+	struct node_outer outer = {.key = 33};
+	struct prog_run run;
+
+	(void)state;
+	node_key(&a, 3, 33, 44, 9, UINT64_MAX);
+	a.ends[NODE_SLOT].side = 1;
+	node_ends_next(&a)->phase = 3;
+	node_ends_flip(&a);
+	assert_int_equal(node_seal(&a, frame, len, &run), NODE_REDIRECT);
+	node_outer_open(run.out, run.out_len, &a, &b, &outer, text);
+	assert_int_equal(outer.type, NTM_TYPE_DATA | 3 << NTM_TYPE_PHASE_SHIFT | NTM_TYPE_SIDE_BIT);
+}
+
+static void congestion_bits_stay_inside_unless_the_peer_brings_them_back(void **state)
+{
+	uint8_t inner[NODE_FRAME], frame[NODE_FRAME], text[NODE_FRAME];
+
+	(void)state;
+	for (int i = 0; i < 8; i++) {
+		uint8_t tos = (uint8_t)(0xb8 | (i & 3));
+		size_t len = node_inner_make(inner, &a, &b, &(struct node_inner){.tos = tos, .six = i & 1});
+		struct node_outer outer = {.key = 10};
+		struct prog_run run;
+
+		node_ends_next(&a)->flags = NTM_ENDS_ROUTE | (i & 4 ? NTM_ENDS_ECN : 0);
+		node_ends_flip(&a);
+		assert_int_equal(node_seal(&a, frame, node_frame_make(frame, inner, len), &run), NODE_REDIRECT);
+		node_outer_open(run.out, run.out_len, &a, &b, &outer, text);
+		assert_int_equal(outer.tos, i & 4 ? tos : 0xb8);
+	}
+}
+
+/* ---- lanes */
+
+static void large_ones_and_trains_are_bulk_and_stay_so_for_a_while(void **state)
+{
+	uint8_t large[NODE_FRAME], small[NODE_FRAME];
+	size_t large_len = plain_make(large, NTM_LANE_SIZE), small_len = plain_make(small, 64);
+	struct prog_run run;
+
+	(void)state;
+	a.config->lane_hold_ns = 50000000;
+	usleep(60000);
+	assert_int_equal(node_egress(&a, small, small_len, 0, &run), NODE_REDIRECT);
+	assert_int_equal(node_egress(&a, large, large_len, 0, &run), NODE_NEXT);
+	assert_memory_equal(run.out, large, large_len);
+	assert_int_equal(node_egress(&a, small, small_len, 0, &run), NODE_NEXT);
+	usleep(60000);
+	assert_int_equal(node_egress(&a, small, small_len, 0, &run), NODE_REDIRECT);
+	assert_int_equal(node_egress(&a, small, small_len, 20, &run), NODE_NEXT);
+	assert_int_equal(node_egress(&a, small, small_len, 0, &run), NODE_NEXT);
+}
+
+static void fast_flows_are_bulk_until_they_are_slow_again(void **state)
+{
+	uint8_t fast[NODE_FRAME];
+	size_t len = plain_make(fast, 64);
+	struct prog_run run;
+	int inlined = 0;
+
+	(void)state;
+	a.config->lane_ns = 1000000000;
+	a.config->lane_hold_ns = 20000000;
+	for (unsigned i = 0; i < 2 * NTM_LANE_PACKETS; i++)
+		inlined += node_egress(&a, fast, len, 0, &run) == NODE_REDIRECT;
+	assert_int_equal(inlined, NTM_LANE_PACKETS);
+	/* once it is slow it comes back, when the time has gone for which its last packets may still be on their way */
+	a.config->lane_ns = 1000;
+	assert_int_equal(node_egress(&a, fast, len, 0, &run), NODE_NEXT);
+	usleep(30000);
+	assert_int_equal(node_egress(&a, fast, len, 0, &run), NODE_REDIRECT);
+}
+
+static void without_ntmd_here_or_there_everything_is_inline(void **state)
+{
+	uint8_t inner[NODE_FRAME];
+	size_t len = plain_make(inner, NTM_LANE_SIZE);
+	struct prog_run run;
+
+	(void)state;
+	assert_int_equal(node_egress(&a, inner, len, 500, &run), NODE_NEXT);
+	a.config->heartbeat_ns = node_now() - NTM_HEARTBEAT_NS - 1000000;
+	assert_int_equal(node_egress(&a, inner, len, 500, &run), NODE_REDIRECT);
+	a.config->heartbeat_ns = node_now();
+	node_ends_next(&a)->flags |= NTM_ENDS_BULK_DEAD;
+	node_ends_flip(&a);
+	assert_int_equal(node_egress(&a, inner, len, 500, &run), NODE_REDIRECT);
+}
+
+/* What each of these lacks is ntmd's to find, hold or answer: the packet goes on to the TUN as it is. */
+enum lack { NO_VIP, NO_ROUTE_FLAG, AWAY, NO_PHASE, NO_KEY, OTHER_PHASE, KEY_OVER, WORN, TOO_LARGE, UNPROVEN, LACKS };
+
+static void lack_make(enum lack lack)
+{
+	struct ntm_ends_copy *next = node_ends_next(&a);
+	struct ntm_state worn = {.tx_next = NTM_STOP_AFTER_CHACHA};
+
+	if (lack == NO_VIP)
+		bpf_map__delete_elem(a.bpf->maps.ntm_vips, &b.vip4, sizeof(b.vip4), 0);
+	else if (lack == NO_ROUTE_FLAG)
+		next->flags = 0;
+	else if (lack == AWAY)
+		next->flags |= NTM_ENDS_AWAY;
+	else if (lack == NO_PHASE)
+		next->phase = NTM_ENDS_NO_PHASE;
+	else if (lack == NO_KEY)
+		node_key(&a, 0, 0, 0, 0, 0);
+	else if (lack == OTHER_PHASE)
+		next->phase = 2;
+	else if (lack == KEY_OVER)
+		node_key(&a, 0, 10, 20, 1, node_now());
+	else if (lack == WORN)
+		node_state_set(&a, &worn);
+	else if (lack == TOO_LARGE)
+		next->mtu = 100;
+	else if (lack == UNPROVEN)
+		next->unproven_bytes = 100;
+	node_ends_flip(&a);
+}
+
+static void what_bpf_cannot_send_goes_on_to_ntmd_untouched(void **state)
+{
+	uint8_t inner[NODE_FRAME];
+	size_t len = plain_make(inner, 100);
+	struct prog_run run;
+
+	a.config->flags = NTM_CONFIG_ALL_INLINE;
+	for (enum lack lack = 0; lack < LACKS; lack++) {
+		fresh(state);
+		a.config->flags = NTM_CONFIG_ALL_INLINE;
+		assert_int_equal(node_egress(&a, inner, len, 0, &run), NODE_REDIRECT);
+		lack_make(lack);
+		assert_int_equal(node_egress(&a, inner, len, 0, &run), NODE_NEXT);
+		assert_int_equal(run.out_len, len);
+		assert_memory_equal(run.out, inner, len);
+		assert_int_equal(node_drops_all(&a), 0);
+	}
+}
+
+/* ---- drops */
+
+static void somebody_elses_source_is_dropped_at_once(void **state)
+{
+	uint8_t inner[NODE_FRAME];
+	struct prog_run run;
+
+	(void)state;
+	for (int six = 0; six < 2; six++) {
+		size_t len = node_inner_make(inner, &a, &b, &(struct node_inner){.six = six});
+
+		inner[six ? 23 : 15] ^= 4;
+		assert_int_equal(node_egress(&a, inner, len, 0, &run), NODE_SHOT);
+		assert_int_equal(node_drops(&a, NTM_DROP_INNER_SOURCE), six + 1);
+	}
+}
+
+/* Spoils the frame or the maps before tc_seal. */
+enum fault {
+	CUT, OPTIONS, LONGER, VERSION, ETHERTYPE, MAPPED_SOURCE, MAPPED_DEST, SOURCE, STRANGER, ROUTELESS, KEYLESS, EXPIRED,
+	SPENT, BOUND, UNREACHABLE, LOOP, SOURCELESS, LARGE, FAULTS
+};
+
+static const struct fixture {
+	const char *name;
+	enum fault fault;
+	bool six;
+	int reason;
+} fixtures[] = {
+	{"less than an IP header", CUT, false, NTM_DROP_INNER_SHORT},
+	{"less than an IPv6 header", CUT, true, NTM_DROP_INNER_SHORT},
+	{"IPv4 header longer than the packet", OPTIONS, false, NTM_DROP_INNER_SHORT},
+	{"IPv4 length beyond the frame", LONGER, false, NTM_DROP_INNER_SHORT},
+	{"IPv6 length beyond the frame", LONGER, true, NTM_DROP_INNER_SHORT},
+	{"neither IPv4 nor IPv6", VERSION, false, NTM_DROP_INNER_VERSION},
+	{"another EtherType than its version", ETHERTYPE, false, NTM_DROP_INNER_VERSION},
+	{"IPv4-mapped source", MAPPED_SOURCE, true, NTM_DROP_INNER_SOURCE},
+	{"IPv4-mapped destination", MAPPED_DEST, true, NTM_DROP_INNER_DEST},
+	{"source not our own", SOURCE, false, NTM_DROP_INNER_SOURCE},
+	{"IPv6 source not our own", SOURCE, true, NTM_DROP_INNER_SOURCE},
+	{"destination without a path", STRANGER, false, NTM_DROP_NO_PATH},
+	{"path without a route", ROUTELESS, false, NTM_DROP_NO_ROUTE},
+	{"no key", KEYLESS, false, NTM_DROP_NO_KEY},
+	{"key over its time", EXPIRED, false, NTM_DROP_NO_KEY},
+	{"counter at its end", SPENT, false, NTM_DROP_KEY_EXPIRED},
+	{"unproven route has had its bytes", BOUND, false, NTM_DROP_NO_ROUTE},
+	{"unreachable", UNREACHABLE, false, NTM_DROP_NO_ROUTE},
+	{"route into the tunnel", LOOP, false, NTM_DROP_NO_ROUTE},
+	{"local end unknown", SOURCELESS, false, NTM_DROP_NO_ROUTE},
+	{"larger than the path", LARGE, false, NTM_DROP_TOO_BIG},
+	{"larger than the path, IPv6", LARGE, true, NTM_DROP_TOO_BIG},
+};
+
+static void address_set(struct ntm_addr *addr, uint8_t a0, uint8_t a1, uint8_t a2, uint8_t a3)
+{
+	addr->b[12] = a0;
+	addr->b[13] = a1;
+	addr->b[14] = a2;
+	addr->b[15] = a3;
+}
+
+/* Returns the frame's length. */
+static size_t frame_spoil(uint8_t *frame, size_t len, enum fault fault, bool six)
+{
+	static const uint8_t mapped[16] = {[10] = 0xff, [11] = 0xff, 198, 18, 0, 1};
+	uint8_t *ip = frame + 14;
+
+	if (fault == CUT) {
+		frame[12] = 0x88; /* the kernel makes no such frames with an EtherType of IP */
+		return six ? 14 + 39 : 14 + 19;
+	}
+	if (fault == OPTIONS)
+		ip[0] = 0x4f, ip[3] = 59, ip[2] = 0;
+	else if (fault == LONGER)
+		ip[six ? 5 : 3]++;
+	else if (fault == VERSION)
+		ip[0] = 0x75;
+	else if (fault == ETHERTYPE)
+		frame[12] = 0x86, frame[13] = 0xdd;
+	else if (fault == MAPPED_SOURCE)
+		memcpy(ip + 8, mapped, 16);
+	else if (fault == MAPPED_DEST)
+		memcpy(ip + 24, mapped, 16);
+	else if (fault == SOURCE)
+		ip[six ? 23 : 15] ^= 0x40;
+	else if (fault == STRANGER)
+		ip[19] ^= 0x40;
+	return len;
+}
+
+static void maps_spoil(enum fault fault)
+{
+	struct ntm_ends_copy *next = node_ends_next(&a);
+	struct ntm_state spent = {.tx_next = NTM_STOP_AFTER_CHACHA};
+
+	if (fault == ROUTELESS)
+		next->flags = 0;
+	else if (fault == KEYLESS)
+		node_key(&a, 0, 0, 0, 0, 0);
+	else if (fault == EXPIRED)
+		node_key(&a, 0, 10, 20, 1, node_now());
+	else if (fault == SPENT)
+		node_state_set(&a, &spent);
+	else if (fault == BOUND)
+		next->unproven_bytes = 50;
+	else if (fault == UNREACHABLE)
+		address_set(&next->route.addr, 198, 51, 100, 1);
+	else if (fault == LOOP)
+		address_set(&next->route.addr, 203, 0, 113, 1);
+	else if (fault == SOURCELESS)
+		next->route.source = NTM_SOURCES_SLOTS;
+	else if (fault == LARGE)
+		next->mtu = 90;
+	node_ends_flip(&a);
+}
+
+static void every_fault_is_dropped_and_counted_by_its_reason(void **state)
+{
+	for (size_t i = 0; i < sizeof(fixtures) / sizeof(fixtures[0]); i++) {
+		const struct fixture *f = &fixtures[i];
+		uint8_t inner[NODE_FRAME], frame[NODE_FRAME];
+		struct ntm_state before, after;
+		struct prog_run run;
+		size_t len;
+
+		fresh(state);
+		len = node_inner_make(inner, &a, &b, &(struct node_inner){.six = f->six, .payload = 70});
+		len = node_frame_make(frame, inner, len);
+		assert_int_equal(node_seal(&a, frame, len, &run), NODE_REDIRECT);
+		maps_spoil(f->fault);
+		node_state(&a, &before);
+		len = frame_spoil(frame, len, f->fault, f->six);
+		if (node_seal(&a, frame, len, &run) != NODE_SHOT || node_drops(&a, f->reason) != 1)
+			fail_msg("%s: verdict %u, %u drops of its reason", f->name, run.verdict,
+				 (unsigned)node_drops(&a, f->reason));
+		assert_int_equal(node_drops_all(&a), 1);
+		node_state(&a, &after);
+		assert_int_equal(after.tx_packets, before.tx_packets);
+		if (f->fault != SPENT) /* no counter is used for what does not go out */
+			assert_true(after.tx_next == before.tx_next);
+	}
+}
+
+static void larger_ones_are_answered(void **state)
+{
+	uint8_t inner[NODE_FRAME], frame[NODE_FRAME];
+
+	(void)state;
+	node_ends_next(&a)->mtu = 1350;
+	node_ends_flip(&a);
+	for (int six = 0; six < 2; six++) {
+		size_t len = node_inner_make(inner, &a, &b, &(struct node_inner){.six = six, .payload = 1330}), ip = six ? 40 : 20;
+		struct prog_run run;
+		uint8_t *answer = run.out + 14;
+
+		assert_int_equal(node_seal(&a, frame, node_frame_make(frame, inner, len), &run), NODE_REDIRECT);
+		assert_int_equal(run.out_len, 14 + ip + 8 + 128);
+		assert_true(node_sums_right(answer, ip + 8 + 128));
+		if (six) {
+			assert_memory_equal(answer + 8, b.vip6.b, 16);
+			assert_memory_equal(answer + 24, a.vip6.b, 16);
+			assert_memory_equal(answer + 40, "\2\0", 2);
+		} else {
+			assert_memory_equal(answer + 12, b.vip4.b + 12, 4);
+			assert_memory_equal(answer + 16, a.vip4.b + 12, 4);
+			assert_memory_equal(answer + 20, "\3\4", 2);
+		}
+		assert_int_equal(answer[ip + 6] << 8 | answer[ip + 7], 1350);
+		assert_memory_equal(answer + ip + 8, inner, 128);
+		assert_int_equal(node_drops(&a, NTM_DROP_TOO_BIG), six + 1);
+	}
+	/* but no errors, and no later fragments */
+	for (int i = 0; i < 2; i++) {
+		size_t len = plain_make(inner, 1330);
+		struct prog_run run;
+
+		if (i)
+			inner[9] = 1, inner[20] = 3;
+		else
+			inner[7] = 9;
+		assert_int_equal(node_seal(&a, frame, node_frame_make(frame, inner, len), &run), NODE_SHOT);
+	}
+}
+
+static void the_devices_mtu_counts_too(void **state)
+{
+	uint8_t inner[NODE_FRAME], frame[NODE_FRAME];
+	size_t len = plain_make(inner, 1300);
+	struct prog_run run;
+	struct ntm_event event;
+
+	(void)state;
+	assert_int_equal(system("ip link set net0 mtu 1300"), 0);
+	assert_int_equal(node_seal(&a, frame, node_frame_make(frame, inner, len), &run), NODE_REDIRECT);
+	assert_int_equal(system("ip link set net0 mtu 1500"), 0);
+	assert_int_equal(node_drops(&a, NTM_DROP_TOO_BIG), 1);
+	assert_int_equal(run.out[14 + 26] << 8 | run.out[14 + 27], 1300 - 60);
+	assert_int_equal(node_events(&a, &event), 1);
+	assert_int_equal(event.kind, NTM_EVENT_TOO_BIG);
+	assert_int_equal(event.value, 1300 - 60);
+}
+
+/* ---- ways */
+
+static void an_unproven_route_gets_only_so_many_bytes_of_each_serial(void **state)
+{
+	uint8_t inner[NODE_FRAME], frame[NODE_FRAME];
+	size_t len = plain_make(inner, 100), outer = len + NODE_OVERHEAD;
+	struct prog_run run;
+
+	(void)state;
+	len = node_frame_make(frame, inner, len);
+	for (uint16_t serial = 1; serial < 4; serial++) {
+		struct ntm_ends_copy *next = node_ends_next(&a);
+
+		next->unproven_bytes = (uint32_t)(3 * outer);
+		next->serial = serial;
+		node_ends_flip(&a);
+		for (int i = 0; i < 3; i++)
+			assert_int_equal(node_seal(&a, frame, len, &run), NODE_REDIRECT);
+		assert_int_equal(node_seal(&a, frame, len, &run), NODE_SHOT);
+	}
+	node_ends_next(&a)->unproven_bytes = 0;
+	node_ends_flip(&a);
+	assert_int_equal(node_seal(&a, frame, len, &run), NODE_REDIRECT);
+}
+
+/* What comes out of ntm0p, where second copies go once more. */
+static int wire_open(void)
+{
+	struct sockaddr_ll to = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL), .sll_ifindex = (int)node_seal_out};
+	struct timeval wait = {.tv_usec = 200000};
+	int fd = socket(AF_PACKET, SOCK_RAW, htons(ETH_P_ALL));
+
+	assert_true(fd >= 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
+	return fd;
+}
+
+static size_t wire_take(int fd, uint8_t *frame)
+{
+	ssize_t n;
+
+	do /* the kernel's own chatter */
+		n = recv(fd, frame, NODE_FRAME, 0);
+	while (n > 14 && frame[12] == 0x86 && n < 150 && frame[14 + 6] != 17);
+	return n < 0 ? 0 : (size_t)n;
+}
+
+static void both_ways_get_the_same_sealed_packet_whatever_their_families(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 4; i++) {
+		bool first4 = i & 1, second4 = i & 2;
+		uint8_t inner[NODE_FRAME], frame[NODE_FRAME], text[NODE_FRAME];
+		struct node_outer outer = {.key = 10}, copy = {.key = 10};
+		struct ntm_ends_copy *next;
+		struct prog_run run, again;
+		size_t len, n;
+		int fd;
+
+		node_path(&a, &b, first4);
+		next = node_ends_next(&a);
+		next->second = (struct ntm_way){second4 ? b.real4 : b.real6, b.port, second4 ? 0 : 1};
+		next->flags |= NTM_ENDS_SECOND;
+		node_ends_flip(&a);
+		fd = wire_open();
+		len = plain_make(inner, 333);
+		assert_int_equal(node_seal(&a, frame, node_frame_make(frame, inner, len), &run), NODE_REDIRECT);
+		assert_int_equal(node_outer_open(run.out, run.out_len, &a, &b, &outer, text), len);
+		assert_int_equal(outer.four, first4);
+		n = wire_take(fd, frame);
+		assert_true(n);
+		close(fd);
+		assert_int_equal(node_outer_open(frame, n, &a, &b, &copy, text), len);
+		assert_memory_equal(text, inner, len);
+		assert_int_equal(copy.four, second4);
+		assert_int_equal(copy.counter, outer.counter);
+		/* which goes out as it is, its Ethernet addresses are for the next hop to replace */
+		assert_int_equal(node_seal(&a, frame, n, &again), NODE_REDIRECT);
+		assert_int_equal(again.out_len, n);
+		assert_memory_equal(again.out + 12, frame + 12, n - 12);
+		assert_int_equal(node_drops_all(&a), 0);
+	}
+}
+
+static void only_the_second_way_is_used_when_the_first_may_not(void **state)
+{
+	uint8_t inner[NODE_FRAME], frame[NODE_FRAME], text[NODE_FRAME];
+	struct node_outer outer = {.key = 10};
+	struct ntm_ends_copy *next = node_ends_next(&a);
+	struct prog_run run;
+	size_t len = plain_make(inner, 100);
+
+	(void)state;
+	next->second = (struct ntm_way){b.real6, b.port, 1};
+	next->flags |= NTM_ENDS_SECOND;
+	next->unproven_bytes = 10;
+	node_ends_flip(&a);
+	assert_int_equal(node_egress(&a, inner, len, 0, &run), NODE_REDIRECT);
+	assert_int_equal(node_seal(&a, frame, node_frame_make(frame, inner, len), &run), NODE_REDIRECT);
+	assert_int_equal(node_outer_open(run.out, run.out_len, &a, &b, &outer, text), len);
+	assert_false(outer.four);
+}
+
+static void a_bound_way_goes_by_its_interface(void **state)
+{
+	uint8_t inner[NODE_FRAME], frame[NODE_FRAME], text[NODE_FRAME];
+	struct node_outer outer = {.key = 10};
+	size_t len = plain_make(inner, 100);
+	struct prog_run run;
+
+	(void)state;
+	/* the routing table does not lead there: nothing but the interface does */
+	assert_int_equal(system("ip route add unreachable 192.0.2.2/32"), 0);
+	assert_int_equal(node_seal(&a, frame, node_frame_make(frame, inner, len), &run), NODE_SHOT);
+	a.sources[0].ifindex = node_net;
+	assert_int_equal(node_seal(&a, frame, node_frame_make(frame, inner, len), &run), NODE_REDIRECT);
+	assert_int_equal(system("ip route del unreachable 192.0.2.2/32"), 0);
+	assert_int_equal(node_outer_open(run.out, run.out_len, &a, &b, &outer, text), len);
+	a.sources[0].ifindex = node_device;
+	assert_int_equal(node_seal(&a, frame, node_frame_make(frame, inner, len), &run), NODE_SHOT);
+	assert_int_equal(node_drops(&a, NTM_DROP_NO_ROUTE), 2);
+}
+
+static void the_end_of_a_counter_is_told_in_time(void **state)
+{
+	uint8_t inner[NODE_FRAME], frame[NODE_FRAME];
+	struct ntm_state worn = {.tx_next = NTM_REKEY_AFTER_CHACHA - 1};
+	size_t len = node_frame_make(frame, inner, plain_make(inner, 64));
+	struct ntm_event event;
+	struct prog_run run;
+
+	(void)state;
+	node_state_set(&a, &worn);
+	assert_int_equal(node_seal(&a, frame, len, &run), NODE_REDIRECT);
+	assert_int_equal(node_events(&a, NULL), 0);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(node_seal(&a, frame, len, &run), NODE_REDIRECT);
+	assert_int_equal(node_events(&a, &event), 1);
+	assert_int_equal(event.kind, NTM_EVENT_COUNTER_WORN);
+	assert_int_equal(event.slot, NODE_SLOT);
+	assert_true(event.path_id == NODE_PATH_ID);
+}
+
+int main(void)
+{
+	const struct CMUnitTest out[] = {
+		cmocka_unit_test_setup(every_kind_of_packet_arrives_as_it_was_sent, fresh),
+		cmocka_unit_test_setup(checksums_are_right_at_every_length, fresh),
+		cmocka_unit_test_setup(what_is_behind_the_packet_stays_here, fresh),
+		cmocka_unit_test_setup(phase_and_side_are_in_the_header, fresh),
+		cmocka_unit_test_setup(congestion_bits_stay_inside_unless_the_peer_brings_them_back, fresh),
+		cmocka_unit_test_setup(large_ones_and_trains_are_bulk_and_stay_so_for_a_while, fresh),
+		cmocka_unit_test_setup(fast_flows_are_bulk_until_they_are_slow_again, fresh),
+		cmocka_unit_test_setup(without_ntmd_here_or_there_everything_is_inline, fresh),
+		cmocka_unit_test_setup(what_bpf_cannot_send_goes_on_to_ntmd_untouched, fresh),
+		cmocka_unit_test_setup(somebody_elses_source_is_dropped_at_once, fresh),
+		cmocka_unit_test_setup(every_fault_is_dropped_and_counted_by_its_reason, fresh),
+		cmocka_unit_test_setup(larger_ones_are_answered, fresh),
+		cmocka_unit_test_setup(the_devices_mtu_counts_too, fresh),
+		cmocka_unit_test_setup(an_unproven_route_gets_only_so_many_bytes_of_each_serial, fresh),
+		cmocka_unit_test_setup(both_ways_get_the_same_sealed_packet_whatever_their_families, fresh),
+		cmocka_unit_test_setup(only_the_second_way_is_used_when_the_first_may_not, fresh),
+		cmocka_unit_test_setup(a_bound_way_goes_by_its_interface, fresh),
+		cmocka_unit_test_setup(the_end_of_a_counter_is_told_in_time, fresh),
+	};
+
+	return cmocka_run_group_tests(out, setup, teardown);
+}
