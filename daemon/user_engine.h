@@ -108,6 +108,8 @@ struct ntmd_engine_path {
 	uint8_t side; /* ours */
 	bool identified;
 	bool replaced; /* another path has its addresses */
+	bool unheard_told, expecting;
+	bool resume_due, resuming; /* what resume keeps is sent again, when that is possible; now */
 	struct ntmd_kernel_path *kernel;
 
 	/* ---- keys */
@@ -128,20 +130,18 @@ struct ntmd_engine_path {
 
 	/* ---- does the peer's daemon live? does the peer hear that ours does? */
 	bool bulk_dead, bulk_waiting; /* waiting: bulk went out since the last acknowledgement */
-	int64_t bulk_since_ms; /* the first of it */
 	bool ack_paused, ack_owed; /* paused: told less than NTM_BULK_ACK_MS ago, in engine->acks */
+	int64_t bulk_since_ms; /* the first of it */
 	int64_t ack_ms; /* when the pause ends */
 	TAILQ_ENTRY(ntmd_engine_path) acks;
 
 	int64_t unheard_ms; /* the first data since anything came; 0: nothing waits */
-	bool unheard_told, expecting;
 
 	struct ntmd_user_held_list held;
 	struct ntmd_user_held *sending; /* of these, by ntmd_user_held_flush; NULL: none */
 	uint32_t piece_id; /* of the next packet that is sent in pieces */
 	struct ntmd_user_pieces *pieces; /* received; NULL: none */
 	struct ntmd_user_resume *resume; /* NULL: no TCP lately */
-	bool resume_due, resuming; /* what it keeps is sent again, when that is possible; now */
 	unsigned notes; /* enum ntmd_user_note */
 	int failed_err;
 	struct ntmd_engine_stats stats;
