@@ -342,7 +342,9 @@ void rs_xdp_interfaces_take(struct rs_xdp *xdp, enum rs_xdp_mode mode)
 	rs_user_relay_gro(xdp->rs, xdp->mode != RS_XDP_GENERIC || failed == xdp->links || all_veth(xdp, device, devices));
 	if (failed == xdp->links) {
 		if (!xdp->links)
-			rs_xdp_why_set(xdp, "no interface but the loopback device holds a listen address");
+			rs_xdp_why_set(xdp, xdp->rs->config.interfaces ?
+					       "none of the interfaces in the configuration is there" :
+					       "no interface but the loopback device holds a listen address");
 		else if (!xdp->why[0])
 			rs_xdp_why_set(xdp, "%s: %s", xdp->link[0].name, xdp->link[0].why);
 		xdp->mode = RS_XDP_OFF;
