@@ -22,15 +22,16 @@ load() { # FROM PPS: sets BYTES, what arrived at six in 3 s, as the relay counts
 	BYTES=$(($(awk '{ print $2 }' "$WORK/sink.log") * (SIZE + 60)))
 	rm -f "$WORK/sink.log"
 }
-step() { # MODE
+step() { # MODE MOST: bytes a second that may pass at most
 	local before
 	check "$1: four reaches six by the relay" eventually 12 reaches four six.$ZONE -W 1
 	eventually 3 route_is four six relay
 	check "$1: five reaches six by the relay" eventually 12 reaches five six.$ZONE -W 1
 	before=$(drops_rate)
-	load four 1500 # four times what it may
-	check "$1: of four times the rate a quarter arrives ($((BYTES / 3)) bytes a second)" \
-		test $((BYTES / 3)) -ge $((RATE * 7 / 10)) -a $((BYTES / 3)) -le $((RATE * 14 / 10))
+	load four 1500 # four times its rate
+	# The burst of 64 KiB and what waits in queues is in it.
+	check "$1: of four times the rate not more arrives ($((BYTES / 3)) bytes a second)" \
+		test $((BYTES / 3)) -ge $((RATE * 7 / 10)) -a $((BYTES / 3)) -le $(($2 * 14 / 10))
 	check "$1: the rest is counted as rate" test "$(drops_rate)" -gt $((before + 1000))
 	before=$(drops_rate)
 	load five 200
@@ -50,8 +51,12 @@ dc_start
 RS_CONFIG=$'[datapath]\nxdp = off' rs_start rs1
 eventually 8 relay_up
 nodes_add four=v4 five=v4 six=v6
-step user
+step user $RATE
 daemon_stop rs1 ntm-rs
 RS_CONFIG=$'[datapath]\nxdp = auto' rs_start rs1
 eventually 8 relay_up
-step "auto ($(ns rs1 ntmctl -j rs status | jq -r .mode))"
+# XDP leaves some to user space (trains, in generic mode), which counts for itself.
+mode=$(ns rs1 ntmctl -j rs status | jq -r .mode)
+most=$RATE
+[ "$mode" = user ] || most=$((2 * RATE))
+step "auto ($mode)" $most
