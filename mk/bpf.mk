@@ -12,6 +12,7 @@ SKELETONS :=
 # $(call skeleton,OBJECT,FOLDER,SOURCES): OBJECT.skel.h from the sources' objects
 define skeleton_template
 SKELETONS += $(O)/$2/$1.skel.h
+$(O)/$2/$1.skel.h: $(O)/$2/$1.linked.o
 $(O)/$2/$1.linked.o: $(addprefix $(O)/$2/,$(addsuffix .bpf.o,$3))
 endef
 skeleton = $(eval $(call skeleton_template,$1,$2,$3))

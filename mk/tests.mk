@@ -24,7 +24,7 @@ TESTS :=
 # $(call c_tests,TIER)
 define c_test_template
 TESTS += $(O)/$1/$2
-$(O)/$1/$2: $(O)/obj/selftests/$1/$2.o $(call objects,$(filter-out selftests/$1/test_%,$(wildcard selftests/$1/*.c))) \
+$(O)/$1/$2: $(O)/obj/selftests/$1/$2.o $(call objects,$(filter-out selftests/$1/test_% %.bpf.c,$(wildcard selftests/$1/*.c))) \
 		$(call extra_objects,$(O)/obj,selftests/$1/objects.mk,$2) $(LIB)
 endef
 c_tests = $(foreach t,$(patsubst selftests/$1/%.c,%,$(wildcard selftests/$1/test_*.c)),$(eval $(call c_test_template,$1,$t)))
