@@ -13,6 +13,7 @@
 #: make check-netns     whole systems in network namespaces (root)
 #: make check-vm        load and run on Debian's kernels 6.1 and 6.12 in QEMU (downloads them once)
 #: make check-asan      unit and netns with AddressSanitizer and UndefinedBehaviorSanitizer
+#: make check-tsan      the tests of what has threads, with ThreadSanitizer
 #: make check-long      check-asan, long fuzzing, and tests that take long
 #: make fuzz            fuzz every parser for FUZZ_SECONDS (10) each, keep what was learnt in the corpus
 #: make bench           one table and bench.json (ROWS="..." only these; BENCH_QUICK=1); bench-aead: only the ciphers;
@@ -98,7 +99,7 @@ FUZZ_SECONDS ?= 10
 NTM_BIN := $(abspath $O)
 export FUZZ_SECONDS NTM_BIN
 
-.PHONY: demo check check-unit check-prog check-netns check-vm check-asan check-long fuzz bench bench-aead bench-handover bench-bpf
+.PHONY: demo check check-unit check-prog check-netns check-vm check-asan check-tsan check-long fuzz bench bench-aead bench-handover bench-bpf
 demo:
 	$(call build_step,all tests)
 	$(Q)bash selftests/netns/demo.sh
@@ -130,7 +131,13 @@ check-asan:
 	$(Q)NTM_BIN=$(abspath .output/asan) $(RUN) unit
 	$(Q)NTM_BIN=$(abspath .output/asan) $(RUN) netns
 
-check-long: check-asan
+# Tests of programs with threads.
+TSAN_TESTS := rs_lanes rs_relay
+check-tsan:
+	$(call build_step,SAN=thread $(TSAN_TESTS:%=.output/tsan/unit/test_%))
+	$(Q)NTM_BIN=$(abspath .output/tsan) $(RUN) unit $(TSAN_TESTS:%=test_%)
+
+check-long: check-asan check-tsan
 	$(call build_step,all tests fuzzers)
 	$(Q)NTM_LONG=1 FUZZ_SECONDS=300 $(RUN)
 

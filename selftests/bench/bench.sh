@@ -18,6 +18,7 @@
 #	BENCH_TRIES	how often at most a turn is tried that other processes disturb (3)
 #	BENCH_CACHE	where programs that are compared lie after the first run (/var/cache/ntm-bench)
 #	BENCH_JSON	the file (bench.json)
+#	BENCH_XDP	of the relay: native, generic or off (group_relay.sh)
 #	NTM_ENGINE	auto, bpf or user
 #
 # Exit status: 0 if all that was asked for was measured, whether the goals are met or not; 1 if something broke.
@@ -61,7 +62,10 @@ table() {
 	dc_directions dc 1/s x25519 value>=20000 DC: directions, for each second of a CPU
 	dc_handovers dc 1/s x25519 value>=20000 DC: handovers, for each second of a CPU
 	dc_memory dc bytes limit value<=1024 DC: resident for each registered node
-	relay64_user servers kpps coturn - RS in user space, 64 B, one core: best forwarded rate
+	relay64_user relay kpps coturn ratio>=1.5 RS in user space, 64 B, one core
+	relay64_xdp relay kpps redirect ratio>=0.85 RS by XDP, 64 B, one core
+	relay64_coturn relay kpps coturn ratio>=3 RS by XDP, 64 B
+	relay64_gain relay kpps user ratio>=1.5 RS by XDP, 64 B
 	TABLE
 }
 
