@@ -214,14 +214,28 @@ void ntmd_handover_peer_seen(struct ntmd_path *path, const struct ntm_flow *from
 	peer_moved(path, route);
 }
 
-/* A leg at the RS moves a round trip after the first Update passed there: what answered that went to the old place. */
-static void update_again(struct ntmd_path *path)
+/*
+ * The same move by another way, or again. A better way than the one guessed is taken. By the RS again: a leg there moves a round
+ * trip after the first Update passed, and what answered that went to the old place.
+ */
+static void update_again(struct ntmd_path *path, struct ntmd_route *route)
 {
-	if (path->interrupted != NTMD_PATH_GUESSED)
+	int index = ntmd_route_index(path, route), active = path->active;
+
+	if (route->state == NTMD_ROUTE_PROVEN)
 		return;
-	path->interrupted = NTMD_PATH_INTERRUPTED;
-	ntmd_route_resume(path, NTMD_PATH_GUESSED);
-	ntmd_route_apply(path, path->active, path->second, 0);
+	if (active >= 0 && active != index && path->route[active]->state != NTMD_ROUTE_PROVEN &&
+	    ntmd_route_is_better(path, route)) {
+		path->interrupted = NTMD_PATH_INTERRUPTED;
+		ntmd_route_resume(path, NTMD_PATH_GUESSED);
+		ntmd_route_apply(path, index, path->second >= 0 && path->second != index ? path->second : active,
+				 NTM_UNPROVEN_BYTES);
+	} else if (active == index && route->kind == NTM_ROUTE_RELAY && path->interrupted == NTMD_PATH_GUESSED) {
+		path->interrupted = NTMD_PATH_INTERRUPTED;
+		ntmd_route_resume(path, NTMD_PATH_GUESSED);
+		ntmd_route_apply(path, active, path->second, 0);
+	}
+	ntmd_route_challenge(path, route);
 }
 
 void ntmd_handover_update_handle(struct ntmd_path *path, const struct ntm_flow *from, const struct ntm_message *message)
@@ -250,12 +264,7 @@ void ntmd_handover_update_handle(struct ntmd_path *path, const struct ntm_flow *
 		return; /* no slot is left */
 	route->wished = (uint32_t)update.sequence;
 	if (update.sequence == path->update_seen) {
-		/* The same move by another way, or again: then what was sent there may have been lost. */
-		if (route->state != NTMD_ROUTE_PROVEN) {
-			if (route->kind == NTM_ROUTE_RELAY && ntmd_route_index(path, route) == path->active)
-				update_again(path);
-			ntmd_route_challenge(path, route);
-		}
+		update_again(path, route);
 		return;
 	}
 	path->update_seen = update.sequence;

@@ -151,19 +151,23 @@ void ntmd_route_challenge(struct ntmd_path *path, struct ntmd_route *route)
 		question_send(path, route);
 }
 
+static void probe(struct ntmd_path *path, struct ntmd_route *route)
+{
+	if (route->state == NTMD_ROUTE_PROVEN)
+		return;
+	route->state = NTMD_ROUTE_IDLE;
+	route->tries = 0;
+	if (route->kind != NTM_ROUTE_RELAY || ntmd_route_usable(path, route)) /* relay_bind.c asks when there is a leg */
+		ntmd_route_challenge(path, route);
+}
+
+/* The best kinds first: the peer takes the first Path Update that comes. */
 void ntmd_route_probe(struct ntmd_path *path)
 {
-	for (unsigned i = 0; i < path->routes; i++) {
-		struct ntmd_route *route = path->route[i];
-
-		if (!route->kind || route->state == NTMD_ROUTE_PROVEN)
-			continue;
-		route->state = NTMD_ROUTE_IDLE;
-		if (route->kind == NTM_ROUTE_RELAY && !ntmd_route_usable(path, route))
-			continue; /* relay_bind.c asks when there is a leg */
-		route->tries = 0;
-		ntmd_route_challenge(path, route);
-	}
+	for (int kind = NTM_ROUTE_NONE + 1; kind < NTM_ROUTE_KINDS; kind++)
+		for (unsigned i = 0; i < path->routes; i++)
+			if (path->route[i]->kind == kind)
+				probe(path, path->route[i]);
 }
 
 static void answered(struct ntmd_path *path, struct ntmd_route *route)
