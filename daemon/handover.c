@@ -17,6 +17,8 @@
 #include "endpoint.h"
 #include "stats.h"
 
+#define ADDRESSES_TEXT (NTM_REAL_ADDRS_MAX * NTM_ADDR_TEXT)
+
 static void direct_unprove(struct ntmd_path *path, const struct ntmd_route *but)
 {
 	for (unsigned i = 0; i < path->routes; i++) {
@@ -46,12 +48,13 @@ static bool is_reachable(struct ntmd_path *path)
 }
 
 /* By every way at once: nothing is known to work. */
-static void move(struct ntmd_path *path)
+static void move(struct ntmd_path *path, const char *why)
 {
 	char sequence[32];
 
 	direct_unprove(path, NULL);
 	path->interrupted = NTMD_PATH_INTERRUPTED;
+	path->why = why;
 	if (path->move) {
 		path->move->announce_nonce = 0;
 		memset(&path->move->announced, 0, sizeof(path->move->announced));
@@ -82,6 +85,7 @@ static bool switch_over(struct ntmd_path *path)
 	if (!route)
 		return false;
 	path->interrupted = NTMD_PATH_INTERRUPTED;
+	path->why = "the network before is gone, and this one stood by";
 	ntmd_route_announce(path, route);
 	ntmd_route_select(path);
 	ntmd_route_probe(path);
@@ -109,7 +113,7 @@ void ntmd_handover_path(struct ntmd_path *path)
 	}
 	if (switch_over(path))
 		return;
-	move(path);
+	move(path, "our network changed");
 }
 
 void ntmd_handover_route_dead(struct ntmd_path *path, int64_t since_ms)
@@ -134,12 +138,27 @@ void ntmd_handover_route_dead(struct ntmd_path *path, int64_t since_ms)
 		ntmd_direction_again(path->cn, NTM_REASON_HANDOVER); /* the DC may know another relay */
 	next = ntmd_route_best(path, NTMD_ROUTE_PROVEN);
 	if (!next) {
-		move(path);
+		if (path->bind.name) /* a NAT of ours may have forgotten where the leg was */
+			ntmd_relay_bind_start(path);
+		move(path, "nothing else answered, and this does now");
 		return;
 	}
+	path->why = "the route before does not answer, and this one does";
 	ntmd_route_announce(path, next);
 	ntmd_route_select(path);
 	ntmd_route_probe(path);
+}
+
+static const char *addresses_format(const struct ntmd *ntmd, char text[ADDRESSES_TEXT])
+{
+	char one[NTM_ADDR_TEXT];
+	size_t len = 0;
+
+	text[0] = 0;
+	for (unsigned i = 0; i < ntmd->real.count; i++)
+		len += (size_t)snprintf(text + len, ADDRESSES_TEXT - len, "%s%s", i ? " " : "",
+					ntm_addr_format(&ntmd->real.addr[i], one));
+	return text;
 }
 
 void ntmd_handover_network_changed(struct ntmd *ntmd)
@@ -147,18 +166,22 @@ void ntmd_handover_network_changed(struct ntmd *ntmd)
 	struct ntmd_real before = ntmd->real;
 	struct ntm_addr local = { { 0 } };
 	struct ntmd_path *path, *next;
+	char addresses[ADDRESSES_TEXT];
+	bool changed;
 
 	ntmd_real_address_read(ntmd);
+	changed = memcmp(&before, &ntmd->real, sizeof(before)) != 0;
+	if (changed)
+		ntmd_event(ntmd, "network_changed", "addresses", addresses_format(ntmd, addresses), NULL);
 	for (path = LIST_FIRST(&ntmd->path); path; path = next) {
 		next = LIST_NEXT(path, next);
 		ntmd_handover_path(path);
 	}
 	if (ntmd->dc.flow.udp && ntm_udp_source(&ntmd->dc.flow.remote, &local))
 		memset(&local, 0, sizeof(local));
-	if (!memcmp(&before, &ntmd->real, sizeof(before)) && ntm_addr_equal(&local, &ntmd->dc_local))
+	if (!changed && ntm_addr_equal(&local, &ntmd->dc_local))
 		return;
 	ntmd->dc_local = local;
-	ntmd_event(ntmd, "network_changed", NULL);
 	ntm_info("the network has changed: %u real addresses", ntmd->real.count);
 	ntm_session_kick(&ntmd->dc);
 	ntmd_registration_start(ntmd);
@@ -182,13 +205,14 @@ void ntmd_handover_arrived(struct ntmd_path *path)
  * Data goes to the new place at once, but only so much until it is proven, and to the old place too: a copied or redirected packet
  * can neither pull the traffic away nor multiply it.
  */
-static void peer_moved(struct ntmd_path *path, struct ntmd_route *route)
+static void peer_moved(struct ntmd_path *path, struct ntmd_route *route, const char *why)
 {
 	int old = path->active, new = ntmd_route_index(path, route);
 	uint64_t cap = route->kind == NTM_ROUTE_RELAY ? 0 : NTM_UNPROVEN_BYTES;
 
 	direct_unprove(path, route);
 	path->interrupted = NTMD_PATH_INTERRUPTED;
+	path->why = why;
 	if (route->state == NTMD_ROUTE_PROVEN) {
 		ntmd_route_select(path);
 		return;
@@ -203,6 +227,7 @@ static void peer_moved(struct ntmd_path *path, struct ntmd_route *route)
 
 void ntmd_handover_peer_seen(struct ntmd_path *path, const struct ntm_flow *from)
 {
+	char remote[NTM_ENDPOINT_TEXT];
 	struct ntmd_route *route;
 
 	if (path->state != NTMD_PATH_UP)
@@ -210,8 +235,9 @@ void ntmd_handover_peer_seen(struct ntmd_path *path, const struct ntm_flow *from
 	route = ntmd_route_seen(path, from);
 	if (!route)
 		return;
-	ntmd_event(path->ntmd, "peer_seen_elsewhere", "peer", path->cn->fqdn, NULL);
-	peer_moved(path, route);
+	ntmd_event(path->ntmd, "peer_seen_elsewhere", "peer", path->cn->fqdn, "remote",
+		   ntm_endpoint_format(&from->remote, remote), NULL);
+	peer_moved(path, route, "the peer's packets come from there");
 }
 
 /*
@@ -272,5 +298,5 @@ void ntmd_handover_update_handle(struct ntmd_path *path, const struct ntm_flow *
 		   NULL);
 	/* Where it was heard before says nothing about now, also if it is the same way again. */
 	route->state = NTMD_ROUTE_IDLE;
-	peer_moved(path, route);
+	peer_moved(path, route, "the peer asked for it: its network changed");
 }

@@ -144,6 +144,7 @@ struct ntmd {
 
 	/* handover.c */
 	struct event *network_timer; /* several kernel events are one change */
+	int64_t network_due_ms; /* ifmon.c: how far changes are ahead of what they may be */
 	uint64_t handovers;
 	struct ntm_addr dc_local; /* our source towards the DC when we last looked */
 

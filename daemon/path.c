@@ -333,6 +333,7 @@ static void add_details(struct json_object *o, struct ntmd_path *path, const str
 
 	ntm_key_format(key, path->cn->public_key);
 	add_string(o, "peer_public_key", key);
+	add_string(o, "why", path->why);
 	add_string(o, "lane", stats->lane == NTM_LANE_BULK ? "bulk" : "inline");
 	add_int(o, "phase", path->phase);
 	add_int(o, "held_packets", stats->held_packets);

@@ -217,6 +217,7 @@ struct ntmd_path {
 	/* handover.c */
 	uint64_t update_sent, update_seen; /* sequence numbers */
 	int64_t update_us; /* when ours was last sent: 0: nothing under way */
+	const char *why; /* the route in use was taken, in words; NULL: as the first that worked */
 	struct ntmd_move *move; /* NULL: nothing to remember */
 	/* What was sent lately may be lost: TCP's last segments go out again by the next guess (RESUME), and by the route that is proven then. */
 	enum { NTMD_PATH_WHOLE, NTMD_PATH_GUESSED, NTMD_PATH_INTERRUPTED } interrupted;

@@ -449,10 +449,27 @@ static bool is_news(const struct ntmd_path *path, const struct ntmd_route *route
 	return !ntm_addr_equal(&path->move->announced, &route->flow.local);
 }
 
+/* Who interrupted the path has said why; otherwise this one is better than the one before. */
+static void why_set(struct ntmd_path *path, const struct ntmd_route *route)
+{
+	const struct ntmd_route *before = path->active < 0 ? NULL : path->route[path->active];
+
+	if (path->interrupted || !before)
+		return;
+	if (before->state != NTMD_ROUTE_PROVEN)
+		path->why = "it was proven first";
+	else if (route->rank != before->rank)
+		path->why = route->rank < before->rank ? "this network is preferred, and works" : "its network is preferred now";
+	else if (route->kind != before->kind)
+		path->why = "it is shorter, and works";
+	else
+		path->why = "it is nearer";
+}
+
 void ntmd_route_select(struct ntmd_path *path)
 {
 	struct ntmd_route *route = ntmd_route_best(path, NTMD_ROUTE_PROVEN);
-	char remote[NTM_ENDPOINT_TEXT], ms[32];
+	char remote[NTM_ENDPOINT_TEXT], local[NTM_ADDR_TEXT], ms[32];
 
 	if (!route) {
 		guess(path);
@@ -471,8 +488,11 @@ void ntmd_route_select(struct ntmd_path *path)
 	if (path->active != ntmd_route_index(path, route)) {
 		ntm_info("packets to %s go by %s, %s", path->cn->fqdn, ntm_route_name(route->kind),
 			 ntm_endpoint_format(&route->flow.remote, remote));
+		why_set(path, route);
 		ntmd_event(path->ntmd, "route_changed", "peer", path->cn->fqdn, "route", ntm_route_name(route->kind), "remote",
-			   ntm_endpoint_format(&route->flow.remote, remote), NULL);
+			   ntm_endpoint_format(&route->flow.remote, remote), "local",
+			   ntm_addr_format(&route->flow.local, local), "why", path->why ? path->why : "it is the first that works",
+			   NULL);
 		path->rtt = route->rtt;
 		if (!route->mtu.proven) /* a network that stood by is not asked for sizes */
 			ntmd_path_mtu_start(path, route);
