@@ -91,6 +91,9 @@ struct ntmd {
 		enum ntmd_registration_state state;
 		struct ntm_session_request *request;
 		bool again; /* something changed while a request was out */
+		struct ntm_endpoint told[NTM_REAL_ADDRS_MAX]; /* real addresses in the last request */
+		unsigned tolds;
+		bool moved; /* they were others than in the one before that was answered */
 		struct event *timer;
 		unsigned failures;
 		char error[NTM_TEXT_MAX + 1]; /* why it failed last */

@@ -506,6 +506,14 @@ void ntmd_route_select(struct ntmd_path *path)
 	ntmd_route_apply(path, ntmd_route_index(path, route), -1, 0);
 }
 
+void ntmd_route_tell(struct ntmd_path *path)
+{
+	struct ntmd_route *route = path->active < 0 ? NULL : path->route[path->active];
+
+	if (route && route->state == NTMD_ROUTE_PROVEN && is_news(path, route))
+		ntmd_route_announce(path, route);
+}
+
 static struct json_object *interface_json(const struct ntmd *ntmd, const struct ntmd_route *route)
 {
 	const struct ntmd_network *network = ntmd_network_find(ntmd, route->flow.ifindex);
