@@ -17,6 +17,7 @@
 #include "endpoint.h"
 #include "stats.h"
 
+#define SEEN_MS 1000 /* between two packets from unknown places that count */
 #define ADDRESSES_TEXT (NTM_REAL_ADDRS_MAX * NTM_ADDR_TEXT)
 
 static void direct_unprove(struct ntmd_path *path, const struct ntmd_route *but)
@@ -225,12 +226,24 @@ static void peer_moved(struct ntmd_path *path, struct ntmd_route *route, const c
 		ntmd_route_challenge(path, path->route[old]);
 }
 
+/* Whoever copies packets cannot make us look for the peer everywhere all the time. */
+static bool may_be_elsewhere(struct ntmd_path *path)
+{
+	struct ntmd_move *move = ntmd_path_move(path);
+	int64_t now = ntm_loop_now_ms();
+
+	if (!move || (move->seen_ms && now - move->seen_ms < SEEN_MS))
+		return false;
+	move->seen_ms = now;
+	return true;
+}
+
 void ntmd_handover_peer_seen(struct ntmd_path *path, const struct ntm_flow *from)
 {
 	char remote[NTM_ENDPOINT_TEXT];
 	struct ntmd_route *route;
 
-	if (path->state != NTMD_PATH_UP)
+	if (path->state != NTMD_PATH_UP || !may_be_elsewhere(path))
 		return;
 	route = ntmd_route_seen(path, from);
 	if (!route)

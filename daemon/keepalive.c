@@ -172,7 +172,8 @@ void ntmd_keepalive_response(struct ntmd_path *path, uint32_t transaction)
 
 void ntmd_keepalive_heard(struct ntmd_path *path, const struct ntm_flow *from)
 {
-	struct ntmd_route *route = ntmd_route_seen(path, from);
+	/* Of a path that is up, one that we do not know yet is not added here: data from there is to be a surprise. */
+	struct ntmd_route *route = path->state == NTMD_PATH_UP ? ntmd_route_find(path, from) : ntmd_route_seen(path, from);
 
 	path->heard_ms = ntm_loop_now_ms();
 	ntmd_engine_path_bulk_acked(path->engine);

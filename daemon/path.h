@@ -77,6 +77,7 @@ struct ntmd_route {
 	bool way; /* there is a network; otherwise the route waits for one */
 	uint8_t tries;
 	uint8_t doubts; /* questions to a proven route that were not answered */
+	uint16_t observed; /* nat_mapping.c: where the peer saw us by this route, folded; 0: it has not told */
 	uint32_t rank; /* of the network: less is better */
 	uint32_t wished; /* the peer's newest Path Update when it last asked this way: it wants to be sent to there */
 	struct ntm_flow flow; /* ifindex 0: by what the kernel says */
@@ -158,6 +159,9 @@ struct ntmd_move {
 	uint64_t announce_nonce; /* of the Path Update by which we changed to another network that works; 0: none is out */
 	struct ntm_addr announced; /* our address that the peer sends to, as far as we have told; none: it found it itself */
 	int64_t moved_us; /* when we last moved or announced another network */
+
+	/* handover.c */
+	int64_t seen_ms; /* when the peer's packets last came from an unknown place */
 };
 
 struct ntmd_path {
@@ -338,6 +342,7 @@ void ntmd_relay_bind_start(struct ntmd_path *path); /* (again): we moved */
 void ntmd_relay_bind_clear(struct ntmd_path *path);
 int ntmd_relay_bind_receive(struct ntmd *ntmd, const struct ntm_flow *from, const uint8_t *packet, size_t len);
 void ntmd_relay_bind_rest(struct ntmd_path *path);
+void ntmd_relay_bind_ask(struct ntmd *ntmd); /* a Keep Alive now: a NAT may have forgotten where our legs are */
 bool ntmd_relay_bind_reset(struct ntmd_path *path, const uint8_t token[NTM_MAC_LEN]); /* the RS forgot us: binds again */
 /* Whether the RS takes, or is asked to take, what we send by this route to it. */
 bool ntmd_relay_bind_serves(const struct ntmd_path *path, const struct ntmd_route *route);
@@ -352,6 +357,12 @@ static inline bool ntmd_relay_bind_asked(const struct ntmd_path *path)
 void ntmd_keepalive_start(struct ntmd_path *path);
 void ntmd_keepalive_response(struct ntmd_path *path, uint32_t transaction);
 void ntmd_keepalive_heard(struct ntmd_path *path, const struct ntm_flow *from);
+
+/* ---- nat_mapping.c */
+
+/* What an answer that came this way tells: where the peer sees us; none: it does not tell. */
+void ntmd_nat_mapping_relay(struct ntmd_relay *relay); /* its `observed` is another one now */
+void ntmd_nat_mapping_observed(struct ntmd_path *path, const struct ntm_flow *from, const struct ntm_endpoint *observed);
 
 /* ---- path_watch.c */
 
