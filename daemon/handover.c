@@ -172,8 +172,10 @@ void ntmd_handover_network_changed(struct ntmd *ntmd)
 
 	ntmd_real_address_read(ntmd);
 	changed = memcmp(&before, &ntmd->real, sizeof(before)) != 0;
-	if (changed)
+	if (changed) {
+		ntmd->networks_ms = ntm_loop_now_ms();
 		ntmd_event(ntmd, "network_changed", "addresses", addresses_format(ntmd, addresses), NULL);
+	}
 	for (path = LIST_FIRST(&ntmd->path); path; path = next) {
 		next = LIST_NEXT(path, next);
 		ntmd_handover_path(path);

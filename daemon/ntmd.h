@@ -149,6 +149,7 @@ struct ntmd {
 	struct event *network_timer; /* several kernel events are one change */
 	int64_t network_due_ms; /* ifmon.c: how far changes are ahead of what they may be */
 	uint64_t handovers;
+	int64_t networks_ms; /* when our networks or addresses changed last */
 	int64_t mapping_ms; /* nat_mapping.c: when a NAT's last change was told on */
 	struct ntm_addr dc_local; /* our source towards the DC when we last looked */
 

@@ -88,6 +88,9 @@ struct ntmd_route {
 	struct ntmd_path_mtu mtu;
 };
 
+/* After a network has come, its relay waits so long for its direct routes, which the DC may have to tell. */
+#define NTMD_NETWORK_WAIT_MS 400
+
 /* How packets could leave for a remote endpoint. */
 struct ntmd_way {
 	struct ntm_addr local;
@@ -326,6 +329,7 @@ void ntmd_route_probe(struct ntmd_path *path); /* challenge all that are not pro
 void ntmd_route_challenge(struct ntmd_path *path, struct ntmd_route *route);
 void ntmd_route_response(struct ntmd_path *path, const struct ntm_flow *from, uint64_t nonce);
 bool ntmd_route_keepalive_response(struct ntmd_path *path, uint32_t number); /* false: not to one of our questions */
+void ntmd_route_wait(struct ntmd_path *path); /* ntmd_route_select is called again in a moment */
 void ntmd_route_announce(struct ntmd_path *path, struct ntmd_route *route); /* the peer is to send there from now on */
 void ntmd_route_retry(struct ntmd_path *path, int64_t now_ms); /* of keepalive.c's tick: better ones that failed */
 void ntmd_route_upkeep(struct ntmd_path *path, int64_t now_ms); /* of keepalive.c's tick: networks that stand by */

@@ -423,7 +423,10 @@ static void guess(struct ntmd_path *path)
 			 route->kind == NTM_ROUTE_REFLEXIVE ? NTM_UNPROVEN_BYTES : 0);
 }
 
-/* A better network's relay is proven, and its direct routes are still being asked: the one in use will do for a moment. */
+/*
+ * A better network's relay is proven, and its direct routes are still being asked, or perhaps not known yet: the one in use will do
+ * for a moment.
+ */
 static bool may_wait(struct ntmd_path *path, const struct ntmd_route *relay)
 {
 	struct ntmd_route *active = path->active < 0 ? NULL : path->route[path->active];
@@ -431,6 +434,10 @@ static bool may_wait(struct ntmd_path *path, const struct ntmd_route *relay)
 	if (relay->kind != NTM_ROUTE_RELAY || !active || active->kind == NTM_ROUTE_RELAY || active->rank == relay->rank ||
 	    active->state != NTMD_ROUTE_PROVEN || path->interrupted || !ntmd_route_usable(path, active))
 		return false;
+	if (ntm_loop_now_ms() < path->ntmd->networks_ms + NTMD_NETWORK_WAIT_MS) {
+		ntmd_route_wait(path);
+		return true;
+	}
 	for (unsigned i = 0; i < path->routes; i++) {
 		struct ntmd_route *route = path->route[i];
 
@@ -444,9 +451,16 @@ static bool may_wait(struct ntmd_path *path, const struct ntmd_route *relay)
 /* The peer sends to another network of ours, or to whichever it found first. */
 static bool is_news(const struct ntmd_path *path, const struct ntmd_route *route)
 {
+	struct ntmd *ntmd = path->ntmd;
+	unsigned to;
+
+	if (ntmd->real.networks < 2)
+		return false;
 	if (!path->move || ntm_addr_is_none(&path->move->announced))
-		return path->ntmd->real.networks > 1;
-	return !ntm_addr_equal(&path->move->announced, &route->flow.local);
+		return true;
+	/* By another family of the same network is none. */
+	to = ntmd_real_address_interface(ntmd, &path->move->announced);
+	return !to || to != ntmd_real_address_interface(ntmd, &route->flow.local);
 }
 
 /* Who interrupted the path has said why; otherwise this one is better than the one before. */

@@ -99,7 +99,8 @@ static void on_probe(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	for (unsigned i = 0; i < path->routes; i++)
 		more = ask_again(path, path->route[i]) || more;
-	if (more && path->active >= 0 && path->route[path->active]->state == NTMD_ROUTE_PROVEN)
+	more = more || ntm_loop_now_ms() < path->ntmd->networks_ms + NTMD_NETWORK_WAIT_MS;
+	if (path->active >= 0 && path->route[path->active]->state == NTMD_ROUTE_PROVEN)
 		ntmd_route_select(path); /* it may have waited for one of these */
 	if (more) {
 		probe_timer_start(path);
@@ -115,6 +116,11 @@ static void probe_timer_start(struct ntmd_path *path)
 		path->probe_timer = ntm_timer_new(path->ntmd->loop.base, on_probe, path);
 	if (path->probe_timer && !event_pending(path->probe_timer, EV_TIMEOUT, NULL))
 		ntm_timer_set_ms(path->probe_timer, NTM_PUNCH_INTERVAL_MS);
+}
+
+void ntmd_route_wait(struct ntmd_path *path)
+{
+	probe_timer_start(path);
 }
 
 void ntmd_route_announce(struct ntmd_path *path, struct ntmd_route *route)
