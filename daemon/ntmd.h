@@ -91,6 +91,9 @@ struct ntmd {
 		enum ntmd_registration_state state;
 		struct ntm_session_request *request;
 		bool again; /* something changed while a request was out */
+		struct ntm_endpoint told[NTM_REAL_ADDRS_MAX]; /* real addresses in the last request */
+		unsigned tolds;
+		bool moved; /* they were others than in the one before that was answered */
 		struct event *timer;
 		unsigned failures;
 		char error[NTM_TEXT_MAX + 1]; /* why it failed last */
@@ -144,7 +147,10 @@ struct ntmd {
 
 	/* handover.c */
 	struct event *network_timer; /* several kernel events are one change */
+	int64_t network_due_ms; /* ifmon.c: how far changes are ahead of what they may be */
 	uint64_t handovers;
+	int64_t networks_ms; /* when our networks or addresses changed last */
+	int64_t mapping_ms; /* nat_mapping.c: when a NAT's last change was told on */
 	struct ntm_addr dc_local; /* our source towards the DC when we last looked */
 
 	/* attach.c */
