@@ -125,8 +125,8 @@ void node_window_make(struct node *node, uint32_t tag, uint64_t next)
 {
 	struct ntm_window window = {.next = next};
 
-	if (next)
-		memset(window.bits, 0xff, sizeof(window.bits));
+	for (uint64_t i = 1; i <= NTM_REPLAY_WINDOW && i <= next; i++)
+		window.bits[(next - i) / 64 % (NTM_REPLAY_WINDOW / 64 + 1)] |= 1ULL << ((next - i) % 64);
 	map_put(node->bpf->maps.ntm_windows, &tag, sizeof(tag), &window, sizeof(window));
 }
 
@@ -219,15 +219,19 @@ void node_path(struct node *node, const struct node *peer, bool outer4)
 	node_key(node, 1, 0, 0, 0, 0);
 	node_state_set(node, &state);
 	node_events(node, NULL);
-	for (uint32_t i = 0; i < NTM_FLOWS_SLOTS; i++) {
-		struct ntm_map_flow flow = {0};
-
-		map_put(node->bpf->maps.ntm_flows, &i, sizeof(i), &flow, sizeof(flow));
-	}
 	for (uint32_t reason = 0; reason < NTM_DROP_MAX; reason++) {
 		uint64_t zero[256] = {0};
 
 		assert_int_equal(bpf_map_update_elem(bpf_map__fd(node->bpf->maps.ntm_stats), &reason, zero, BPF_ANY), 0);
+	}
+}
+
+void node_flows_clear(struct node *node)
+{
+	for (uint32_t i = 0; i < NTM_FLOWS_SLOTS; i++) {
+		struct ntm_map_flow flow = {0};
+
+		map_put(node->bpf->maps.ntm_flows, &i, sizeof(i), &flow, sizeof(flow));
 	}
 }
 

@@ -58,7 +58,8 @@ void node_ends_flip(struct node *node);
 /* A key for this phase; seal and open are the first bytes of otherwise fixed keys. */
 void node_key(struct node *node, unsigned phase, uint8_t seal, uint8_t open, uint32_t tag, uint64_t expires_ns);
 void node_key_bytes(uint8_t ret_key[NTM_KEY_LEN], uint8_t first);
-void node_window_make(struct node *node, uint32_t tag, uint64_t next); /* next counters before it: all seen */
+void node_window_make(struct node *node, uint32_t tag, uint64_t next); /* all before next: seen */
+void node_flows_clear(struct node *node); /* no flow was ever fast */
 void node_state(const struct node *node, struct ntm_state *ret_state);
 void node_state_set(struct node *node, const struct ntm_state *state);
 uint64_t node_drops(const struct node *node, int reason); /* over all CPUs */

@@ -33,6 +33,7 @@ static int fresh(void **state)
 	(void)state;
 	node_path(&a, &b, true);
 	node_path(&b, &a, true);
+	node_flows_clear(&a);
 	return 0;
 }
 
@@ -272,9 +273,9 @@ static void what_bpf_cannot_send_goes_on_to_ntmd_untouched(void **state)
 	size_t len = plain_make(inner, 100);
 	struct prog_run run;
 
-	a.config->flags = NTM_CONFIG_ALL_INLINE;
+	(void)state;
 	for (enum lack lack = 0; lack < LACKS; lack++) {
-		fresh(state);
+		node_path(&a, &b, true);
 		a.config->flags = NTM_CONFIG_ALL_INLINE;
 		assert_int_equal(node_egress(&a, inner, len, 0, &run), NODE_REDIRECT);
 		lack_make(lack);
@@ -403,6 +404,7 @@ static void maps_spoil(enum fault fault)
 
 static void every_fault_is_dropped_and_counted_by_its_reason(void **state)
 {
+	(void)state;
 	for (size_t i = 0; i < sizeof(fixtures) / sizeof(fixtures[0]); i++) {
 		const struct fixture *f = &fixtures[i];
 		uint8_t inner[NODE_FRAME], frame[NODE_FRAME];
@@ -410,7 +412,7 @@ static void every_fault_is_dropped_and_counted_by_its_reason(void **state)
 		struct prog_run run;
 		size_t len;
 
-		fresh(state);
+		node_path(&a, &b, true);
 		len = node_inner_make(inner, &a, &b, &(struct node_inner){.six = f->six, .payload = 70});
 		len = node_frame_make(frame, inner, len);
 		assert_int_equal(node_seal(&a, frame, len, &run), NODE_REDIRECT);
