@@ -40,6 +40,7 @@ endef
 # selftests/bench/NAME.c becomes $(O)/bench/NAME, linked with libntm.
 BENCHES := $(patsubst selftests/%.c,$(O)/%,$(wildcard selftests/bench/*.c))
 $(O)/bench/bpf: $(O)/obj/selftests/prog/prog.o
+$(O)/bench/bpf_node: $(addprefix $(O)/obj/selftests/prog/,prog.o node.o node_packet.o)
 
 # What the scripts in selftests/netns (and those in selftests/bench) run: one file each.
 NETNS_TOOLS := $(O)/linkdelay $(O)/flow $(O)/udpload
@@ -72,7 +73,7 @@ $(NETNS_TOOLS): $(O)/%: $(O)/obj/selftests/netns/%.o
 $(BENCHES): $(O)/%: $(O)/obj/selftests/%.o $(LIB)
 	$(call say,LINK,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(DEPS_LIBS) $(LDLIBS)
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(CMOCKA_LIBS) $(DEPS_LIBS) $(LDLIBS)
 
 $(FUZZERS):
 	$(call say,LINK,$@)
@@ -138,6 +139,7 @@ bench-aead:
 bench-bpf:
 	$(call build_step,benches)
 	$(Q)$(O)/bench/bpf
+	$(Q)$(O)/bench/bpf_node
 
 bench:
 	$(call build_step,all tests benches)

@@ -17,6 +17,7 @@
 #include "aead.h"
 #include "endpoint.h"
 
+unsigned node_slots = NODE_SLOTS;
 unsigned node_device, node_seal_in, node_seal_out, node_net;
 
 /* ---- network */
@@ -79,12 +80,12 @@ int node_open(struct node *node, uint8_t side)
 	memset(node, 0, sizeof(*node));
 	if (!bpf)
 		return -1;
-	bpf_map__set_max_entries(bpf->maps.ntm_vips, 2 * NODE_SLOTS);
-	bpf_map__set_max_entries(bpf->maps.ntm_paths, NODE_SLOTS);
-	bpf_map__set_max_entries(bpf->maps.ntm_ends, NODE_SLOTS);
-	bpf_map__set_max_entries(bpf->maps.ntm_keys, 2 * NODE_SLOTS);
-	bpf_map__set_max_entries(bpf->maps.ntm_windows, 2 * NODE_SLOTS);
-	bpf_map__set_max_entries(bpf->maps.ntm_state, NODE_SLOTS);
+	bpf_map__set_max_entries(bpf->maps.ntm_vips, 2 * node_slots);
+	bpf_map__set_max_entries(bpf->maps.ntm_paths, node_slots);
+	bpf_map__set_max_entries(bpf->maps.ntm_ends, node_slots);
+	bpf_map__set_max_entries(bpf->maps.ntm_keys, 2 * node_slots);
+	bpf_map__set_max_entries(bpf->maps.ntm_windows, 2 * node_slots);
+	bpf_map__set_max_entries(bpf->maps.ntm_state, node_slots);
 	if (node_bpf__load(bpf)) {
 		print_error("the programs do not load: %s\n", strerror(errno));
 		node_bpf__destroy(bpf);
@@ -92,7 +93,7 @@ int node_open(struct node *node, uint8_t side)
 	}
 	node->bpf = bpf;
 	node->config = map_mapped(bpf->maps.ntm_config, sizeof(*node->config));
-	node->ends = map_mapped(bpf->maps.ntm_ends, NODE_SLOTS * sizeof(*node->ends));
+	node->ends = map_mapped(bpf->maps.ntm_ends, node_slots * sizeof(*node->ends));
 	node->sources = map_mapped(bpf->maps.ntm_sources, NTM_SOURCES_SLOTS * sizeof(*node->sources));
 	if (!node->config || !node->ends || !node->sources)
 		return -1;
