@@ -428,6 +428,13 @@ int ntmd_maps_slot_reach(struct ntmd_maps *maps, unsigned slot, const struct ntm
 	return bpf_map_update_elem(maps->fd[NTMD_MAP_VIPS], vip, &value, 0) ? -errno : 0;
 }
 
+bool ntmd_maps_is_reached(const struct ntmd_maps *maps, const struct ntm_addr *vip)
+{
+	uint32_t value;
+
+	return !bpf_map_lookup_elem(maps->fd[NTMD_MAP_VIPS], vip, &value);
+}
+
 bool ntmd_maps_slot_is_reached(const struct ntmd_maps *maps, unsigned slot, const struct ntm_addr *vip)
 {
 	uint32_t value;

@@ -84,6 +84,7 @@ int ntmd_maps_slot_receive(struct ntmd_maps *maps, unsigned slot); /* packets un
 int ntmd_maps_slot_reach(struct ntmd_maps *maps, unsigned slot, const struct ntm_addr *vip);
 void ntmd_maps_slot_unreach(struct ntmd_maps *maps, unsigned slot, const struct ntm_addr *vip); /* if they still do */
 bool ntmd_maps_slot_is_reached(const struct ntmd_maps *maps, unsigned slot, const struct ntm_addr *vip);
+bool ntmd_maps_is_reached(const struct ntmd_maps *maps, const struct ntm_addr *vip); /* by some slot */
 void ntmd_maps_slot_give(struct ntmd_maps *maps, unsigned slot); /* its keys and their windows are dropped */
 
 struct ntmd_maps_traffic {

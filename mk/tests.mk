@@ -45,6 +45,18 @@ $(O)/bench/bpf_node: $(addprefix $(O)/obj/selftests/prog/,prog.o node.o node_pac
 # What the scripts in selftests/netns (and those in selftests/bench) run: one file each.
 NETNS_TOOLS := $(O)/linkdelay $(O)/flow $(O)/udpload
 
+# ntmd as if the layout of its BPF maps had changed, for selftests/netns/bpf_upgrade.sh.
+NTMD_NEXT := $(O)/ntmd-next
+ifneq ($(filter $(O)/ntmd,$(PROGRAMS)),)
+$(NTMD_NEXT): $(filter-out %/bpf_attach.o,$(call objects,daemon/*.c)) $(O)/obj/daemon/bpf_attach.next.o $(LIB)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(DEPS_LIBS) $(LDLIBS)
+$(O)/obj/daemon/bpf_attach.next.o: daemon/bpf_attach.c $(O)/flags | $(SKELETONS)
+	$(call say,CC,$< (another layout))
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -DNTMD_BPF_LAYOUT=1000 -MMD -MP -c -o $@ $<
+endif
+
 ifdef BUILDING
 $(call c_tests,unit)
 $(call c_tests,prog)
@@ -54,7 +66,7 @@ CMOCKA_LIBS := $(shell pkg-config --libs cmocka 2>/dev/null)
 endif
 
 .PHONY: tests benches fuzzers
-tests: $(TESTS)
+tests: $(TESTS) $(NTMD_NEXT)
 	@:
 benches: $(BENCHES)
 	@:
