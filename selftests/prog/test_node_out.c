@@ -303,6 +303,19 @@ static void somebody_elses_source_is_dropped_at_once(void **state)
 	}
 }
 
+/* Router solicitations of the pair's own devices come there too. */
+static void what_the_host_itself_says_there_is_no_drop(void **state)
+{
+	uint8_t inner[NODE_FRAME], frame[NODE_FRAME];
+	size_t len = node_frame_make(frame, inner, plain_make(inner, 64));
+	struct prog_run run;
+
+	(void)state;
+	frame[11] = 1;
+	assert_int_equal(node_seal(&a, frame, len, &run), NODE_SHOT);
+	assert_int_equal(node_drops_all(&a), 0);
+}
+
 /* Spoils the frame or the maps before tc_seal. */
 enum fault {
 	CUT, OPTIONS, LONGER, VERSION, ETHERTYPE, MAPPED_SOURCE, MAPPED_DEST, SOURCE, STRANGER, ROUTELESS, KEYLESS, EXPIRED,
@@ -646,6 +659,7 @@ int main(void)
 		cmocka_unit_test_setup(without_ntmd_here_or_there_everything_is_inline, fresh),
 		cmocka_unit_test_setup(what_bpf_cannot_send_goes_on_to_ntmd_untouched, fresh),
 		cmocka_unit_test_setup(somebody_elses_source_is_dropped_at_once, fresh),
+		cmocka_unit_test_setup(what_the_host_itself_says_there_is_no_drop, fresh),
 		cmocka_unit_test_setup(every_fault_is_dropped_and_counted_by_its_reason, fresh),
 		cmocka_unit_test_setup(larger_ones_are_answered, fresh),
 		cmocka_unit_test_setup(the_devices_mtu_counts_too, fresh),
