@@ -32,7 +32,7 @@
 union control {
 	struct cmsghdr align;
 	uint8_t b[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(uint32_t)) +
-		  CMSG_SPACE(sizeof(int))];
+		  2 * CMSG_SPACE(sizeof(int))];
 };
 
 /* About 2 MiB of address space; only pages that packets reached take memory. */
@@ -65,6 +65,7 @@ struct option_value {
 
 static const struct option_value option4[] = {
 	{IPPROTO_IP, IP_PKTINFO, 1},
+	{IPPROTO_IP, IP_RECVTOS, 1},
 	{IPPROTO_IP, IP_RECVERR, 1},
 	{IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE},
 	{SOL_SOCKET, SO_RXQ_OVFL, 1},
@@ -72,6 +73,7 @@ static const struct option_value option4[] = {
 
 static const struct option_value option6[] = {
 	{IPPROTO_IPV6, IPV6_V6ONLY, 1},	 {IPPROTO_IPV6, IPV6_RECVPKTINFO, 1},
+	{IPPROTO_IPV6, IPV6_RECVTCLASS, 1},
 	{IPPROTO_IPV6, IPV6_RECVERR, 1}, {IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE},
 	{SOL_SOCKET, SO_RXQ_OVFL, 1},
 };
@@ -251,21 +253,28 @@ static void local4(struct ntm_addr *ret_local, const struct in_pktinfo *info)
 	ntm_addr_from4(ret_local, (const uint8_t *)addr);
 }
 
-/* ret_size: bytes of a datagram, if several came as one. */
-static void read_control(struct ntm_udp *udp, struct msghdr *msg, struct ntm_addr *ret_local, size_t *ret_size)
+/* ret_size: bytes of a datagram, if several came as one: then with one TOS byte. */
+static void read_control(struct ntm_udp *udp, struct msghdr *msg, struct ntm_flow *from, size_t *ret_size)
 {
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
 		if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
 			struct in_pktinfo info;
 
 			memcpy(&info, CMSG_DATA(c), sizeof(info));
-			local4(ret_local, &info);
+			local4(&from->local, &info);
 		} else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
 			struct in6_pktinfo info;
 
 			memcpy(&info, CMSG_DATA(c), sizeof(info));
 			if (!IN6_IS_ADDR_MULTICAST(&info.ipi6_addr))
-				ntm_addr_from6(ret_local, info.ipi6_addr.s6_addr);
+				ntm_addr_from6(&from->local, info.ipi6_addr.s6_addr);
+		} else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS) {
+			from->tos = *CMSG_DATA(c);
+		} else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_TCLASS) {
+			int class;
+
+			memcpy(&class, CMSG_DATA(c), sizeof(class));
+			from->tos = (uint8_t)class;
 		} else if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_RXQ_OVFL) {
 			uint32_t total;
 
@@ -286,7 +295,7 @@ static void deliver(struct ntm_udp *udp, int i)
 	size_t size = 0, at = 0, len = msg->msg_len;
 	struct ntm_flow from = {.udp = udp};
 
-	read_control(udp, &msg->msg_hdr, &from.local, &size);
+	read_control(udp, &msg->msg_hdr, &from, &size);
 	if (ntm_endpoint_from_sockaddr(&from.remote, (struct sockaddr *)&udp->batch->name[i]) < 0)
 		return;
 	do { /* an empty datagram is one too */
