@@ -57,8 +57,8 @@ static __always_inline bool is_chatter(const struct ethhdr *eth)
 }
 
 /*
- * From the frame to the path. 0, NOT_SENT or -NTM_DROP_*. Not inlined, as others here: its stack is not on the way to crypt.h,
- * where there is little left.
+ * From the frame to the path. 0, NOT_SENT or -NTM_DROP_*. Not inlined, as others here: its stack is not on the way to
+ * crypt.h, where there is little left.
  */
 static __noinline int sealing_begin(struct __sk_buff *skb, struct sealing *s)
 {

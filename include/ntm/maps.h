@@ -155,7 +155,6 @@ enum ntm_config_flag {
 	 * or was seen before goes up to ntmd, which gets them one by one; without it is dropped and counted. Also the
 	 * end of packets is cut off elsewhere then (bpf/decap.h). Must be set before a program is attached in that mode. */
 	NTM_CONFIG_GENERIC = 1,
-	NTM_CONFIG_MERGED = NTM_CONFIG_GENERIC, /* its first name */
 	/* One lane for everything that has a path: measurements and tests. */
 	NTM_CONFIG_ALL_INLINE = 2,
 	NTM_CONFIG_ALL_BULK = 4,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * test_node_replay.c - every packet once: the replay window of bpf/replay.h, as inline_commit and xdp_ingress use it, and the
- * TX counter of tc_seal, also with two CPUs at the same time.
+ * test_node_replay.c - every packet once: the replay window of bpf/replay.h, as inline_commit and xdp_ingress use it,
+ * and the TX counter of tc_seal, also with two CPUs at the same time.
  */
 #include "node.h"
 
