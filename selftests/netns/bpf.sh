@@ -4,7 +4,7 @@
 # bpf.sh - what the tests of the BPF engine share, beside lib.sh.
 #
 #	inline_is NAME PEER ENGINE	who has the inline lane of the tunnel: bpf or user; for eventually
-#	datagrams_start FROM TO LEN SECONDS [PER_S]	UDP datagrams through the tunnel, 1000 a second
+#	datagrams_start FROM TO LEN SECONDS	UDP datagrams through the tunnel, 1000 a second
 #	datagrams_end SENTENCE FROM TO	waits for their end, and checks that all came
 #	nothing_pinned SENTENCE NAME	checks that neither pins nor programs nor helper devices are left
 #	lane NAME PEER tx|rx inline|bulk	packets so far
@@ -18,23 +18,26 @@ inline_is() { # NAME PEER ENGINE
 
 lane() { tunnel "$1" "$2" ".$3_$4_packets"; } # NAME PEER tx|rx inline|bulk
 
-datagrams_start() { # FROM TO LEN SECONDS [PER_S]
-	local port=$((5300 + $3 + ${#1} * 7 + $(cksum <<<"$1$2" | cut -c 1-2)))
-	nsbg "$2" "datagrams-$1-$2-server.log" iperf3 -s -1 -p "$port"
-	eventually 3 accepting "$2" "$port"
+# One at a time: several within a millisecond would be bulk.
+datagrams_start() { # FROM TO LEN SECONDS
+	local port=$((5300 + ${#DATAGRAMS[@]})) from=$1-$2
+	nsbg "$2" "datagrams-$from-sink.log" "$NTM_BIN/udpload" sink "$port" $(($4 + 10)) 2
+	DATAGRAMS[$from]=$SPAWNED
+	eventually 3 listening "$2" "$port"
 	# shellcheck disable=SC2046 # one word
-	nsbg "$1" "datagrams-$1-$2.json" iperf3 -J -u -p "$port" -l "$3" -b $((${5:-1000} * $3 * 8)) -t "$4" -c $(vip4 "$2")
-	DATAGRAMS[$1-$2]=$SPAWNED
-	: >"$WORK/datagrams-$1-$2.json"
+	nsbg "$1" "datagrams-$from.log" "$NTM_BIN/udpload" send $(vip4 "$2") "$port" "$3" "$4" 1000 single
+	DATAGRAMS[$from]+=" $SPAWNED"
 }
 declare -A DATAGRAMS=()
 
 datagrams_end() { # SENTENCE FROM TO
-	local file=$WORK/datagrams-$2-$3.json
-	eventually 40 not_alive "${DATAGRAMS[$2-$3]}" || :
-	echo "# $(jq -r '"\(.end.sum.packets) datagrams, \(.end.sum.lost_packets) lost, jitter \(.end.sum.jitter_ms) ms"' "$file")"
-	eq "$1" "0 lost" "$(jq -r 'if .end.sum.packets > 1000 then "\(.end.sum.lost_packets) lost" else .error // "too few" end' "$file")"
-	rm -f "$file"
+	local from=$2-$3 sent received pids
+	read -r -a pids <<<"${DATAGRAMS[$from]}"
+	eventually 40 not_alive "${pids[@]}" || :
+	sent=$(awk '$1 == "sent" { n = $2 } END { print n + 0 }' "$WORK/datagrams-$from.log")
+	received=$(awk '$1 == "received" { n = $2 } END { print n + 0 }' "$WORK/datagrams-$from-sink.log")
+	if [ "$sent" -gt 1000 ]; then eq "$1 ($sent)" "$sent" "$received"; else fail "$1" "only $sent were sent"; fi
+	rm -f "$WORK/datagrams-$from.log" "$WORK/datagrams-$from-sink.log"
 }
 
 nothing_pinned() { # SENTENCE NAME
