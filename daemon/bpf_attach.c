@@ -101,7 +101,7 @@ static bool map_fits(const struct bpf_map *map, int fd)
 	       info.key_size == bpf_map__key_size(map) && info.value_size == bpf_map__value_size(map);
 }
 
-/* The programs use the maps that are pinned. */
+/* The programs use the maps that are pinned. 0, or -ESTALE: these are not what they expect, or some are missing. */
 static int maps_take_over(struct ntmd_bpf_set *set)
 {
 	for (int i = 0; i < NTMD_MAPS; i++) {
@@ -109,8 +109,8 @@ static int maps_take_over(struct ntmd_bpf_set *set)
 		int fd = ntm_pins_map_get(&set->pins, ntmd_map_names[i]), err;
 
 		if (fd < 0)
-			return fd;
-		err = map_fits(map, fd) ? bpf_map__reuse_fd(map, fd) : -EINVAL;
+			return -ESTALE;
+		err = map_fits(map, fd) ? bpf_map__reuse_fd(map, fd) : -ESTALE;
 		close(fd);
 		if (err)
 			return err;
@@ -124,6 +124,9 @@ static void load_explain(int err, char *why, size_t why_len)
 	case -EPERM:
 		snprintf(why, why_len,
 			 "no permission to load BPF programs: ntmd needs root, or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON");
+		break;
+	case -ESTALE:
+		snprintf(why, why_len, "the pinned BPF maps are of another build: `ntmctl detach` removes them");
 		break;
 	case -ENOSYS:
 		snprintf(why, why_len, "this kernel has no BPF");

@@ -38,7 +38,7 @@ struct ntmd_bpf_set;
 
 /*
  * Loads the programs; where a set of the same layout is pinned, for its maps. Nothing is attached or pinned yet. 0, or -errno
- * and a sentence in ret_why.
+ * and a sentence in ret_why: -ESTALE if the pinned maps are not what the programs expect.
  */
 int ntmd_bpf_set_load(struct ntmd_bpf_set **ret_set, struct event_base *base, const struct ntmd_bpf_config *config,
 		      char *ret_why, size_t why_len);

@@ -349,10 +349,6 @@ static int set_load(struct ntmd_kernel *kernel, const struct ntmd_bpf_attach *at
 	struct ntmd_bpf_config config = { .pin_dir = attach->pin_dir, .device = attach->device, .mtu = attach->mtu,
 					  .device_index = kernel->engine->tun.ifindex, .paths = attach->paths };
 
-	if (!config.device_index) {
-		snprintf(ret_why, why_len, "the device was passed to ntmd, and may lie in another network namespace");
-		return -EOPNOTSUPP;
-	}
 	return ntmd_bpf_set_load(ret_set, kernel->base, &config, ret_why, why_len);
 }
 
@@ -378,6 +374,11 @@ static int set_begin(struct ntmd_kernel *kernel, const struct ntmd_bpf_attach *a
 		return err;
 	}
 	err = set_load(kernel, attach, &use->set, ret_why, why_len);
+	if (err == -ESTALE) {
+		ntm_warn("the BPF maps at %s are not what this version expects: they are made anew", attach->pin_dir);
+		ntmd_bpf_clean(attach->pin_dir, attach->device, true);
+		err = set_load(kernel, attach, &use->set, ret_why, why_len);
+	}
 	if (err)
 		goto fail;
 	maps = ntmd_bpf_set_maps(use->set);

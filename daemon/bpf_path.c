@@ -161,10 +161,11 @@ static void ends_make(const struct ntmd_kernel *kernel, const struct ntmd_engine
 	memset(ends, 0, sizeof(*ends));
 	way_fill(&ends->route, path->has_route, &path->route, &kp->local);
 	way_fill(&ends->second, path->has_second, &path->second, &kp->second_local);
-	ends->unproven_bytes = path->unproven_bytes;
+	ends->unproven_bytes = (path->unproven_bytes + 1) / 2; /* the user engine counts the other half */
 	ends->serial = path->route_serial;
 	ends->mtu = path->mtu_learned && path->mtu_learned < mtu ? path->mtu_learned : mtu;
 	ends->bulk_dead = path->bulk_dead;
+	ends->marks = !path->relayed;
 	ends->away = path->stats.held_packets || kernel->stopping;
 	ends->phase = is_ours(kernel, path) ? path->phase : -1;
 }
