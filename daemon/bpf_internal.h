@@ -54,6 +54,10 @@ struct ntmd_kernel {
 	struct ntmd_bpf_attach attach;
 	struct ntmd_kernel_path **by_slot; /* of the attached set; NULL: nobody's */
 	TAILQ_HEAD(, ntmd_kernel_path) draining; /* the first to end first */
+	struct ntm_addr *old_vip; /* of a set of another layout that runs beside; NULL: none does */
+	size_t old_vips;
+	int64_t old_until_ms; /* it ends then at the latest */
+	struct event *old_timer;
 	int64_t full_ms; /* when it was last said that the slots are too few; 0: never */
 };
 

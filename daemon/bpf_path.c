@@ -118,7 +118,7 @@ static void local_find(const struct ntm_flow *flow, struct ntm_endpoint *ret_loc
 	if (!flow->udp)
 		return;
 	ret_local->addr = flow->local;
-	if (ntm_addr_is_none(&flow->local) && ntm_udp_source(&flow->remote, &ret_local->addr))
+	if (ntm_addr_is_none(&flow->local) && ntm_udp_source_by(&flow->remote, flow->ifindex, &ret_local->addr))
 		return;
 	ret_local->port = flow->udp->bound.port;
 }
@@ -142,6 +142,7 @@ static void way_fill(struct ntmd_maps_way *way, bool has, const struct ntm_flow 
 		return;
 	way->remote = flow->remote;
 	way->local = *local;
+	way->ifindex = flow->ifindex;
 }
 
 /* Whether BPF has the inline lane of the phase that seals. */
@@ -161,10 +162,11 @@ static void ends_make(const struct ntmd_kernel *kernel, const struct ntmd_engine
 	memset(ends, 0, sizeof(*ends));
 	way_fill(&ends->route, path->has_route, &path->route, &kp->local);
 	way_fill(&ends->second, path->has_second, &path->second, &kp->second_local);
-	ends->unproven_bytes = path->unproven_bytes;
+	ends->unproven_bytes = (path->unproven_bytes + 1) / 2; /* the user engine counts the other half */
 	ends->serial = path->route_serial;
 	ends->mtu = path->mtu_learned && path->mtu_learned < mtu ? path->mtu_learned : mtu;
 	ends->bulk_dead = path->bulk_dead;
+	ends->marks = !path->relayed;
 	ends->away = path->stats.held_packets || kernel->stopping;
 	ends->phase = is_ours(kernel, path) ? path->phase : -1;
 }

@@ -141,12 +141,12 @@ static int forwarding_on(const char *name)
 	return worst;
 }
 
-static int names_make(const char *device, char in[IF_NAMESIZE], char out[IF_NAMESIZE])
+static int names_make(const char *device, bool other, char in[IF_NAMESIZE], char out[IF_NAMESIZE])
 {
 	if (strlen(device) + 1 >= IF_NAMESIZE)
 		return -ENAMETOOLONG;
-	snprintf(in, IF_NAMESIZE, "%ss", device);
-	snprintf(out, IF_NAMESIZE, "%sp", device);
+	snprintf(in, IF_NAMESIZE, "%s%c", device, other ? 't' : 's');
+	snprintf(out, IF_NAMESIZE, "%s%c", device, other ? 'q' : 'p');
 	return 0;
 }
 
@@ -166,11 +166,11 @@ static bool is_there(const char *in, const char *out, struct ntmd_veth *ret_veth
 	return !strcmp(driver, "veth");
 }
 
-int ntmd_veth_open(struct ntmd_veth *ret_veth, const char *device, unsigned mtu, char *ret_why, size_t why_len)
+int ntmd_veth_open(struct ntmd_veth *ret_veth, const char *device, bool other, unsigned mtu, char *ret_why, size_t why_len)
 {
 	char in[IF_NAMESIZE], out[IF_NAMESIZE];
 	struct ntmd_veth veth;
-	int err = names_make(device, in, out);
+	int err = names_make(device, other, in, out);
 	bool made = false;
 
 	if (err) {
@@ -209,11 +209,18 @@ int ntmd_veth_open(struct ntmd_veth *ret_veth, const char *device, unsigned mtu,
 	return 0;
 }
 
-void ntmd_veth_remove(const char *device)
+bool ntmd_veth_is_other(unsigned out)
+{
+	char name[IF_NAMESIZE];
+
+	return if_indextoname(out, name) && name[0] && name[strlen(name) - 1] == 'q';
+}
+
+void ntmd_veth_remove(const char *device, bool other)
 {
 	char in[IF_NAMESIZE], out[IF_NAMESIZE];
 	struct ntmd_veth veth;
 
-	if (!names_make(device, in, out) && is_there(in, out, &veth))
+	if (!names_make(device, other, in, out) && is_there(in, out, &veth))
 		ntm_netlink_link_del(veth.in); /* and with it the other end */
 }

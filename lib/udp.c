@@ -32,7 +32,7 @@
 union control {
 	struct cmsghdr align;
 	uint8_t b[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(uint32_t)) +
-		  CMSG_SPACE(sizeof(int))];
+		  2 * CMSG_SPACE(sizeof(int))];
 };
 
 /* About 2 MiB of address space; only pages that packets reached take memory. */
@@ -65,6 +65,7 @@ struct option_value {
 
 static const struct option_value option4[] = {
 	{IPPROTO_IP, IP_PKTINFO, 1},
+	{IPPROTO_IP, IP_RECVTOS, 1},
 	{IPPROTO_IP, IP_RECVERR, 1},
 	{IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE},
 	{SOL_SOCKET, SO_RXQ_OVFL, 1},
@@ -72,6 +73,7 @@ static const struct option_value option4[] = {
 
 static const struct option_value option6[] = {
 	{IPPROTO_IPV6, IPV6_V6ONLY, 1},	 {IPPROTO_IPV6, IPV6_RECVPKTINFO, 1},
+	{IPPROTO_IPV6, IPV6_RECVTCLASS, 1},
 	{IPPROTO_IPV6, IPV6_RECVERR, 1}, {IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE},
 	{SOL_SOCKET, SO_RXQ_OVFL, 1},
 };
@@ -275,7 +277,7 @@ static void local4(struct ntm_addr *ret_local, const struct in_pktinfo *info)
 	ntm_addr_from4(ret_local, (const uint8_t *)addr);
 }
 
-/* ret_size: bytes of a datagram, if several came as one. */
+/* ret_size: bytes of a datagram, if several came as one: then with one TOS byte. */
 static void read_control(struct ntm_udp *udp, struct msghdr *msg, struct ntm_flow *from, size_t *ret_size)
 {
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
@@ -292,6 +294,13 @@ static void read_control(struct ntm_udp *udp, struct msghdr *msg, struct ntm_flo
 			if (!IN6_IS_ADDR_MULTICAST(&info.ipi6_addr))
 				ntm_addr_from6(&from->local, info.ipi6_addr.s6_addr);
 			from->ifindex = udp->by_interface ? info.ipi6_ifindex : 0;
+		} else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS) {
+			from->tos = *CMSG_DATA(c);
+		} else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_TCLASS) {
+			int class;
+
+			memcpy(&class, CMSG_DATA(c), sizeof(class));
+			from->tos = (uint8_t)class;
 		} else if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_RXQ_OVFL) {
 			uint32_t total;
 

@@ -43,9 +43,22 @@ endef
 # selftests/bench/NAME.c becomes $(O)/bench/NAME, linked with libntm.
 BENCHES := $(patsubst selftests/%.c,$(O)/%,$(wildcard selftests/bench/*.c))
 $(O)/bench/bpf: $(O)/obj/selftests/prog/prog.o
+$(O)/bench/bpf_node: $(addprefix $(O)/obj/selftests/prog/,prog.o node.o node_packet.o)
 
 # What the scripts in selftests/netns (and those in selftests/bench) run: one file each.
 NETNS_TOOLS := $(O)/linkdelay $(O)/flow $(O)/stream $(O)/udpload
+
+# ntmd as if the layout of its BPF maps had changed, for selftests/netns/bpf_upgrade.sh.
+NTMD_NEXT := $(O)/ntmd-next
+ifneq ($(filter $(O)/ntmd,$(PROGRAMS)),)
+$(NTMD_NEXT): $(filter-out %/bpf_attach.o,$(call objects,daemon/*.c)) $(O)/obj/daemon/bpf_attach.next.o $(LIB)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(DEPS_LIBS) $(LDLIBS)
+$(O)/obj/daemon/bpf_attach.next.o: daemon/bpf_attach.c $(O)/flags | $(SKELETONS)
+	$(call say,CC,$< (another layout))
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -DNTMD_BPF_LAYOUT=1000 -MMD -MP -c -o $@ $<
+endif
 
 ifdef BUILDING
 $(call c_tests,unit)
@@ -56,7 +69,7 @@ CMOCKA_LIBS := $(shell pkg-config --libs cmocka 2>/dev/null)
 endif
 
 .PHONY: tests benches fuzzers
-tests: $(TESTS)
+tests: $(TESTS) $(NTMD_NEXT)
 	@:
 benches: $(BENCHES)
 	@:
@@ -75,7 +88,7 @@ $(NETNS_TOOLS): $(O)/%: $(O)/obj/selftests/netns/%.o
 $(BENCHES): $(O)/%: $(O)/obj/selftests/%.o $(LIB)
 	$(call say,LINK,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(DEPS_LIBS) $(LDLIBS)
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(CMOCKA_LIBS) $(DEPS_LIBS) $(LDLIBS)
 
 $(FUZZERS):
 	$(call say,LINK,$@)
@@ -152,6 +165,7 @@ bench-aead:
 bench-bpf:
 	$(call build_step,benches)
 	$(Q)$(O)/bench/bpf
+	$(Q)$(O)/bench/bpf_node
 
 bench:
 	$(call build_step,all tests benches)

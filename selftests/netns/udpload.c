@@ -4,7 +4,7 @@
  * everything that is measured. IPv4.
  *
  *	udpload send DST PORT SIZE SECONDS PPS [OPTION...]	SIZE bytes a datagram; PPS 0: as fast as it goes
- *	udpload sink PORT SECONDS	counts until SECONDS are over, or nothing came for 0.3 s
+ *	udpload sink PORT SECONDS [QUIET]	counts until SECONDS are over, or nothing came for 0.3 (or QUIET) s
  *	udpload turn SERVER PEER PORT SIZE SECONDS PPS	the same as send, as ChannelData (RFC 8656) through
  *						a TURN server at port 3478 that asks for no password
  *
@@ -12,6 +12,7 @@
  *	segment=N	N datagrams in one message by UDP_SEGMENT, instead of one message each
  *	from=ADDR:PORT	raw packets with that source: what a relay takes from a leg that a node has bound
  *	head=HEX	each datagram begins with these bytes
+ *	single		one datagram at a time, also what is late: never more than some ten a millisecond
  *
  * They print "sent N seconds S" and "received N seconds S" (from the first arrival to the last).
  */
@@ -47,6 +48,7 @@ struct load {
 	size_t message_len; /* bytes handed to the kernel at once */
 	unsigned segments; /* datagrams in them */
 	double seconds, pps;
+	int single;
 };
 
 static void die(const char *what)
@@ -126,6 +128,10 @@ static void load_run(const struct load *load)
 			}
 			if (due < BATCH)
 				batch = (unsigned)due;
+			if (load->single) {
+				batch = 1;
+				nanosleep(&nap, NULL);
+			}
 		}
 		n = sendmmsg(load->fd, msg, batch, 0);
 		/* A full queue (ENOBUFS), or nobody there yet (ECONNREFUSED), is the receiver's loss to count. */
@@ -181,6 +187,8 @@ static void command_send(int argc, char **argv)
 			from = argv[i] + 5;
 		else if (!strncmp(argv[i], "head=", 5))
 			head = argv[i] + 5;
+		else if (!strcmp(argv[i], "single"))
+			load.single = 1;
 		else
 			die(argv[i]);
 	}
@@ -279,8 +287,9 @@ static void command_turn(char **argv)
 
 /* ---- the sink */
 
-static void command_sink(char **argv)
+static void command_sink(int argc, char **argv)
 {
+	double quiet = argc > 4 ? atof(argv[4]) : 0.3;
 	static uint8_t buf[BATCH][2048];
 	struct sockaddr_in any = address("0.0.0.0", (unsigned)atoi(argv[2]));
 	struct timeval patience = {0, 100000};
@@ -303,7 +312,7 @@ static void command_sink(char **argv)
 			received += (uint64_t)n;
 			first = first > 0 ? first : t;
 			last = t;
-		} else if (first > 0 && t - last > 0.3) {
+		} else if (first > 0 && t - last > quiet) {
 			break;
 		}
 	}
@@ -316,13 +325,13 @@ int main(int argc, char **argv)
 
 	if (!strcmp(command, "send") && argc >= 7)
 		command_send(argc, argv);
-	else if (!strcmp(command, "sink") && argc == 4)
-		command_sink(argv);
+	else if (!strcmp(command, "sink") && (argc == 4 || argc == 5))
+		command_sink(argc, argv);
 	else if (!strcmp(command, "turn") && argc == 8)
 		command_turn(argv);
 	else {
-		fprintf(stderr, "usage: udpload send DST PORT SIZE SECONDS PPS [segment=N] [from=ADDR:PORT] [head=HEX]\n"
-				"       udpload sink PORT SECONDS\n"
+		fprintf(stderr, "usage: udpload send DST PORT SIZE SECONDS PPS [segment=N] [from=ADDR:PORT] [head=HEX] [single]\n"
+				"       udpload sink PORT SECONDS [QUIET]\n"
 				"       udpload turn SERVER PEER PORT SIZE SECONDS PPS\n");
 		return 2;
 	}
