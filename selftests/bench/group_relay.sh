@@ -68,7 +68,7 @@ best_coturn() {
 		ns a $(pin 0) "$NTM_BIN/udpload" turn $CORE "$(host_addr4 b)" 9001 $SIZE 1 $((kpps * 1000)) >"$WORK/sent"
 		sleep 0.1
 		best=$(awk -v best="$best" -v n=$(($(arrived) - before)) \
-			'{ is = n / $4 / 1000; printf "%.1f\n", is > best ? is : best }' "$WORK/sent")
+			'{ is = n / $4 / 1000; printf "%.1f\n", (is > best ? is : best) }' "$WORK/sent")
 	done
 	echo "$best"
 }
