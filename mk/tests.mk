@@ -41,7 +41,7 @@ endef
 BENCHES := $(patsubst selftests/%.c,$(O)/%,$(wildcard selftests/bench/*.c))
 
 # What the scripts in selftests/netns (and those in selftests/bench) run: one file each.
-NETNS_TOOLS := $(O)/linkdelay $(O)/flow $(O)/stream $(O)/udpload
+NETNS_TOOLS := $(O)/linkdelay $(O)/flow $(O)/stream $(O)/udpload $(O)/mitm
 
 ifdef BUILDING
 $(call c_tests,unit)
