@@ -46,7 +46,7 @@ $(O)/bench/bpf: $(O)/obj/selftests/prog/prog.o
 $(O)/bench/bpf_node: $(addprefix $(O)/obj/selftests/prog/,prog.o node.o node_packet.o)
 
 # What the scripts in selftests/netns (and those in selftests/bench) run: one file each.
-NETNS_TOOLS := $(O)/linkdelay $(O)/flow $(O)/stream $(O)/udpload
+NETNS_TOOLS := $(O)/linkdelay $(O)/flow $(O)/stream $(O)/udpload $(O)/mitm
 
 # ntmd as if the layout of its BPF maps had changed, for selftests/netns/bpf_upgrade.sh.
 NTMD_NEXT := $(O)/ntmd-next
