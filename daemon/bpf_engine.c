@@ -347,7 +347,8 @@ static int set_load(struct ntmd_kernel *kernel, const struct ntmd_bpf_attach *at
 		    size_t why_len)
 {
 	struct ntmd_bpf_config config = { .pin_dir = attach->pin_dir, .device = attach->device, .mtu = attach->mtu,
-					  .device_index = kernel->engine->tun.ifindex, .paths = attach->paths };
+					  .device_index = kernel->engine->tun.ifindex, .paths = attach->paths,
+					  .lane = attach->lane };
 
 	return ntmd_bpf_set_load(ret_set, kernel->base, &config, ret_why, why_len);
 }

@@ -15,6 +15,7 @@
 struct ntmd_bpf_attach {
 	const char *pin_dir, *device; /* these stay the caller's, and as they are */
 	unsigned mtu, paths;
+	enum ntmd_maps_lane lane;
 	char **interface; /* names; none: those that default routes leave by. Likewise */
 	unsigned interfaces;
 	enum ntmd_bpf_mode mode;

@@ -36,7 +36,7 @@ struct ntmd_pin {
 
 struct ntmd_config {
 	char fqdn[NTM_FQDN_MAX + 1];
-	char *private_key_file, *device, *control_socket, *state_dir, *engine, *dns_mode, *cipher, *pin_dir;
+	char *private_key_file, *device, *control_socket, *state_dir, *engine, *dns_mode, *cipher, *lane, *pin_dir;
 	uint16_t listen_port;
 	unsigned rekey_after_s, mtu, paths;
 	int tun_fd, netlink_fd; /* passed to us, or -1 */
