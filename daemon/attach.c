@@ -67,6 +67,11 @@ static void inherit_fired(evutil_socket_t fd, short what, void *arg)
 				 inheritance.begun >= INHERIT_AT_ONCE ? INHERIT_MS : INHERIT_AGAIN_MS);
 }
 
+void ntmd_attach_inherited_end(struct ntmd_cn *cn)
+{
+	ntmd_bpf_inherited_end(cn->ntmd->engine, &cn->vip4, &cn->vip6);
+}
+
 /* ---- attaching */
 
 static enum ntmd_bpf_mode mode_read(const char *name)

@@ -536,3 +536,27 @@ void ntmd_bpf_inherited_each(struct ntmd_engine *engine,
 	if (engine->kernel && !old_each(engine->kernel, true, each, ctx))
 		old_each(engine->kernel, false, each, ctx);
 }
+
+static bool is_same(const struct ntm_addr *a, const struct ntm_addr *b)
+{
+	return !ntm_addr_is_none(a) && ntm_addr_equal(a, b);
+}
+
+void ntmd_bpf_inherited_end(struct ntmd_engine *engine, const struct ntm_addr *vip4, const struct ntm_addr *vip6)
+{
+	struct ntmd_engine_path *path, *next;
+
+	for (path = LIST_FIRST(&engine->paths); path; path = next) {
+		next = LIST_NEXT(path, all);
+		if (path->kernel && path->kernel->inherited && (is_same(&path->vip[0], vip4) || is_same(&path->vip[1], vip6)))
+			ntmd_engine_path_delete(path, false);
+	}
+}
+
+void ntmd_bpf_inherited_withdraw(struct ntmd_engine *engine, uint64_t path_id)
+{
+	struct ntmd_engine_path *path = ntmd_user_path_by_id(engine, path_id);
+
+	if (path && path->kernel && path->kernel->inherited)
+		ntmd_engine_path_delete(path, false);
+}

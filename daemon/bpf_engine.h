@@ -47,6 +47,9 @@ void ntmd_bpf_leave(struct ntmd_engine *engine);
 void ntmd_bpf_network_changed(struct ntmd_engine *engine); /* addresses, routes or links */
 const struct ntmd_bpf_interface *ntmd_bpf_interfaces(const struct ntmd_engine *engine, unsigned *ret_count);
 void ntmd_bpf_drops_add(const struct ntmd_engine *engine, uint64_t drops[NTM_DROP_MAX]);
+/* Paths of an earlier ntmd to these addresses end at once: there may be no tunnel. */
+void ntmd_bpf_inherited_end(struct ntmd_engine *engine, const struct ntm_addr *vip4, const struct ntm_addr *vip6);
+void ntmd_bpf_inherited_withdraw(struct ntmd_engine *engine, uint64_t path_id); /* the one of this ID, if there is one */
 /* Calls each() for every path of an earlier ntmd that still serves a peer: it wants a new one. */
 void ntmd_bpf_inherited_each(struct ntmd_engine *engine,
 			     void (*each)(void *ctx, const struct ntm_addr *vip4, const struct ntm_addr *vip6), void *ctx);

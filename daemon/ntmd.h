@@ -219,6 +219,7 @@ void ntmd_event(struct ntmd *ntmd, const char *event, ...) __attribute__((sentin
 /* attach.c: the BPF engine from the node's side */
 int ntmd_attach_open(struct ntmd *ntmd); /* as [datapath] engine says; 0, or -errno said to the log */
 void ntmd_attach_close(struct ntmd *ntmd); /* after the paths, before the engine */
+void ntmd_attach_inherited_end(struct ntmd_cn *cn); /* there may be no tunnel with it: what an earlier ntmd had ends */
 void ntmd_attach_handle(void *ctx, struct ntm_control_request *request, struct json_object *args);
 void ntmd_detach_handle(void *ctx, struct ntm_control_request *request, struct json_object *args);
 struct json_object *ntmd_attach_interfaces_json(const struct ntmd *ntmd);
