@@ -67,6 +67,11 @@ static void inherit_fired(evutil_socket_t fd, short what, void *arg)
 				 inheritance.begun >= INHERIT_AT_ONCE ? INHERIT_MS : INHERIT_AGAIN_MS);
 }
 
+void ntmd_attach_inherited_end(struct ntmd_cn *cn)
+{
+	ntmd_bpf_inherited_end(cn->ntmd->engine, &cn->vip4, &cn->vip6);
+}
+
 /* ---- attaching */
 
 static enum ntmd_bpf_mode mode_read(const char *name)
@@ -76,6 +81,13 @@ static enum ntmd_bpf_mode mode_read(const char *name)
 						  NTMD_BPF_AUTO;
 }
 
+static enum ntmd_maps_lane lane_of(const char *name)
+{
+	return !strcmp(name, "inline") ? NTMD_MAPS_LANE_INLINE :
+	       !strcmp(name, "bulk")   ? NTMD_MAPS_LANE_BULK :
+					 NTMD_MAPS_LANE_AUTO;
+}
+
 static struct ntmd_bpf_attach attach_make(const struct ntmd *ntmd, enum ntmd_bpf_mode mode)
 {
 	return (struct ntmd_bpf_attach){
@@ -83,6 +95,7 @@ static struct ntmd_bpf_attach attach_make(const struct ntmd *ntmd, enum ntmd_bpf
 		.device = ntmd->config.device,
 		.mtu = ntmd->mtu,
 		.paths = ntmd->config.paths,
+		.lane = lane_of(ntmd->config.lane),
 		.interface = ntmd->attach.interfaces ? ntmd->attach.interface : ntmd->config.interface,
 		.interfaces = ntmd->attach.interfaces ? ntmd->attach.interfaces : ntmd->config.interfaces,
 		.mode = mode,

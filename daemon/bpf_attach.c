@@ -239,7 +239,8 @@ static bool is_generic(const struct ntmd_bpf_set *set)
 static void config_tell(struct ntmd_bpf_set *set, bool generic)
 {
 	struct ntmd_maps_config config = {
-		.device = set->config.device_index, .seal_in = set->veth.in, .seal_out = set->veth.out, .generic = generic
+		.device = set->config.device_index, .seal_in = set->veth.in, .seal_out = set->veth.out, .generic = generic,
+		.lane = set->config.lane
 	};
 
 	ntmd_maps_config_set(set->maps, &config);

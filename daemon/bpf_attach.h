@@ -22,6 +22,7 @@ struct ntmd_bpf_config {
 	const char *pin_dir, *device; /* ntm0 */
 	unsigned device_index, mtu;
 	unsigned paths; /* slots; what is taken over keeps the number it has */
+	enum ntmd_maps_lane lane;
 };
 
 struct ntmd_bpf_interface {

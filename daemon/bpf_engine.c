@@ -364,7 +364,8 @@ static int set_load(struct ntmd_kernel *kernel, const struct ntmd_bpf_attach *at
 		    size_t why_len)
 {
 	struct ntmd_bpf_config config = { .pin_dir = attach->pin_dir, .device = attach->device, .mtu = attach->mtu,
-					  .device_index = kernel->engine->tun.ifindex, .paths = attach->paths };
+					  .device_index = kernel->engine->tun.ifindex, .paths = attach->paths,
+					  .lane = attach->lane };
 
 	return ntmd_bpf_set_load(ret_set, kernel->base, &config, ret_why, why_len);
 }
@@ -551,4 +552,28 @@ void ntmd_bpf_inherited_each(struct ntmd_engine *engine,
 	/* Which two addresses are one node's is not known: those of the other family mostly come with the first. */
 	if (engine->kernel && !old_each(engine->kernel, true, each, ctx))
 		old_each(engine->kernel, false, each, ctx);
+}
+
+static bool is_same(const struct ntm_addr *a, const struct ntm_addr *b)
+{
+	return !ntm_addr_is_none(a) && ntm_addr_equal(a, b);
+}
+
+void ntmd_bpf_inherited_end(struct ntmd_engine *engine, const struct ntm_addr *vip4, const struct ntm_addr *vip6)
+{
+	struct ntmd_engine_path *path, *next;
+
+	for (path = LIST_FIRST(&engine->paths); path; path = next) {
+		next = LIST_NEXT(path, all);
+		if (path->kernel && path->kernel->inherited && (is_same(&path->vip[0], vip4) || is_same(&path->vip[1], vip6)))
+			ntmd_engine_path_delete(path, false);
+	}
+}
+
+void ntmd_bpf_inherited_withdraw(struct ntmd_engine *engine, uint64_t path_id)
+{
+	struct ntmd_engine_path *path = ntmd_user_path_by_id(engine, path_id);
+
+	if (path && path->kernel && path->kernel->inherited)
+		ntmd_engine_path_delete(path, false);
 }

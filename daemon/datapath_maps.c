@@ -200,7 +200,14 @@ unsigned ntmd_maps_slots(const struct ntmd_maps *maps)
 void ntmd_maps_config_set(struct ntmd_maps *maps, const struct ntmd_maps_config *config)
 {
 	struct ntm_config *to = maps->config;
+	uint32_t flags = to->flags & ~(uint32_t)(NTM_CONFIG_GENERIC | NTM_CONFIG_ALL_INLINE | NTM_CONFIG_ALL_BULK);
 
+	if (config->generic)
+		flags |= NTM_CONFIG_GENERIC;
+	if (config->lane == NTMD_MAPS_LANE_INLINE)
+		flags |= NTM_CONFIG_ALL_INLINE;
+	if (config->lane == NTMD_MAPS_LANE_BULK)
+		flags |= NTM_CONFIG_ALL_BULK;
 	if (!to->magic)
 		to->magic = ntm_crypto_random_u64() | 1;
 	to->device = config->device;
@@ -211,8 +218,7 @@ void ntmd_maps_config_set(struct ntmd_maps *maps, const struct ntmd_maps_config 
 	to->lane_packets = NTM_LANE_PACKETS;
 	to->lane_ns = NTM_LANE_NS;
 	to->lane_hold_ns = NTM_LANE_HOLD_NS;
-	__atomic_store_n(&to->flags, (to->flags & ~(uint32_t)NTM_CONFIG_GENERIC) | (config->generic ? NTM_CONFIG_GENERIC : 0),
-			 __ATOMIC_RELEASE);
+	__atomic_store_n(&to->flags, flags, __ATOMIC_RELEASE);
 }
 
 void ntmd_maps_own_set(struct ntmd_maps *maps, const struct ntm_addr *vip4, const struct ntm_addr *vip6)

@@ -42,8 +42,11 @@ unsigned ntmd_maps_slots(const struct ntmd_maps *maps);
 
 /* ---- what holds for all paths */
 
+enum ntmd_maps_lane { NTMD_MAPS_LANE_AUTO, NTMD_MAPS_LANE_INLINE, NTMD_MAPS_LANE_BULK };
+
 struct ntmd_maps_config {
 	unsigned device, seal_in, seal_out; /* indexes: ntm0, ntm0s, ntm0p */
+	enum ntmd_maps_lane lane; /* of what could go by either: automatic, or always that one */
 	bool generic; /* some interface has XDP in generic mode, or is about to */
 };
 void ntmd_maps_config_set(struct ntmd_maps *maps, const struct ntmd_maps_config *config);

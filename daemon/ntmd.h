@@ -41,7 +41,7 @@ struct ntmd_metric {
 
 struct ntmd_config {
 	char fqdn[NTM_FQDN_MAX + 1];
-	char *private_key_file, *device, *control_socket, *state_dir, *engine, *dns_mode, *cipher, *pin_dir;
+	char *private_key_file, *device, *control_socket, *state_dir, *engine, *dns_mode, *cipher, *lane, *pin_dir;
 	uint16_t listen_port;
 	unsigned rekey_after_s, mtu, paths;
 	int tun_fd, netlink_fd; /* passed to us, or -1 */
@@ -252,6 +252,7 @@ void ntmd_event(struct ntmd *ntmd, const char *event, ...) __attribute__((sentin
 /* attach.c: the BPF engine from the node's side */
 int ntmd_attach_open(struct ntmd *ntmd); /* as [datapath] engine says; 0, or -errno said to the log */
 void ntmd_attach_close(struct ntmd *ntmd); /* after the paths, before the engine */
+void ntmd_attach_inherited_end(struct ntmd_cn *cn); /* there may be no tunnel with it: what an earlier ntmd had ends */
 void ntmd_attach_handle(void *ctx, struct ntm_control_request *request, struct json_object *args);
 void ntmd_detach_handle(void *ctx, struct ntm_control_request *request, struct json_object *args);
 struct json_object *ntmd_attach_interfaces_json(const struct ntmd *ntmd);

@@ -62,23 +62,29 @@ static bool leaves_work(const char *feature)
 /* The kernel names its features; how many there are differs. */
 static int features_read(const char *name, struct ethtool_gstrings **ret_strings)
 {
-	struct {
+	union {
 		struct ethtool_sset_info info;
-		uint32_t count;
-	} set = { { .cmd = ETHTOOL_GSSET_INFO, .sset_mask = 1ULL << ETH_SS_FEATURES }, 0 };
+		uint8_t room[sizeof(struct ethtool_sset_info) + sizeof(uint32_t)];
+	} set;
 	struct ethtool_gstrings *strings;
-	int err = ethtool_call(name, &set);
+	uint32_t count;
+	int err;
 
+	memset(&set, 0, sizeof(set));
+	set.info.cmd = ETHTOOL_GSSET_INFO;
+	set.info.sset_mask = 1ULL << ETH_SS_FEATURES;
+	err = ethtool_call(name, &set);
 	if (err)
 		return err;
-	if (!set.count || set.count > FEATURES_MAX)
+	count = set.info.data[0];
+	if (!count || count > FEATURES_MAX)
 		return -EOPNOTSUPP;
-	strings = calloc(1, sizeof(*strings) + (size_t)set.count * ETH_GSTRING_LEN);
+	strings = calloc(1, sizeof(*strings) + (size_t)count * ETH_GSTRING_LEN);
 	if (!strings)
 		return -ENOMEM;
 	strings->cmd = ETHTOOL_GSTRINGS;
 	strings->string_set = ETH_SS_FEATURES;
-	strings->len = set.count;
+	strings->len = count;
 	err = ethtool_call(name, strings);
 	if (err)
 		free(strings);
@@ -89,15 +95,18 @@ static int features_read(const char *name, struct ethtool_gstrings **ret_strings
 
 static int offloads_off(const char *name)
 {
-	struct {
+	union {
 		struct ethtool_sfeatures set;
-		struct ethtool_set_features_block block[FEATURES_MAX / 32];
-	} off = { .set = { .cmd = ETHTOOL_SFEATURES } };
+		uint8_t room[sizeof(struct ethtool_sfeatures) +
+			     FEATURES_MAX / 32 * sizeof(struct ethtool_set_features_block)];
+	} off;
 	struct ethtool_gstrings *strings;
 	int err = features_read(name, &strings);
 
 	if (err)
 		return err;
+	memset(&off, 0, sizeof(off));
+	off.set.cmd = ETHTOOL_SFEATURES;
 	off.set.size = (strings->len + 31) / 32;
 	for (unsigned i = 0; i < strings->len; i++) {
 		char feature[ETH_GSTRING_LEN + 1];

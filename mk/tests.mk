@@ -41,7 +41,7 @@ $(O)/fuzz/$1: $(O)/fuzz/obj/selftests/fuzz/$1.o $(call extra_objects,$(O)/fuzz/o
 endef
 
 # selftests/bench/NAME.c becomes $(O)/bench/NAME, linked with libntm.
-BENCHES := $(patsubst selftests/%.c,$(O)/%,$(wildcard selftests/bench/*.c))
+BENCHES := $(patsubst selftests/%.c,$(O)/%,$(filter-out %.bpf.c,$(wildcard selftests/bench/*.c)))
 $(O)/bench/bpf: $(O)/obj/selftests/prog/prog.o
 $(O)/bench/bpf_node: $(addprefix $(O)/obj/selftests/prog/,prog.o node.o node_packet.o)
 
@@ -71,7 +71,7 @@ endif
 .PHONY: tests benches fuzzers
 tests: $(TESTS) $(NTMD_NEXT)
 	@:
-benches: $(BENCHES)
+benches: $(BENCHES) $(O)/selftests/bench/pass.bpf.o
 	@:
 fuzzers: $(FUZZERS)
 	@:

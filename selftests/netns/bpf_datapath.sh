@@ -31,6 +31,8 @@ keys_elsewhere() { # NAME
 	echo "$found"
 }
 
+programs_on() { [ "$(status "$1" ".interfaces | any(.name == \"$2\" and .mode != \"none\")")" = true ]; } # NAME DEV
+
 small_packets() { # MN CN OUTER
 	local mn=$1 cn=$2 outer=$3 tx rx bulk tx_state
 	for vip in vip4 vip6; do
@@ -148,7 +150,7 @@ nsbg mn flow.log ping -q -i 0.005 -c 400 -W 1 "$(vip4 cn)"
 flood=$SPAWNED
 sleep 0.5
 host_attach mn v6 eth1 50
-check "a better interface gets the programs" eventually 3 eval '[ "$(status mn "[.interfaces[].name] | contains([\"eth1\"])")" = true ]'
+check "a better interface gets the programs" eventually 3 programs_on mn eth1
 eventually 10 not_alive "$flood"
 check "make before break loses nothing" grep -q '400 received' "$WORK/flow.log"
 check "packets leave by it" eventually 2 grep -qF "$(host_addr6 mn eth1)" <<<"$(tunnel mn cn .local)"

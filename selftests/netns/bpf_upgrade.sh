@@ -55,7 +55,7 @@ check "the maps can be read where they were" ns mn bpftool map dump pinned /sys/
 check "the old set is there until its paths are replaced" ns mn test -e /sys/fs/bpf/ntm/ntm0-layout1/ntm_vips
 check "the tunnel is new" eventually 5 inline_is mn cn bpf
 check "the old set is removed" eventually 16 ns mn test ! -e /sys/fs/bpf/ntm/ntm0-layout1
-check "and its helper pair" ns mn test ! -e /sys/class/net/ntm0s
+check "and its helper pair" eventually 2 ns mn test ! -e /sys/class/net/ntm0s
 eq "XDP is on eth0" generic "$(status mn '.interfaces[0].mode')"
 datagrams_end "not a datagram from mn is lost" mn cn
 datagrams_end "not a datagram to mn is lost" cn mn
