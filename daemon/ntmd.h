@@ -187,7 +187,7 @@ int ntmd_interface_route_del(struct ntmd *ntmd, const struct ntm_addr *vip);
 /* socket_buffer.c */
 int ntmd_socket_buffer_watch(struct ntmd *ntmd); /* 0 or -ENOMEM */
 void ntmd_socket_buffer_clear(struct ntmd *ntmd);
-struct json_object *ntmd_socket_buffer_json(const struct ntmd *ntmd); /* "socket_buffer" of `ntmctl status` */
+struct json_object *ntmd_socket_buffer_json(struct ntmd *ntmd); /* "socket_buffer" of `ntmctl status` */
 
 /* receive.c: the one switch from packet and message types to handlers */
 void ntmd_receive(void *ctx, const struct ntm_flow *from, uint8_t *packet, size_t len);

@@ -224,7 +224,7 @@ static void datagrams_lost_in_the_buffer_are_counted(void **state)
 		assert_int_equal(ntm_udp_send(&flow, last_bytes, 1000), 0);
 	event_base_loop(base, EVLOOP_NONBLOCK);
 	assert_true(received < 100);
-	/* The count comes with the next datagram that finds room. */
+	/* The count is read when datagrams are. */
 	assert_int_equal(ntm_udp_send(&flow, "x", 1), 0);
 	event_base_loop(base, EVLOOP_NONBLOCK);
 	assert_int_equal(received + a.overruns, sent + 1);
