@@ -5,8 +5,8 @@
 # timeout: 400
 #
 #	dc (srv1), rs1 (srv2) ---- core ---- cn (dual)
-#	                            |------- v4: mn's eth0
-#	                            '------- v4b or v6: mn's eth1
+#	                            |------- v4: mn's eth1
+#	                            '------- v4b or v6: mn's eth0
 #
 # Each time a better network appears, is used, and the old one goes. Two streams of 4000 datagrams a second, one each way.
 # shellcheck source=selftests/netns/lib.sh
@@ -26,18 +26,20 @@ for net in v4b v6; do access_make $net; done
 dc_start rs1
 rs_start rs1
 nodes_add cn=dual mn=v4
+host_attach mn v4 eth1 1000 # worse than all that come
+host_detach mn eth0
 reaches mn cn.$ZONE -W 4 >/dev/null
 check "at first the route is direct" eventually 3 route_is mn cn direct
 stream_start mn cn "$(vip4 cn)" 7300 $PPS 390
 stream_start cn mn "$(vip4 mn)" 7301 $PPS 390
 begun=$EPOCHSECONDS
 sleep 0.5
-old=eth0 moved=0 metric=1000
+old=eth1 moved=0 metric=1000
 for ((move = 1; move <= MOVES; move++)); do
 	case $((move % 4)) in
-	1) net=v4b new=eth1 ;;
-	3) net=v6 new=eth1 ;;
-	*) net=v4 new=eth0 ;;
+	1) net=v4b new=eth0 ;;
+	3) net=v6 new=eth0 ;;
+	*) net=v4 new=eth1 ;;
 	esac
 	# The addresses of a network are used up after some time; these are free again.
 	case $net in v4) NEXT[v4]=$((140 + move % 40)) ;; v4b) NEXT[v4b]=$((210 + move % 40)) ;; esac
