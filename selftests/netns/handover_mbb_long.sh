@@ -21,6 +21,16 @@ uses() { # DEV
 	[[ "$is" = "$(host_addr4 mn "$1"):"* || "$is" = "[$(host_addr6 mn "$1")]:"* ]]
 }
 
+# What the queues of a busy machine drop has nothing to do with handovers, and is not what is asked here: longer queues, and counted.
+queue_drops() {
+	local name sum=0
+	for name in mn cn; do
+		sum=$((sum + $(nsip $name -s -j link show dev ntm0 | jq '.[0].stats64.tx.dropped')))
+		sum=$((sum + $(ns $name nstat -asz UdpRcvbufErrors Udp6RcvbufErrors | awk '/RcvbufErrors/ { n += $2 } END { print n + 0 }')))
+	done
+	echo $sum
+}
+
 net_up
 for net in v4b v6; do access_make $net; done
 dc_start rs1
@@ -30,6 +40,9 @@ host_attach mn v4 eth1 1000 # worse than all that come
 host_detach mn eth0
 reaches mn cn.$ZONE -W 4 >/dev/null
 check "at first the route is direct" eventually 3 route_is mn cn direct
+nsip mn link set dev ntm0 txqueuelen 20000
+nsip cn link set dev ntm0 txqueuelen 20000
+drops=$(queue_drops)
 stream_start mn cn "$(vip4 cn)" 7300 $PPS 390
 stream_start cn mn "$(vip4 mn)" 7301 $PPS 390
 begun=$EPOCHSECONDS
@@ -54,14 +67,19 @@ eq "every better network was used within 5 s" $MOVES "$moved"
 rest=$((PACKETS / 2 / PPS + 2 - (EPOCHSECONDS - begun)))
 [ "$rest" -le 0 ] || sleep "$rest"
 total=0
+dropped=0
 for port in 7300 7301; do
 	if [ $port = 7300 ]; then way="to cn"; else way="to mn"; fi
 	stream_end $port
 	total=$((total + SENT))
-	eq "$way: of $SENT none lost" 0 "$LOST"
+	dropped=$((dropped + LOST))
+	echo "# $way: $LOST of $SENT lost"
 	eq "$way: none came twice" 0 "$DUPLICATE"
 	check "$way: at most one of 10000 overtaken ($REORDERED)" test "$REORDERED" -le $((SENT / 10000))
 done
+drops=$(($(queue_drops) - drops))
+echo "# $drops dropped by full queues of this machine"
+check "of $total packets none was lost by moving ($dropped missing, $drops of them in queues)" test "$dropped" -le "$drops"
 check "at least $PACKETS were sent ($total)" test "$total" -ge $PACKETS
 for name in mn cn; do
 	no_drops "nothing failed authentication at $name" "$name" auth inner_source
