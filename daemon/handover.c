@@ -17,7 +17,8 @@
 #include "endpoint.h"
 #include "stats.h"
 
-#define SEEN_MS 1000 /* between two packets from unknown places that count */
+#define SEEN_MS 1000 /* between two packets from unknown places that count; twice as long after each place that was none */
+#define SEEN_DOUBLED 6 /* times at most */
 #define ADDRESSES_TEXT (NTM_REAL_ADDRS_MAX * NTM_ADDR_TEXT)
 
 static void direct_unprove(struct ntmd_path *path, const struct ntmd_route *but)
@@ -234,10 +235,18 @@ static bool may_be_elsewhere(struct ntmd_path *path)
 	struct ntmd_move *move = ntmd_path_move(path);
 	int64_t now = ntm_loop_now_ms();
 
-	if (!move || (move->seen_ms && now - move->seen_ms < SEEN_MS))
+	if (!move || (move->seen_ms && now - move->seen_ms < (int64_t)SEEN_MS << move->seen_in_vain))
 		return false;
 	move->seen_ms = now;
 	return true;
+}
+
+void ntmd_handover_seen_in_vain(struct ntmd_path *path)
+{
+	struct ntmd_move *move = ntmd_path_move(path);
+
+	if (move && move->seen_in_vain < SEEN_DOUBLED)
+		move->seen_in_vain++;
 }
 
 void ntmd_handover_peer_seen(struct ntmd_path *path, const struct ntm_flow *from)

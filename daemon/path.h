@@ -165,6 +165,7 @@ struct ntmd_move {
 
 	/* handover.c */
 	int64_t seen_ms; /* when the peer's packets last came from an unknown place */
+	unsigned seen_in_vain; /* places where it was seen, one after the other, and that never answered */
 };
 
 struct ntmd_path {
@@ -384,6 +385,7 @@ void ntmd_handover_route_dead(struct ntmd_path *path, int64_t since_ms);
 void ntmd_handover_path(struct ntmd_path *path); /* our address changed: Path Update on every way */
 /* An authentic packet came from an endpoint that is no route of the path: its NAT changed, or it moved and its Path Update is on the way. */
 void ntmd_handover_peer_seen(struct ntmd_path *path, const struct ntm_flow *from);
+void ntmd_handover_seen_in_vain(struct ntmd_path *path); /* it did not answer there */
 void ntmd_handover_update_handle(struct ntmd_path *path, const struct ntm_flow *from, const struct ntm_message *message);
 
 /* ---- command_ping.c */

@@ -311,6 +311,8 @@ void ntmd_route_proven(struct ntmd_path *path, struct ntmd_route *route)
 	route->state = NTMD_ROUTE_PROVEN;
 	route->heard_ms = ntm_loop_now_ms();
 	if (first) {
+		if (route->kind == NTM_ROUTE_REFLEXIVE && path->move)
+			path->move->seen_in_vain = 0;
 		ntmd_path_mtu_start(path, route);
 		ntmd_event(path->ntmd, "route_proven", "peer", path->cn->fqdn, "route", ntm_route_name(route->kind), "remote",
 			   ntm_endpoint_format(&route->flow.remote, remote), "local", ntm_addr_format(&route->flow.local, local),
@@ -326,8 +328,15 @@ void ntmd_route_failed(struct ntmd_path *path, struct ntmd_route *route)
 
 	route->state = NTMD_ROUTE_FAILED;
 	route->nonce = 0;
-	if (!in_use)
+	if (!in_use) {
+		/* The peer was seen there and never answered: a copied packet, perhaps. Nobody is to be asked there again. */
+		if (route->kind == NTM_ROUTE_REFLEXIVE && !route->rtt.srtt_us && !route->mtu.proven) {
+			clear(path, route);
+			sources_tell(path);
+			ntmd_handover_seen_in_vain(path);
+		}
 		return;
+	}
 	ntmd_event(path->ntmd, "route_failed", "peer", path->cn->fqdn, "route", ntm_route_name(route->kind), NULL);
 	ntmd_route_select(path);
 }

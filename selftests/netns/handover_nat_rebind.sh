@@ -92,8 +92,8 @@ go_on "another mapping"
 check "another mapping: cn sends to it" eventually 2 at_port_of cn mn 20200
 eq "another mapping: nothing has changed at mn itself" "" "$(monitored mn 'select(.event == "network_changed") | .event')"
 sleep 0.2
-stream_silent "from mn" 7300 500
-stream_silent "to mn" 7301 500
+stream_silent "from mn" 7300 1000
+stream_silent "to mn" 7301 1000
 
 # ---- data only towards the NAT: its node does not know that it is missed
 stream_start cn mn "$(vip4 mn)" 7302 1000 60

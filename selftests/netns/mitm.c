@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
  * mitm - somebody on the way between two hosts who copies their UDP packets and sends the copies again as somebody else, at once
- * or later. handover_mitm.sh runs it in the core. It cannot open what it copies. IPv4.
+ * or later. handover_mitm.sh runs it in the core. It cannot open what it copies. IPv4; offloads must be off (NTM_OFFLOADS), since
+ * several datagrams in one frame would be copied as one.
  *
  *	mitm DEV SRC DST [OPTION...]	copies what comes in by DEV from SRC to DST, addresses
  *
@@ -82,18 +83,18 @@ static uint32_t sum(const void *data, size_t len, uint32_t value)
 	return value;
 }
 
-/* The kernel fills in the IP header's own checksum. */
+/* The UDP checksum may not have been filled in when it was copied. The kernel fills in the IP header's. */
 static void rewrite(uint8_t *packet)
 {
 	struct iphdr *ip = (struct iphdr *)packet;
 	struct udphdr *udp = (struct udphdr *)(packet + ip->ihl * 4);
 	uint32_t value;
 
-	if (!mitm.as)
-		return;
-	ip->saddr = mitm.as;
-	udp->source = htons((uint16_t)mitm.port);
-	mitm.port = mitm.port >= mitm.port_high ? mitm.port_low : mitm.port + 1;
+	if (mitm.as) {
+		ip->saddr = mitm.as;
+		udp->source = htons((uint16_t)mitm.port);
+		mitm.port = mitm.port >= mitm.port_high ? mitm.port_low : mitm.port + 1;
+	}
 	udp->check = 0;
 	value = sum(udp, ntohs(udp->len), sum(&ip->saddr, 8, IPPROTO_UDP + ntohs(udp->len)));
 	while (value >> 16)
