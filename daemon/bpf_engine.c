@@ -275,10 +275,10 @@ static int event_take(void *ctx, void *data, size_t size)
 		engine->ops->key_worn(engine->ctx, path->user);
 		break;
 	case NTM_EVENT_NO_ROUTE:
-		if (path->failed_told)
-			break;
-		path->failed_told = true;
-		engine->ops->send_failed(engine->ctx, path->user, ENETUNREACH);
+		/* Rules that hold for sockets need not hold for it. If there is no way at all, sending will tell. */
+		path->kernel->blocked = true;
+		path->kernel->blocked_serial = path->route_serial;
+		ntmd_user_path_changed(path);
 		break;
 	case NTM_EVENT_TOO_BIG:
 		if (event->value < 576 || (path->mtu_learned && path->mtu_learned <= event->value))

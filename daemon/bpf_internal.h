@@ -28,6 +28,8 @@ struct ntmd_kernel_path {
 	struct ntm_addr vip[2]; /* packets to these go by it, [0]: IPv4; none: not */
 	struct ntmd_maps_ends ends; /* as they were last told */
 	bool ends_told;
+	bool blocked; /* BPF finds no way by the route of this serial, or there is none for it: ntmd sends until the next route or key */
+	unsigned blocked_serial;
 	unsigned route_serial; /* of the path, when the local ends below were found */
 	struct ntm_endpoint local, second_local;
 };
