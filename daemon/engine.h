@@ -147,6 +147,13 @@ void ntmd_engine_path_sources_set(struct ntmd_engine_path *path, const struct nt
 /* An authentic path control message came from the peer's daemon. */
 void ntmd_engine_path_bulk_acked(struct ntmd_engine_path *path);
 void ntmd_engine_path_heard(struct ntmd_engine_path *path); /* one came by the route in use */
+/*
+ * The peer's daemon does not answer, but its kernel may still open the inline lane: all goes there until the daemon is heard
+ * again, and what TCP waits for goes at once. false: the kernel here does not have that lane.
+ */
+bool ntmd_engine_path_inline_try(struct ntmd_engine_path *path);
+/* When the kernel took something of this path last, by whatever route (boot-time clock, ms); 0: never. */
+int64_t ntmd_engine_path_kernel_heard(const struct ntmd_engine_path *path);
 /* When the first data went out since anything authentic came by the route in use (boot-time clock); 0: all is well, and unheard is told again. */
 int64_t ntmd_engine_path_unheard(struct ntmd_engine_path *path);
 void ntmd_engine_path_unheard_forget(struct ntmd_engine_path *path); /* as if something had come */

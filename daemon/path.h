@@ -154,6 +154,7 @@ struct ntmd_move {
 	struct event *watch_timer; /* NULL: no data lately */
 	unsigned watch_questions; /* asked since nothing comes */
 	int64_t watch_ms; /* when the first was */
+	bool watch_inline; /* all goes inline, since nobody has answered */
 
 	/* route_probe.c */
 	int64_t retry_ms; /* when better routes that failed are asked again */

@@ -9,6 +9,9 @@
  *
  * That is less than 3 round trips + 200 ms. With the first question the routes that might come next are asked whether they
  * work: one that answers is taken at once.
+ *
+ * Where none of them answers either, the peer's daemon may be dead and its kernel not: BPF goes on opening the inline lane. Then
+ * all goes inline for another round trip and 60 ms. What comes back to BPF here shows that the route works, and it stays.
  */
 #include "crypto.h"
 #include "endpoint.h"
@@ -19,6 +22,7 @@
 #define AGAIN_MS 35
 #define QUESTIONS 3
 #define LAST_MS 60 /* and a round trip, after the last one */
+#define INLINE_MS 60 /* and a round trip, for the peer's kernel */
 #define UNKNOWN_RTT_MS 100
 
 static int64_t rtt_ms(const struct ntmd_path *path)
@@ -54,6 +58,38 @@ static void ask(struct ntmd_path *path)
 			       (uint32_t)ntm_crypto_random_u64(), body, 0);
 }
 
+static bool other_answers(const struct ntmd_path *path)
+{
+	for (unsigned i = 0; i < path->routes; i++) {
+		const struct ntmd_route *route = path->route[i];
+
+		if (route->kind && (int)i != path->active && route->state == NTMD_ROUTE_PROVEN &&
+		    route->heard_ms >= path->move->watch_ms)
+			return true;
+	}
+	return false;
+}
+
+/* The daemon of the peer answers nothing. Whether its kernel does; or whether that is still to be seen. */
+static bool kernel_goes_on(struct ntmd_path *path)
+{
+	struct ntmd_move *move = path->move;
+
+	if (other_answers(path) || !ntmd_engine_path_inline_try(path->engine))
+		return false;
+	if (ntmd_engine_path_kernel_heard(path->engine) >= move->watch_ms) {
+		move->watch_questions = 0;
+		move->watch_inline = false;
+		ntmd_engine_path_unheard_forget(path->engine);
+		return true;
+	}
+	if (move->watch_inline)
+		return false;
+	move->watch_inline = true;
+	ntm_timer_set_ms(move->watch_timer, rtt_ms(path) + INLINE_MS);
+	return true;
+}
+
 /* Of a route that is not proven, route_probe.c asks. */
 static bool is_watched(const struct ntmd_path *path)
 {
@@ -81,6 +117,8 @@ static void on_watch(evutil_socket_t fd, short what, void *arg)
 		return;
 	}
 	if (move->watch_questions == QUESTIONS) {
+		if (kernel_goes_on(path))
+			return;
 		move->watch_questions = 0;
 		ntmd_engine_path_unheard_forget(path->engine);
 		ntmd_handover_route_dead(path, move->watch_ms);
@@ -88,6 +126,7 @@ static void on_watch(evutil_socket_t fd, short what, void *arg)
 	}
 	if (!move->watch_questions++) {
 		move->watch_ms = now;
+		move->watch_inline = false;
 		others_ask(path);
 	}
 	ask(path);

@@ -392,6 +392,31 @@ void ntmd_engine_path_bulk_acked(struct ntmd_engine_path *path)
 	ntmd_user_path_settle(path);
 }
 
+bool ntmd_engine_path_inline_try(struct ntmd_engine_path *path)
+{
+	const struct ntmd_user_key *key = ntmd_user_key_sending(path);
+
+	if (!key || !key->kernel)
+		return false;
+	if (!path->bulk_dead) {
+		path->bulk_dead = true;
+		path->notes |= NTMD_USER_NOTE_DEAD;
+		ntmd_user_path_changed(path);
+	}
+	path->resume_due = true;
+	ntmd_user_path_settle(path);
+	return true;
+}
+
+int64_t ntmd_engine_path_kernel_heard(const struct ntmd_engine_path *path)
+{
+	struct ntmd_engine_stats stats = {0};
+
+	if (path->engine->kernel)
+		path->engine->kernel_ops->path_stats(path->engine->kernel, path, &stats);
+	return stats.last_rx_ms;
+}
+
 void ntmd_engine_path_heard(struct ntmd_engine_path *path)
 {
 	path->unheard_ms = 0;
