@@ -315,7 +315,9 @@ static void add_route(struct json_object *o, struct ntmd_path *path)
 	struct ntm_endpoint local;
 
 	add_string(o, "route", !route ? "none" : route->kind == NTM_ROUTE_RELAY ? "relay" : "direct");
-	add_string(o, "relay", route && route->kind == NTM_ROUTE_RELAY ? path->bind.name : NULL);
+	/* By the one before, until our leg at this one is proven: that has no name here any more. */
+	add_string(o, "relay", route && route->kind == NTM_ROUTE_RELAY && ntmd_relay_bind_is_named(&path->bind, &route->flow.remote) ?
+				       path->bind.name : NULL);
 	if (!route) {
 		add_string(o, "local", NULL);
 		add_string(o, "remote", NULL);

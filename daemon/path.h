@@ -303,7 +303,7 @@ struct ntmd_route *ntmd_route_add(struct ntmd_path *path, enum ntm_route_kind ki
 struct ntmd_route *ntmd_route_seen(struct ntmd_path *path, const struct ntm_flow *from);
 /* Networks have come or gone: makes and removes routes. Whether the active one has lost its way: the caller chooses anew. */
 bool ntmd_route_sync(struct ntmd_path *path);
-void ntmd_route_del(struct ntmd_path *path, enum ntm_route_kind kind); /* all of this kind */
+void ntmd_route_relays_forget(struct ntmd_path *path); /* those by a relay that takes nothing from us */
 void ntmd_route_free_all(struct ntmd_path *path); /* the path ends */
 bool ntmd_route_usable(struct ntmd_path *path, struct ntmd_route *route); /* the kernel has a way to it, and a relay is asked */
 /* The candidates of a Route Direction replace those of the one before; what is proven stays. */
@@ -354,6 +354,8 @@ void ntmd_relay_bind_ask(struct ntmd *ntmd); /* a Keep Alive now: a NAT may have
 bool ntmd_relay_bind_reset(struct ntmd_path *path, const uint8_t token[NTM_MAC_LEN]); /* the RS forgot us: binds again */
 /* Whether the RS takes, or is asked to take, what we send by this route to it. */
 bool ntmd_relay_bind_serves(const struct ntmd_path *path, const struct ntmd_route *route);
+bool ntmd_relay_bind_is_leg(const struct ntmd_path *path, const struct ntmd_route *route); /* not where the leg was before */
+bool ntmd_relay_bind_is_named(const struct ntmd_bind *bind, const struct ntm_endpoint *remote); /* one of the standby RS's */
 bool ntmd_relay_bind_is_stale(const struct ntmd_path *path); /* another network is preferred, or the one it used is gone */
 static inline bool ntmd_relay_bind_asked(const struct ntmd_path *path)
 {

@@ -18,6 +18,7 @@
 #include "path.h"
 
 #define OLD_LEG_MS 900 /* the RS takes packets from the old place of a leg for so long (rs/path.h) */
+#define OLD_RELAY_MS NTM_HANDSHAKE_TIMEOUT_MS /* another RS for longer: until its DC withdraws the path (NTM_KEY_DRAIN_S) */
 #define KEEPALIVE_AGAIN_MS 1000 /* after one that was not acknowledged */
 
 /* ---- endpoints of relays, shared by their paths */
@@ -235,7 +236,7 @@ static void endpoint_choose(struct ntmd_path *path)
 			bind->old = malloc(sizeof(*bind->old));
 		if (bind->old)
 			*bind->old = leg_flow(path);
-		bind->old_until_ms = ntm_loop_now_ms() + NTM_HANDSHAKE_TIMEOUT_MS;
+		bind->old_until_ms = ntm_loop_now_ms() + OLD_RELAY_MS;
 	}
 	bind->relay = NULL;
 	if (count) {
@@ -262,6 +263,21 @@ bool ntmd_relay_bind_serves(const struct ntmd_path *path, const struct ntmd_rout
 	if (ntmd_relay_bind_asked(path) && is_by(route, &flow))
 		return true;
 	return bind->old && ntm_loop_now_ms() < bind->old_until_ms && is_by(route, bind->old);
+}
+
+bool ntmd_relay_bind_is_leg(const struct ntmd_path *path, const struct ntmd_route *route)
+{
+	struct ntm_flow flow = leg_flow(path);
+
+	return is_by(route, &flow);
+}
+
+bool ntmd_relay_bind_is_named(const struct ntmd_bind *bind, const struct ntm_endpoint *remote)
+{
+	for (unsigned i = 0; i < bind->servers; i++)
+		if (ntm_endpoint_equal(&bind->server[i], remote))
+			return true;
+	return false;
 }
 
 void ntmd_relay_bind_rest(struct ntmd_path *path)
@@ -334,11 +350,12 @@ void ntmd_relay_bind_set(struct ntmd_path *path, const struct ntm_relay_info *in
 	ntm_crypto_wipe(leg_key, sizeof(leg_key));
 	if (same && bind->state != NTMD_BIND_NONE)
 		return;
-	if (!same)
-		ntmd_route_del(path, NTM_ROUTE_RELAY);
+	/*
+	 * The leg at the relay before stays until this one is proven, and its routes longer: the peer may learn of the change later,
+	 * and what it still sends by that relay must not look like a shorter way.
+	 */
+	ntmd_route_relays_forget(path);
 	info_set(bind, info);
-	free(bind->old);
-	bind->old = NULL;
 	bind->first = 0;
 	bind->has_token = false;
 	ntmd_relay_bind_start(path);
@@ -373,7 +390,7 @@ static void bound(struct ntmd_path *path, const struct ntm_bind *ack)
 		keepalive_rest(relay);
 	ntmd_event(path->ntmd, "relay_bound", "peer", path->cn->fqdn, "relay", relay->name, NULL);
 	ntmd_tunnel_kick(path);
-	if (bind->old)
+	if (bind->old && ntmd_relay_bind_is_named(bind, &bind->old->remote))
 		bind->old_until_ms = ntm_loop_now_ms() + OLD_LEG_MS;
 	route = route_of(path);
 	if (route && path->state == NTMD_PATH_UP)

@@ -251,10 +251,10 @@ struct ntmd_route *ntmd_route_seen(struct ntmd_path *path, const struct ntm_flow
 	return route ? route : best;
 }
 
-void ntmd_route_del(struct ntmd_path *path, enum ntm_route_kind kind)
+void ntmd_route_relays_forget(struct ntmd_path *path)
 {
 	for (unsigned i = 0; i < path->routes; i++)
-		if (path->route[i]->kind == kind)
+		if (path->route[i]->kind == NTM_ROUTE_RELAY && !ntmd_relay_bind_serves(path, path->route[i]))
 			clear(path, path->route[i]);
 	sources_tell(path);
 }
@@ -361,7 +361,7 @@ static bool is_wished(const struct ntmd_path *path, const struct ntmd_route *rou
 	return route->wished == (uint32_t)path->update_seen;
 }
 
-/* The network that we prefer, the one that the peer does; then lower kinds are shorter; of one kind the one in use, unless another is much nearer. */
+/* The network that we prefer, the one that the peer does; then lower kinds are shorter; the relay where our leg is; of one kind the one in use, unless another is much nearer. */
 static bool is_better(const struct ntmd_path *path, const struct ntmd_route *a, const struct ntmd_route *b)
 {
 	uint32_t nearer;
@@ -374,6 +374,8 @@ static bool is_better(const struct ntmd_path *path, const struct ntmd_route *a, 
 		return is_wished(path, a);
 	if (a->kind != b->kind)
 		return a->kind < b->kind;
+	if (a->kind == NTM_ROUTE_RELAY && ntmd_relay_bind_is_leg(path, a) != ntmd_relay_bind_is_leg(path, b))
+		return ntmd_relay_bind_is_leg(path, a);
 	nearer = b->rtt.srtt_us;
 	if (path->active >= 0 && path->route[path->active] == b)
 		nearer = nearer / 4 * 3;
