@@ -142,7 +142,7 @@ void ntmd_path_free(struct ntmd_path *path, bool refuse)
 
 	ntmd_tunnel_free(path);
 	ntmd_relay_bind_clear(path);
-	ntmd_path_watch_rest(path);
+	ntmd_path_watch_clear(path);
 	if (cn->path == path && cn->next_path)
 		ntmd_engine_path_hand_over(path->engine, cn->next_path->engine);
 	ntmd_engine_path_delete(path->engine, refuse);
