@@ -8,7 +8,31 @@
 
 #include "path.h"
 
+#define LANE_ACKED_MAX (1U << 22) /* more at once is no progress: the table had another flow there */
+#define LANE_SEGMENT 1400 /* bytes of a full segment, about */
 #define LANE_SHIFT 10 /* times are kept in 1024 ns: 32 bits of them last for 73 minutes */
+
+/*
+ * How many packets a TCP segment without data acknowledges; 0: it is none, or nothing new. Acknowledgements belong into the
+ * lane of what they acknowledge: inline ones come so early that the other end has little to put into its next
+ * super-packet.
+ */
+static __always_inline __u32 lane_acked(struct __sk_buff *skb, struct ntm_map_flow *flow)
+{
+	__u8 ip[10] = {}, tcp[14] = {};
+	__u32 at, ack, more;
+
+	if (skb->len > 120 || bpf_skb_load_bytes(skb, 0, ip, sizeof(ip)))
+		return 0;
+	at = ip[0] >> 4 == 4 ? (ip[0] & 15) * 4 : 40;
+	if ((ip[0] >> 4 == 4 ? ip[9] : ip[6]) != IPPROTO_TCP || bpf_skb_load_bytes(skb, at, tcp, sizeof(tcp)) ||
+	    skb->len != at + (tcp[12] >> 4) * 4)
+		return 0;
+	ack = (__u32)tcp[8] << 24 | (__u32)tcp[9] << 16 | (__u32)tcp[10] << 8 | tcp[11];
+	more = ack - flow->ack;
+	flow->ack = ack;
+	return more < LANE_ACKED_MAX ? more / LANE_SEGMENT : 0;
+}
 
 /*
  * Whether this packet is bulk. A flow that was bulk stays so for lane_hold_ns, since packets that take the inline
@@ -36,12 +60,13 @@ static __always_inline bool lane_is_bulk(struct __sk_buff *skb, const struct ntm
 		flow->packets = 0;
 		flow->since = time;
 		flow->bulk = 0;
+		flow->ack = 0;
 	}
 	if (time - flow->since >= config->lane_ns >> LANE_SHIFT) {
 		flow->packets = 0;
 		flow->since = time;
 	}
-	flow->packets += weight;
+	flow->packets += weight + lane_acked(skb, flow);
 	if (bulk || flow->packets > config->lane_packets) {
 		flow->bulk = time ? time : 1;
 		return true;

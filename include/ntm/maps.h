@@ -204,8 +204,9 @@ struct ntm_map_flow {
 	__u32 packets; /* since `since` */
 	__u32 since; /* boot-time clock in units of 1024 ns, low bits */
 	__u32 bulk; /* last time it was bulk, the same; 0: never */
+	__u32 ack; /* TCP: acknowledged last */
 };
-_Static_assert(sizeof(struct ntm_map_flow) == 16, "layout");
+_Static_assert(sizeof(struct ntm_map_flow) == 20, "layout");
 
 /* ---- ntm_events: hints, which may be lost when the ring is full. What matters can be read from the maps as well. */
 enum ntm_event_kind {

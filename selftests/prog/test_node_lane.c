@@ -93,6 +93,35 @@ static void fast_flows_are_bulk_until_they_are_slow_again(void **state)
 	assert_int_equal(node_egress(&a, fast, len, 0, &run), NODE_REDIRECT);
 }
 
+/* How many of so many acknowledgements go inline, each of `bytes` more. */
+static int acks_inline(bool six, unsigned count, uint32_t bytes)
+{
+	uint8_t packet[NODE_FRAME];
+	size_t len = node_inner_make(packet, &a, &b, &(struct node_inner){.six = six, .tcp = true}), tcp = six ? 40 : 20;
+	uint32_t acknowledged = 0xfffff000; /* goes over zero */
+	int inlined = 0;
+
+	node_flows_clear(&a);
+	packet[tcp + 12] = 5 << 4;
+	for (unsigned i = 0; i < count; i++, acknowledged += bytes) {
+		for (int j = 0; j < 4; j++)
+			packet[tcp + 8 + j] = (uint8_t)(acknowledged >> (24 - 8 * j));
+		inlined += inline_of(packet, len, 1);
+	}
+	return inlined;
+}
+
+static void acknowledgements_of_bulk_are_bulk(void **state)
+{
+	(void)state;
+	a.config->lane_ns = 1000000000;
+	for (int six = 0; six < 2; six++) {
+		assert_int_equal(acks_inline(six, 20, 1000), 20);
+		/* the first one acknowledges nothing that is known, each further one counts for itself and 14000 / 1400 */
+		assert_int_equal(acks_inline(six, 20, 14000), 1 + (NTM_LANE_PACKETS - 1) / 11);
+	}
+}
+
 static void without_ntmd_here_or_there_everything_is_inline(void **state)
 {
 	uint8_t inner[NODE_FRAME];
@@ -180,6 +209,7 @@ int main(void)
 		cmocka_unit_test_setup(trains_are_bulk_and_their_flow_stays_so_for_a_while, fresh),
 		cmocka_unit_test_setup(large_packets_count_twice, fresh),
 		cmocka_unit_test_setup(fast_flows_are_bulk_until_they_are_slow_again, fresh),
+		cmocka_unit_test_setup(acknowledgements_of_bulk_are_bulk, fresh),
 		cmocka_unit_test_setup(without_ntmd_here_or_there_everything_is_inline, fresh),
 		cmocka_unit_test_setup(what_bpf_cannot_send_goes_on_to_ntmd_untouched, fresh),
 		cmocka_unit_test_setup(somebody_elses_source_is_dropped_at_once, fresh),
