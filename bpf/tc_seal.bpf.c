@@ -245,12 +245,20 @@ static __always_inline int sealing_refuse(struct __sk_buff *skb, const struct se
 	return verdict < 0 ? TC_ACT_SHOT : verdict;
 }
 
+/* Where the packet goes next by this way: 0 or as fib_find. */
+static __noinline int way_find(struct __sk_buff *skb, struct sealing *s, const struct ntm_way *way)
+{
+	const struct ntm_source *source = way_source(way);
+
+	s->hop.result = 0;
+	return source ? fib_find(skb, source, way, way_overhead(way) + s->len, &s->hop) : -NTM_DROP_NO_ROUTE;
+}
+
 /* Finds out whether and where it can go: 0; or the verdict, it was answered; or -NTM_DROP_* */
 static __noinline int sealing_way(struct __sk_buff *skb, struct sealing *s)
 {
 	__u32 mtu = s->ends.mtu < CRYPT_LEN_MAX ? s->ends.mtu : CRYPT_LEN_MAX;
 	const struct ntm_way *way = &s->ends.route;
-	const struct ntm_source *source;
 	int err;
 
 	if (!(s->ends.flags & NTM_ENDS_ROUTE))
@@ -269,10 +277,14 @@ static __noinline int sealing_way(struct __sk_buff *skb, struct sealing *s)
 		s->second_only = true;
 		s->both = false;
 	}
-	source = way_source(way);
-	if (!source)
-		return -NTM_DROP_NO_ROUTE;
-	err = fib_find(skb, source, way, way_overhead(way) + s->len, &s->hop);
+	err = way_find(skb, s, way);
+	if (err == -NTM_DROP_NO_ROUTE && s->both) { /* one of two is enough */
+		event_hint(&s->path, NTM_EVENT_NO_ROUTE, s->ends.phase, s->hop.result, s->now);
+		way = &s->ends.second;
+		s->second_only = true;
+		s->both = false;
+		err = way_find(skb, s, way);
+	}
 	if (err == -NTM_DROP_TOO_BIG) {
 		mtu = s->hop.mtu - way_overhead(way);
 		event_hint(&s->path, NTM_EVENT_TOO_BIG, s->ends.phase, mtu, s->now);

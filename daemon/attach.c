@@ -147,14 +147,22 @@ int ntmd_attach_open(struct ntmd *ntmd)
 		return err;
 	}
 	ntm_notice("no BPF engine: %s; the user engine carries everything", ntmd->attach.why);
+	/* It does not while programs of an earlier ntmd take the packets, for paths that nobody looks after. */
+	if (ntmd_bpf_clean(ntmd->config.pin_dir, ntmd->config.device, true))
+		ntm_notice("removed the BPF programs that an earlier ntmd had attached");
 	return 0;
+}
+
+static void list_free(char **list, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		free(list[i]);
+	free(list);
 }
 
 static void interfaces_forget(struct ntmd *ntmd)
 {
-	for (unsigned i = 0; i < ntmd->attach.interfaces; i++)
-		free(ntmd->attach.interface[i]);
-	free(ntmd->attach.interface);
+	list_free(ntmd->attach.interface, ntmd->attach.interfaces);
 	ntmd->attach.interface = NULL;
 	ntmd->attach.interfaces = 0;
 }
@@ -205,26 +213,37 @@ static struct json_object *attached_json(const struct ntmd *ntmd)
 	return o;
 }
 
-/* "interfaces": ["eth0"]; none: as the configuration says. 0 or -ENOMEM. */
+/*
+ * "interfaces": ["eth0"]; none: as the configuration says. 0 or -ENOMEM: then the list stays, of which the engine has the
+ * address.
+ */
 static int interfaces_read(struct ntmd *ntmd, struct json_object *args)
 {
-	struct json_object *array, *name;
-	size_t count = 0;
+	struct json_object *array, *one;
+	const char *name;
+	char **list = NULL;
+	unsigned count = 0, n = 0;
 
-	interfaces_forget(ntmd);
 	if (json_object_object_get_ex(args, "interfaces", &array) && json_object_is_type(array, json_type_array))
-		count = json_object_array_length(array);
-	if (!count)
-		return 0;
-	ntmd->attach.interface = calloc(count, sizeof(*ntmd->attach.interface));
-	for (size_t i = 0; ntmd->attach.interface && i < count; i++) {
-		name = json_object_array_get_idx(array, i);
-		ntmd->attach.interface[i] = strdup(name ? json_object_get_string(name) : "");
-		if (!ntmd->attach.interface[i])
+		count = (unsigned)json_object_array_length(array);
+	if (count) {
+		list = calloc(count, sizeof(*list));
+		if (!list)
 			return -ENOMEM;
-		ntmd->attach.interfaces++;
 	}
-	return ntmd->attach.interface ? 0 : -ENOMEM;
+	for (; n < count; n++) {
+		one = json_object_array_get_idx(array, n);
+		name = one ? json_object_get_string(one) : NULL;
+		list[n] = strdup(name ? name : "");
+		if (!list[n]) {
+			list_free(list, n);
+			return -ENOMEM;
+		}
+	}
+	interfaces_forget(ntmd);
+	ntmd->attach.interface = list;
+	ntmd->attach.interfaces = count;
+	return 0;
 }
 
 /* What was asked for by name must work; 0 or -errno after failing the request. */

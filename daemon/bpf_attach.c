@@ -306,7 +306,8 @@ int ntmd_bpf_set_attach(struct ntmd_bpf_set *set, char *ret_why, size_t why_len)
 	if (!err)
 		err = ntm_pins_complete(&set->pins);
 	if (err) {
-		snprintf(ret_why, why_len, "cannot attach the BPF programs: %s", strerror(-err));
+		snprintf(ret_why, why_len, "cannot attach the BPF programs: %s%s", strerror(-err),
+			 err == -EPERM ? " (a folder for pins must be root's, and nobody else may write to it)" : "");
 		if (!set->taken_over)
 			ntmd_bpf_set_remove(set);
 		return err;
@@ -466,6 +467,7 @@ void ntmd_bpf_set_remove(struct ntmd_bpf_set *set)
 		ntmd_bpf_set_old_end(set);
 	ntm_pins_remove(&set->pins);
 	ntmd_veth_remove(set->config.device, set->other_veth);
+	ntmd_maps_keys_end(set->maps);
 	set->interfaces = 0;
 }
 
@@ -512,6 +514,7 @@ void ntmd_bpf_set_old_end(struct ntmd_bpf_set *set)
 {
 	if (!set->front)
 		return;
+	config_tell(set, true); /* some of its links may be generic */
 	ntm_pins_hooks_each(&set->old, old_hook_take, set);
 	ntm_pins_remove(&set->old);
 	ntmd_veth_remove(set->config.device, !set->other_veth);

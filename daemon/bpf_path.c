@@ -385,10 +385,11 @@ static struct ntmd_kernel_phase *phase_take(struct ntmd_kernel *kernel, struct n
 	taken = phase_new(kernel->now, kp->slot, phase, 0);
 	if (!taken)
 		return NULL;
-	err = ntmd_maps_key_set(maps_now(kernel), kp->slot, phase, keys->lane[NTM_LANE_INLINE].send,
-				keys->lane[NTM_LANE_INLINE].receive, expires_ms, &taken->tag);
+	/* The key last: once it is there BPF may have sealed under it, and ntmd must not begin with counter 0 again. */
+	err = ntmd_maps_slot_receive(maps_now(kernel), kp->slot);
 	if (!err)
-		err = ntmd_maps_slot_receive(maps_now(kernel), kp->slot);
+		err = ntmd_maps_key_set(maps_now(kernel), kp->slot, phase, keys->lane[NTM_LANE_INLINE].send,
+					keys->lane[NTM_LANE_INLINE].receive, expires_ms, &taken->tag);
 	if (!err)
 		return taken;
 	ntm_debug("a key phase stays with the user engine: %s", strerror(-err));

@@ -166,12 +166,29 @@ fail:
 	return err;
 }
 
+/* Keys that were dropped lately: nobody comes back to wipe them, and the kernel does not when it frees a map. */
+static void dropped_wipe(struct ntmd_maps *maps)
+{
+	bool waited = false;
+	struct grace *grace;
+
+	STAILQ_FOREACH(grace, &maps->grace, next) {
+		if (grace->kind != GRACE_KEY)
+			continue;
+		if (!waited && programs_wait())
+			return;
+		waited = true;
+		grace_over(maps, grace);
+	}
+}
+
 void ntmd_maps_close(struct ntmd_maps *maps)
 {
 	struct grace *grace;
 
 	if (!maps)
 		return;
+	dropped_wipe(maps);
 	while ((grace = STAILQ_FIRST(&maps->grace))) {
 		STAILQ_REMOVE_HEAD(&maps->grace, next);
 		free(grace);
@@ -584,6 +601,14 @@ void ntmd_maps_key_drop(struct ntmd_maps *maps, unsigned number, unsigned phase,
 	bpf_map_update_elem(fd, &index, &key, 0);
 	ntm_crypto_wipe(&key, sizeof(key));
 	slot->wipe_ms[phase & 1] = grace_begin(maps, GRACE_KEY, index);
+}
+
+void ntmd_maps_keys_end(struct ntmd_maps *maps)
+{
+	for (unsigned i = 0; i < maps->slots; i++)
+		for (unsigned parity = 0; maps->slot[i] && parity < 2; parity++)
+			if (maps->slot[i]->tag[parity])
+				ntmd_maps_key_drop(maps, i, parity, maps->slot[i]->tag[parity]);
 }
 
 bool ntmd_maps_key_is(const struct ntmd_maps *maps, unsigned slot, unsigned phase, uint32_t tag)

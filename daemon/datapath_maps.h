@@ -37,7 +37,7 @@ struct ntmd_maps;
 
 /* The descriptors are borrowed, and good until _close. commit: the program inline_commit. 0 or -errno. */
 int ntmd_maps_open(struct ntmd_maps **ret_maps, struct event_base *base, const int map_fd[NTMD_MAPS], int commit_fd);
-void ntmd_maps_close(struct ntmd_maps *maps); /* the maps stay as they are */
+void ntmd_maps_close(struct ntmd_maps *maps); /* the maps stay as they are; dropped keys are wiped */
 unsigned ntmd_maps_slots(const struct ntmd_maps *maps);
 
 /* ---- what holds for all paths */
@@ -110,6 +110,7 @@ int ntmd_maps_key_set(struct ntmd_maps *maps, unsigned slot, unsigned phase, con
 void ntmd_maps_key_drop(struct ntmd_maps *maps, unsigned slot, unsigned phase, uint32_t tag);
 bool ntmd_maps_key_is(const struct ntmd_maps *maps, unsigned slot, unsigned phase, uint32_t tag); /* it is in its place */
 void ntmd_maps_window_drop(struct ntmd_maps *maps, uint32_t tag);
+void ntmd_maps_keys_end(struct ntmd_maps *maps); /* drops all: the programs go. The windows stay. */
 /* A packet that ntmd opened under this key: whether its counter is new. */
 bool ntmd_maps_commit(const struct ntmd_maps *maps, unsigned slot, uint32_t tag, uint64_t counter);
 

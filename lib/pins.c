@@ -96,12 +96,31 @@ static const char *last_name(const char *path)
 	return slash ? slash + 1 : path;
 }
 
+static bool is_folder(const char *path)
+{
+	struct stat st;
+
+	return !lstat(path, &st) && S_ISDIR(st.st_mode);
+}
+
+/*
+ * Whether only root or we can have put into a folder what is there. The kernel's own default lets everybody make folders in a BPF
+ * file system: in one of somebody else's, maps that keys go into could be his.
+ */
+static bool is_trusted(const char *path)
+{
+	struct stat st;
+
+	return !lstat(path, &st) && S_ISDIR(st.st_mode) && (!st.st_uid || st.st_uid == geteuid()) &&
+	       (!(st.st_mode & (S_IWGRP | S_IWOTH)) || st.st_mode & S_ISVTX);
+}
+
 bool ntm_pins_are_there(const struct ntm_pins *pins)
 {
 	char target[NTM_PINS_PATH];
 
 	link_read(pins->link, target);
-	return !strcmp(target, last_name(pins->dir)) && !access(pins->dir, F_OK);
+	return !strcmp(target, last_name(pins->dir)) && is_trusted(pins->dir);
 }
 
 unsigned ntm_pins_layout(const char *pin_dir)
@@ -113,18 +132,28 @@ unsigned ntm_pins_layout(const char *pin_dir)
 	return number ? (unsigned)strtoul(number + strlen("-layout"), NULL, 10) : 0;
 }
 
+/* What is above the BPF file system is not ours to judge. */
+static int folder_make(const char *path)
+{
+	if (!mkdir(path, 0700))
+		return 0;
+	if (errno != EEXIST)
+		return -errno;
+	return is_bpffs(path) && !is_trusted(path) ? -EPERM : 0;
+}
+
 int ntm_pins_begin(const struct ntm_pins *pins)
 {
 	char path[NTM_PINS_PATH];
+	int err = 0;
 
 	snprintf(path, sizeof(path), "%s", pins->dir);
-	for (char *at = strchr(path + 1, '/'); at; at = strchr(at + 1, '/')) {
+	for (char *at = strchr(path + 1, '/'); at && !err; at = strchr(at + 1, '/')) {
 		*at = 0;
-		if (mkdir(path, 0700) && errno != EEXIST)
-			return -errno;
+		err = folder_make(path);
 		*at = '/';
 	}
-	return mkdir(path, 0700) && errno != EEXIST ? -errno : 0;
+	return err ? err : folder_make(path);
 }
 
 int ntm_pins_complete(const struct ntm_pins *pins)
@@ -404,9 +433,11 @@ void ntm_pins_hooks_each(const struct ntm_pins *pins,
 	size_t count;
 
 	name = names_list(pins->dir, "", &count);
-	for (size_t i = 0; i < count; i++)
-		if (hook_parse(name[i], hook, &ifindex))
-			each(ctx, pins, hook, ifindex);
+	/* First those that take packets, then those that get them from these: who removes all leaves none between. */
+	for (int last = 0; last < 2; last++)
+		for (size_t i = 0; i < count; i++)
+			if (hook_parse(name[i], hook, &ifindex) && at_ingress(hook) == (bool)last)
+				each(ctx, pins, hook, ifindex);
 	names_free(name, count);
 }
 
@@ -421,6 +452,11 @@ int ntm_pins_remove(const struct ntm_pins *pins)
 	char path[NTM_PINS_PATH], **name;
 	size_t count;
 
+	/* A symbolic link in its place, or a folder of another file system, has nothing of ours. */
+	if (!is_folder(pins->dir))
+		return unlink(pins->dir) && errno != ENOENT ? -errno : 0;
+	if (!is_bpffs(pins->dir))
+		return -ENODEV;
 	if (ntm_pins_are_there(pins))
 		unlink(pins->link); /* first: what is left by a crash is known to be half removed */
 	ntm_pins_hooks_each(pins, hook_remove, NULL);

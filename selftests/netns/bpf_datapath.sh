@@ -175,6 +175,17 @@ node_start_refused() { # SENTENCE NAME LINES EXPECTED
 node_start_refused "without a BPF file system" mn4 'engine = auto\npin-dir = /run/ntm/pins' 'mount -t bpf'
 check "the tunnel works" eventually 5 reaches mn4 "$(vip4 cn4)"
 
+ns mn4 chown 65534 /sys/fs/bpf/ntm
+node_start_refused "in somebody else's folder no keys are pinned" mn4 'engine = auto' 'folder'
+eq "nothing is" "" "$(ns mn4 sh -c 'ls /sys/fs/bpf/ntm')"
+ns mn4 chown 0 /sys/fs/bpf/ntm
+daemon_stop mn4 ntmd
+daemon_run mn4 ntmd
+eventually 5 nodes_registered mn4
+eq "ntm_keys is root's alone, as what leads there" "600 700 700 0 0 0" \
+	"$(ns mn4 sh -c 'cd /sys/fs/bpf/ntm && stat -L -c %a ntm0/ntm_keys ntm0 . && stat -L -c %u ntm0/ntm_keys ntm0 .' | paste -sd" ")"
+check "detached again" ns mn4 ntmctl detach # maps that are taken over would keep their size
+
 daemon_stop mn4 ntmd
 sed -i 's|^\[datapath\]|&\npaths = 1|' "$WORK/mn4/ntmd.conf"
 daemon_run mn4 ntmd

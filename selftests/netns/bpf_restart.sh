@@ -88,6 +88,42 @@ check "ntmctl detaches without ntmd" ns mn ntmctl detach
 nothing_pinned "nothing is left" mn
 check_not "once more: there is nothing" ns mn ntmctl detach
 
+# ---- what ended ntmd also took the helper pair, and it cannot be made again
+daemon_run mn ntmd
+eventually 5 nodes_registered mn
+eventually 8 reaches mn "$vip4_cn"
+check "BPF has the tunnel" eventually 5 inline_is mn cn bpf
+daemon_stop mn ntmd KILL
+nsip mn link del dev ntm0s
+nsip mn link add ntm0s type bridge
+sed -i 's/^engine = .*/engine = auto/' "$WORK/mn/ntmd.conf"
+daemon_run mn ntmd
+check "it says why BPF does not" grep -qF "another device has that name" <<<"$(status mn .engine_why)"
+eq "the programs of the earlier one are gone" "" "$(ns mn sh -c 'ls /sys/fs/bpf/ntm')"
+check "the user engine reaches the peer" eventually 5 reaches mn "$vip4_cn"
+nsip mn link del dev ntm0s
+daemon_stop mn ntmd
+sed -i 's/^engine = .*/engine = bpf/' "$WORK/mn/ntmd.conf"
+
+# ---- keys of a tunnel that is closed do not outlast ntmd
+keys_dropped() { # NAME: those that nobody uses
+	ns "$1" bpftool -j map dump pinned /sys/fs/bpf/ntm/ntm0/ntm_keys |
+		jq '[.[].formatted.value | select(.tag == 0 and (.send + .receive | add) != 0)] | length'
+}
+keys_used() {
+	ns "$1" bpftool -j map dump pinned /sys/fs/bpf/ntm/ntm0/ntm_keys |
+		jq '[.[].formatted.value | select(.tag != 0)] | length'
+}
+daemon_run mn ntmd
+eventually 5 nodes_registered mn
+eventually 8 reaches mn "$vip4_cn"
+check "BPF has the tunnel again" eventually 5 inline_is mn cn bpf
+check "with keys" test "$(keys_used mn)" -ge 1
+ns mn ntmctl tunnel close cn.$ZONE >/dev/null
+check "for a moment they are there" test "$(keys_dropped mn)" -ge 1
+daemon_stop mn ntmd TERM
+eq "then they are wiped" "0 0" "$(keys_used mn) $(keys_dropped mn)"
+
 # ---- a crash in the middle of attaching: what is pinned is not complete
 daemon_run mn ntmd
 eventually 5 nodes_registered mn

@@ -484,6 +484,35 @@ static void only_the_second_way_is_used_when_the_first_may_not(void **state)
 	assert_false(outer.four);
 }
 
+static void one_way_is_enough_when_the_other_leads_nowhere(void **state)
+{
+	uint8_t inner[NODE_FRAME], frame[NODE_FRAME], text[NODE_FRAME];
+	struct node_outer outer = {.key = 10};
+	struct ntm_ends_copy *next = node_ends_next(&a);
+	struct ntm_event event;
+	struct prog_run run;
+	size_t len = plain_make(inner, 100);
+
+	(void)state;
+	next->second = (struct ntm_way){b.real6, b.port, 1};
+	next->flags |= NTM_ENDS_SECOND;
+	address_set(&next->route.addr, 198, 51, 100, 1);
+	node_ends_flip(&a);
+	node_events(&a, NULL);
+	assert_int_equal(node_seal(&a, frame, node_frame_make(frame, inner, len), &run), NODE_REDIRECT);
+	assert_int_equal(node_outer_open(run.out, run.out_len, &a, &b, &outer, text), len);
+	assert_false(outer.four);
+	assert_int_equal(node_drops_all(&a), 0);
+	assert_int_equal(node_events(&a, &event), 1); /* ntmd hears of it all the same */
+	assert_int_equal(event.kind, NTM_EVENT_NO_ROUTE);
+	/* and neither is none */
+	next = node_ends_next(&a);
+	next->second.source = NTM_SOURCES_SLOTS;
+	node_ends_flip(&a);
+	assert_int_equal(node_seal(&a, frame, node_frame_make(frame, inner, len), &run), NODE_SHOT);
+	assert_int_equal(node_drops(&a, NTM_DROP_NO_ROUTE), 1);
+}
+
 static void a_bound_way_goes_by_its_interface(void **state)
 {
 	uint8_t inner[NODE_FRAME], frame[NODE_FRAME], text[NODE_FRAME];
@@ -539,6 +568,7 @@ int main(void)
 		cmocka_unit_test_setup(an_unproven_route_gets_only_so_many_bytes_of_each_serial, fresh),
 		cmocka_unit_test_setup(both_ways_get_the_same_sealed_packet_whatever_their_families, fresh),
 		cmocka_unit_test_setup(only_the_second_way_is_used_when_the_first_may_not, fresh),
+		cmocka_unit_test_setup(one_way_is_enough_when_the_other_leads_nowhere, fresh),
 		cmocka_unit_test_setup(a_bound_way_goes_by_its_interface, fresh),
 		cmocka_unit_test_setup(the_end_of_a_counter_is_told_in_time, fresh),
 	};
