@@ -10,7 +10,6 @@
 #include "path.h"
 
 #define ENCAP_HOPS 64 /* TTL and hop limit of outer packets */
-#define ENCAP_ECN 3 /* of a traffic class */
 
 /* Behind the Ethernet header: */
 struct encap4 {

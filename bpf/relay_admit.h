@@ -15,6 +15,7 @@
 
 #define RATE_BURST_NS 100000000ULL /* as rs/path.c: a tenth of a second's bytes at once, */
 #define RATE_BURST_BYTES 65536ULL /* and at least so many */
+#define RATE_ASKED_BYTES 1500U /* rate_left() looks for no more room than this: a train's first datagram may fit */
 #define RATE_TRIES 4 /* when other CPUs take from the same bucket */
 
 /* The side that sends packets of this type. */
@@ -107,13 +108,30 @@ static __always_inline int source_side(const struct packet *p, const struct ntm_
 	return sides & (1 << side) ? side : -NTM_DROP_SIDE;
 }
 
+/* What the bucket may hold, as time. */
+static __always_inline __u64 rate_burst_ns(__u64 rate)
+{
+	__u64 burst_ns = RATE_BURST_BYTES * 1000000000ULL / rate;
+
+	return burst_ns < RATE_BURST_NS ? RATE_BURST_NS : burst_ns;
+}
+
+/*
+ * Whether there is anything left in the bucket. What is asked before a packet goes up: ntm-rs takes its bytes out of
+ * the same bucket, each datagram's of a train, and what is far beyond the rate is not to cost it anything.
+ */
+static __always_inline bool rate_left(__u64 rate, const __u64 *rate_ns, __u32 len, __u64 now_ns)
+{
+	if (len > RATE_ASKED_BYTES)
+		len = RATE_ASKED_BYTES;
+	return *(const volatile __u64 *)rate_ns + len * 1000000000ULL / rate <= now_ns;
+}
+
 /* Whether the path's rate leaves room for len bytes; takes them. */
 static __always_inline bool rate_take(__u64 rate, __u64 *rate_ns, __u32 len, __u64 now_ns)
 {
-	__u64 cost_ns = len * 1000000000ULL / rate, burst_ns = RATE_BURST_BYTES * 1000000000ULL / rate;
+	__u64 cost_ns = len * 1000000000ULL / rate, burst_ns = rate_burst_ns(rate);
 
-	if (burst_ns < RATE_BURST_NS)
-		burst_ns = RATE_BURST_NS;
 	for (int i = 0; i < RATE_TRIES; i++) {
 		__u64 seen = *(volatile __u64 *)rate_ns, from = seen;
 

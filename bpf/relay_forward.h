@@ -2,7 +2,7 @@
 /*
  * relay_forward.h - the relay's decision on a packet to one of its endpoints: which path, from which leg,
  * where to, and whether it may. The order matters: until a packet is sure to be sent, nothing is taken from
- * its path's rate and nothing is counted as passed on, since ntm-rs does both for what goes up.
+ * its path's rate (only looked at) and nothing is counted as passed on, since ntm-rs does both for what goes up.
  */
 #ifndef NTM_BPF_RELAY_FORWARD_H
 #define NTM_BPF_RELAY_FORWARD_H
@@ -94,6 +94,8 @@ static __always_inline int forward_from(struct xdp_md *ctx, const struct packet 
 		return -NTM_DROP_LEG_UNBOUND;
 	if (p->ttl <= 1)
 		return -NTM_DROP_HOP_LIMIT;
+	if (path->rate && !rate_left(path->rate, &state->rate_ns, p->udp_len - sizeof(struct udphdr), now_ns))
+		return -NTM_DROP_RATE;
 	local = leg_local(to);
 	if (!local || hop_find(ctx, &way->hop, to, config->generation, now_ns, &hop) || !hop_is_open(ctx, &hop))
 		return XDP_PASS;

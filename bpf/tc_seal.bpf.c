@@ -117,11 +117,6 @@ static __noinline int sealing_room(struct __sk_buff *skb, const struct sealing *
 	return encap_room(skb, four, s->len, &h);
 }
 
-static __always_inline __u8 outer_tos(const struct sealing *s)
-{
-	return s->ends.flags & NTM_ENDS_ECN ? s->tos : s->tos & ~ENCAP_ECN;
-}
-
 /*
  * The second copy of a sealed packet enters this program once more, since only a program's last act can look for a
  * neighbour: by its Ethernet addresses it is known as a finished one, and the interface it is bound to.
@@ -220,7 +215,7 @@ static __always_inline int sealing_send(struct __sk_buff *skb, struct sealing *s
 {
 	struct encap e = {.udp_len = sizeof(struct udphdr) + OVERHEAD + s->len,
 			  .flow_label = s->path.ends->flow_label,
-			  .tos = outer_tos(s)};
+			  .tos = s->tos};
 	bool four = way_is4(s->both || s->second_only ? &s->ends.second : &s->ends.route);
 	__u64 counter;
 	int err;

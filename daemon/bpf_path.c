@@ -169,7 +169,6 @@ static void ends_make(const struct ntmd_kernel *kernel, const struct ntmd_engine
 	ends->serial = path->route_serial;
 	ends->mtu = path->mtu_learned && path->mtu_learned < mtu ? path->mtu_learned : mtu;
 	ends->bulk_dead = path->bulk_dead;
-	ends->marks = !path->relayed;
 	ends->away = path->stats.held_packets || kernel->stopping;
 	ends->phase = is_ours(kernel, path) ? path->phase : -1;
 }

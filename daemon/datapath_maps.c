@@ -424,8 +424,6 @@ int ntmd_maps_slot_set(struct ntmd_maps *maps, unsigned number, const struct ntm
 		copy.flags |= NTM_ENDS_ROUTE;
 	if (!err && source[1] >= 0)
 		copy.flags |= NTM_ENDS_SECOND;
-	if (ends->marks)
-		copy.flags |= NTM_ENDS_ECN;
 	if (ends->bulk_dead)
 		copy.flags |= NTM_ENDS_BULK_DEAD;
 	if (ends->away)

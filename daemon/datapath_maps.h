@@ -76,7 +76,6 @@ struct ntmd_maps_ends {
 	unsigned mtu; /* inner, bytes */
 	bool bulk_dead; /* all goes inline */
 	bool away; /* nothing goes inline */
-	bool marks; /* outer packets carry congestion marks to the end */
 	int phase; /* that seals; -1: none */
 };
 

@@ -360,8 +360,6 @@ void ntmd_route_apply(struct ntmd_path *path, int active, int second, uint64_t u
 	path->active = active;
 	path->second = second;
 	path->unproven = unproven_bytes > 0;
-	ntmd_engine_path_relayed_set(path->engine, (active >= 0 && path->route[active]->kind == NTM_ROUTE_RELAY) ||
-						   (second >= 0 && path->route[second]->kind == NTM_ROUTE_RELAY));
 	ntmd_engine_path_route_set(path->engine, active < 0 ? NULL : &path->route[active]->flow,
 				   second < 0 ? NULL : &path->route[second]->flow, unproven_bytes);
 	ntmd_path_mtu_apply(path);

@@ -377,11 +377,6 @@ void ntmd_engine_path_route_set(struct ntmd_engine_path *path, const struct ntm_
 	ntmd_user_path_settle(path);
 }
 
-void ntmd_engine_path_relayed_set(struct ntmd_engine_path *path, bool relayed)
-{
-	path->relayed = relayed;
-}
-
 void ntmd_engine_path_sources_set(struct ntmd_engine_path *path, const struct ntm_endpoint *source,
 				  unsigned count)
 {

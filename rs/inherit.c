@@ -225,7 +225,7 @@ static bool path_take(struct inherit *inherit, uint64_t id, const uint8_t *value
 static void entry_take(struct inherit *inherit, uint64_t id, const uint8_t *value)
 {
 	const struct ntm_relay_path *entry = (const struct ntm_relay_path *)value;
-	const struct rs_path *path;
+	struct rs_path *path;
 	bool taken;
 
 	if (inherit->own && rs_relay_map_keep(inherit->map, entry)) {
@@ -236,11 +236,13 @@ static void entry_take(struct inherit *inherit, uint64_t id, const uint8_t *valu
 	inherit->count += taken;
 	if (!taken && inherit->own)
 		rs_relay_map_remove(inherit->map, id);
-	/* Other sources than the bound ones we know nothing of. */
-	if (!taken || (inherit->own && !(entry->flags & NTM_RELAY_MOVING)))
+	path = taken ? rs_path_find(&inherit->rs->paths, id, inherit->now_ms) : NULL;
+	if (!path)
 		return;
-	path = rs_path_find(&inherit->rs->paths, id, inherit->now_ms);
-	if (path)
+	/* Other sources than the bound ones we know nothing of. */
+	if (inherit->own && !(entry->flags & NTM_RELAY_MOVING))
+		rs_relay_map_rate_share(inherit->map, path, entry->slot);
+	else
 		rs_relay_map_put(inherit->map, path, inherit->now_ms);
 }
 

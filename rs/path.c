@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * path.c - the table of relayed paths and the rules of their legs (path.h). Pure: no sockets, no clock.
+ * path.c - the table of relayed paths and the rules of their legs (path.h). Pure: no sockets, and no clock but for the rate that is
+ * shared with XDP.
  * Relay Direction and binds come from relay.c, packets from user_relay.c.
  *
  * The buckets are fixed, so that no packet ever waits for the table to grow: 2 MiB of addresses, of which
@@ -9,6 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <ntm/drop.h>
 
@@ -19,8 +21,8 @@
 #define BUCKET_BITS 18
 #define BUCKETS (1U << BUCKET_BITS)
 #define SWEEP_PATHS 32768 /* looked at in one sweep, about: a millisecond or two */
-#define RATE_BURST_NS 100000000LL /* a path may send a tenth of a second's bytes at once, */
-#define RATE_BURST_BYTES 65536 /* and at least so many */
+#define RATE_BURST_NS 100000000ULL /* a path may send a tenth of a second's bytes at once, */
+#define RATE_BURST_BYTES 65536ULL /* and at least so many */
 
 int rs_paths_init(struct rs_paths *paths, uint32_t max)
 {
@@ -388,23 +390,35 @@ static int source_side(const struct rs_path *path, int side, const struct ntm_en
 	return leg_owns(&path->leg[!side], source, now_ms) ? -NTM_DROP_SIDE : -NTM_DROP_SOURCE;
 }
 
-/* Threads that pay for one path's packets at once each take their part. */
+/* XDP's clock, which stands still while the machine sleeps. */
+static uint64_t shared_now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000ULL + (uint64_t)ts.tv_nsec;
+}
+
+/* Threads that pay for one path's packets at once, and XDP, each take their part. */
 static bool rate_take(struct rs_path *path, size_t len, int64_t now_us)
 {
-	int64_t now_ns = now_us * 1000, burst_ns, cost_ns, before, from;
+	uint64_t now_ns, burst_ns, cost_ns, before, from, *bucket;
 
 	if (!path->rate)
 		return true;
-	cost_ns = (int64_t)(len * 1000000000ULL / path->rate);
-	burst_ns = (int64_t)(RATE_BURST_BYTES * 1000000000ULL / path->rate);
+	bucket = __atomic_load_n(&path->rate_shared, __ATOMIC_RELAXED);
+	now_ns = bucket ? shared_now_ns() : (uint64_t)now_us * 1000;
+	bucket = bucket ? bucket : &path->rate_ns;
+	cost_ns = len * 1000000000ULL / path->rate;
+	burst_ns = RATE_BURST_BYTES * 1000000000ULL / path->rate;
 	if (burst_ns < RATE_BURST_NS)
 		burst_ns = RATE_BURST_NS;
-	before = __atomic_load_n(&path->rate_ns, __ATOMIC_RELAXED);
+	before = __atomic_load_n(bucket, __ATOMIC_RELAXED);
 	do {
-		from = before < now_ns - burst_ns ? now_ns - burst_ns : before;
+		from = before + burst_ns < now_ns ? now_ns - burst_ns : before;
 		if (from + cost_ns > now_ns)
 			return false;
-	} while (!__atomic_compare_exchange_n(&path->rate_ns, &before, from + cost_ns, true, __ATOMIC_RELAXED,
+	} while (!__atomic_compare_exchange_n(bucket, &before, from + cost_ns, true, __ATOMIC_RELAXED,
 					      __ATOMIC_RELAXED));
 	return true;
 }

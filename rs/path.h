@@ -51,7 +51,8 @@ struct rs_path {
 	int64_t made_ms, directed_ms, expires_ms;
 	int64_t used_ms; /* atomic */
 	uint64_t rate; /* bytes a second, both directions together; 0: no limit */
-	int64_t rate_ns; /* virtual time of the rate's bucket; atomic */
+	uint64_t rate_ns; /* virtual time of the rate's bucket; atomic */
+	uint64_t *rate_shared; /* instead: the bucket that XDP takes from (relay_map.c), by CLOCK_MONOTONIC; NULL: none; atomic */
 	uint64_t drops; /* atomic */
 	bool inherited; /* from an ntm-rs before this one, and not directed since: without leg keys */
 };

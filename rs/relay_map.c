@@ -295,7 +295,13 @@ static void sources_put(struct rs_relay_map *map, const struct rs_path *path, st
 	settle_later(map, path, now_ms);
 }
 
-int rs_relay_map_put(struct rs_relay_map *map, const struct rs_path *path, int64_t now_ms)
+/* One bucket for both relays: what passes here and what passes there is one path's rate. */
+void rs_relay_map_rate_share(struct rs_relay_map *map, struct rs_path *path, uint32_t slot)
+{
+	__atomic_store_n(&path->rate_shared, (uint64_t *)&map->state[slot].rate_ns, __ATOMIC_RELAXED);
+}
+
+int rs_relay_map_put(struct rs_relay_map *map, struct rs_path *path, int64_t now_ms)
 {
 	struct ntm_relay_path entry;
 	__u64 expires;
@@ -321,7 +327,9 @@ int rs_relay_map_put(struct rs_relay_map *map, const struct rs_path *path, int64
 	entry.expires = expires > UINT32_MAX ? UINT32_MAX : (__u32)expires;
 	memcpy(&entry.dc, path->dc->peer.key, sizeof(entry.dc));
 	err = bpf_map_update_elem(map->fd.paths, &path->id, &entry, BPF_ANY);
-	if (err && made)
+	if (!err)
+		rs_relay_map_rate_share(map, path, entry.slot);
+	else if (made)
 		slot_free(map, entry.slot);
 	if (moved_before && !(entry.flags & NTM_RELAY_MOVING))
 		bpf_map_delete_elem(map->fd.moving, &path->id);
@@ -343,7 +351,7 @@ void rs_relay_map_settle(struct rs_relay_map *map, const struct rs_paths *paths,
 {
 	while (map && map->settling && map->settling->at_ms <= now_ms) {
 		struct settling *one = map->settling;
-		const struct rs_path *path = rs_path_find(paths, one->id, now_ms);
+		struct rs_path *path = rs_path_find(paths, one->id, now_ms);
 
 		map->settling = one->next;
 		if (!map->settling)
@@ -431,6 +439,8 @@ int rs_relay_map_devices(struct rs_relay_map *map, const struct rs_relay_device 
 		bpf_map_delete_elem(map->fd.devices, &stale[--stales]);
 	for (unsigned i = 0; i < count && !err; i++)
 		err = bpf_map_update_elem(map->fd.devices, &device[i].route, &device[i].device, BPF_ANY);
+	/* Next hops were kept by what was there before: a VLAN device in one mode is its parent in the other. */
+	rs_relay_map_routes_changed(map);
 	return err;
 }
 

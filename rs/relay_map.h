@@ -26,7 +26,8 @@ struct rs_relay_map_fds {
 
 /* Also of maps that an earlier ntm-rs has filled. 0 or -errno. */
 int rs_relay_map_open(struct rs_relay_map **ret_map, const struct rs_relay_map_fds *fds);
-void rs_relay_map_close(struct rs_relay_map *map); /* the maps stay as they are */
+/* The maps stay as they are. No thread relays any more. */
+void rs_relay_map_close(struct rs_relay_map *map);
 uint32_t rs_relay_map_max(const struct rs_relay_map *map); /* paths that there is room for */
 
 /* ---- paths */
@@ -35,7 +36,7 @@ uint32_t rs_relay_map_max(const struct rs_relay_map *map); /* paths that there i
  * The entry becomes what the path is now; call it after every change of a path. 0, or -errno: then XDP does not
  * know the path, and drops what comes for it.
  */
-int rs_relay_map_put(struct rs_relay_map *map, const struct rs_path *path, int64_t now_ms);
+int rs_relay_map_put(struct rs_relay_map *map, struct rs_path *path, int64_t now_ms);
 void rs_relay_map_remove(struct rs_relay_map *map, uint64_t id);
 /* Sources that counted for a while after a move do not any more; every second. paths: where they are looked up. */
 void rs_relay_map_settle(struct rs_relay_map *map, const struct rs_paths *paths, int64_t now_ms);
@@ -72,6 +73,8 @@ int rs_inherit_own(struct rs *rs, struct rs_relay_map *map, int paths_fd, int lo
 int rs_inherit_other(struct rs *rs, struct rs_relay_map *map, int paths_fd, int local_fd);
 /* For inherit.c: the slot of an entry that is taken over. 0 or -EEXIST. */
 int rs_relay_map_keep(struct rs_relay_map *map, const struct ntm_relay_path *entry);
+/* The same when its path is in the table: its rate's bucket is XDP's. */
+void rs_relay_map_rate_share(struct rs_relay_map *map, struct rs_path *path, uint32_t slot);
 int64_t rs_relay_map_tick_ms(uint32_t tick); /* of the boot-time clock */
 
 #endif

@@ -157,6 +157,7 @@ int rs_relay_bind_handle(struct rs *rs, const struct ntm_flow *from, const uint8
 int rs_user_relay_open(struct rs *rs, char *ret_why, size_t why_len); /* the sockets; 0 or -errno */
 /* The threads, when the table has all paths of an earlier ntm-rs: until then packets wait. 0 or -errno. */
 int rs_user_relay_start(struct rs *rs, char *ret_why, size_t why_len);
+void rs_user_relay_stop(struct rs *rs); /* ends the threads; again: no harm */
 void rs_user_relay_close(struct rs *rs);
 /* The socket that flows of this listen endpoint are told by, and the other way round. */
 struct ntm_udp *rs_user_relay_udp(struct rs *rs, unsigned listen);

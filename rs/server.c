@@ -95,6 +95,7 @@ int rs_open(struct rs *rs, struct event_base *base, const char *config_path, str
 	return 0;
 
 err_xdp:
+	rs_user_relay_stop(rs);
 	rs_xdp_close(rs);
 	rs_control_close(rs);
 err_relay:
@@ -112,6 +113,7 @@ err_memory:
 
 void rs_close(struct rs *rs)
 {
+	rs_user_relay_stop(rs); /* before the maps, which hold the buckets of the paths' rates */
 	rs_xdp_close(rs); /* before the table: what is pinned stays as it is */
 	rs_control_close(rs);
 	rs_registration_close(rs);

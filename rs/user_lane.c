@@ -33,7 +33,7 @@
 #define SLOTS 128 /* power of two: a leg's open train is looked for at one place */
 /* Not a power of two: the beginnings of all buffers would compete for the same few places of the cache. */
 #define BUFFER (NTM_PACKET_MAX + 1 + 5 * 64)
-#define CONTROL_LEN 128 /* control messages of one received datagram (its local address, size): bytes */
+#define CONTROL_LEN 128 /* control messages of one received datagram (its local address, size, TOS): bytes */
 #define SEGMENT_PAUSE_US 1000000 /* a socket whose device refused a train (no checksum offload) sends none for so long */
 
 /* What is handed over: in 10 ms at most so many packets of unknown IDs, which strangers can make any number of. */
@@ -52,7 +52,8 @@ struct out {
 	struct sockaddr_storage to;
 	socklen_t to_len;
 	size_t control_len;
-	_Alignas(struct cmsghdr) uint8_t control[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(uint16_t))];
+	_Alignas(struct cmsghdr) uint8_t control[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(int)) +
+						 CMSG_SPACE(sizeof(uint16_t))];
 	struct iovec part[NTM_UDP_SEGMENTS_MAX];
 };
 
@@ -209,20 +210,33 @@ static void out_source(struct out *out, bool is4, const struct ntm_addr *local)
 	}
 }
 
+/* As XDP does it: congestion marks of the way here reach the end, which opens the packet and knows what they mean. */
+static void out_tos(struct out *out, bool is4, uint8_t tos)
+{
+	int value = tos;
+
+	if (is4)
+		out_control(out, IPPROTO_IP, IP_TOS, &value, sizeof(value));
+	else
+		out_control(out, IPPROTO_IPV6, IPV6_TCLASS, &value, sizeof(value));
+}
+
 static unsigned leg_slot(const struct rs_leg *leg)
 {
 	return (unsigned)(((uintptr_t)leg * 0x9e3779b97f4a7c15ULL) >> 57) & (SLOTS - 1);
 }
 
 /* The train that this datagram may be the next of; NULL: it begins one. */
-static struct out *out_open(struct rs_lane *lane, const struct rs_leg *leg, unsigned listen, size_t len, int64_t now_us)
+static struct out *out_open(struct rs_lane *lane, const struct rs_leg *leg, unsigned listen, uint8_t tos, size_t len,
+			    int64_t now_us)
 {
 	unsigned number = lane->slot[leg_slot(leg)];
 	struct out *out = number ? &lane->out[number - 1] : NULL;
 
 	/* What the main loop handles between two datagrams may free one leg and make another at its place. */
-	if (!out || lane->is_main || out->leg != leg || out->closed || len > out->size || out->segments == NTM_UDP_SEGMENTS_MAX ||
-	    out->len + len > NTM_UDP_DATAGRAM_MAX || !lane->udp[listen].segment || now_us < lane->no_segment_us[listen])
+	if (!out || lane->is_main || out->leg != leg || out->from.tos != tos || out->closed || len > out->size ||
+	    out->segments == NTM_UDP_SEGMENTS_MAX || out->len + len > NTM_UDP_DATAGRAM_MAX || !lane->udp[listen].segment ||
+	    now_us < lane->no_segment_us[listen])
 		return NULL;
 	return out;
 }
@@ -242,6 +256,8 @@ static struct out *out_new(struct rs_lane *lane, const struct rs_leg *leg, unsig
 	out->control_len = 0;
 	if (lane->any[listen] && !ntm_addr_is_none(&to->local))
 		out_source(out, lane->udp[listen].is4, &to->local);
+	if (from->tos)
+		out_tos(out, lane->udp[listen].is4, from->tos);
 	lane->slot[leg_slot(leg)] = (uint8_t)lane->outs;
 	return out;
 }
@@ -251,7 +267,7 @@ static void out_add(struct rs_lane *lane, const struct rs_leg *leg, const struct
 		    int64_t now_us)
 {
 	unsigned listen = (unsigned)(leg->bound.udp - rs_lane_udp(lane->rs->lane[0], 0));
-	struct out *out = out_open(lane, leg, listen, len, now_us);
+	struct out *out = out_open(lane, leg, listen, from->tos, len, now_us);
 	struct iovec *last;
 
 	if (!out) {
@@ -435,8 +451,8 @@ int rs_lane_forward(struct rs_lane *lane, const struct ntm_flow *from, uint8_t *
 
 /* ---- receiving */
 
-/* ret_size: of a datagram, if several came as one. */
-static void control_read(struct msghdr *msg, struct ntm_addr *ret_local, size_t *ret_size)
+/* ret_size: of a datagram, if several came as one, then with one TOS. */
+static void control_read(struct msghdr *msg, struct ntm_addr *ret_local, uint8_t *ret_tos, size_t *ret_size)
 {
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
 		if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO) {
@@ -454,6 +470,13 @@ static void control_read(struct msghdr *msg, struct ntm_addr *ret_local, size_t 
 
 			memcpy(&info, CMSG_DATA(c), sizeof(info));
 			ntm_addr_from6(ret_local, (const uint8_t *)&info.ipi6_addr);
+		} else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS) {
+			*ret_tos = *CMSG_DATA(c);
+		} else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_TCLASS) {
+			int class;
+
+			memcpy(&class, CMSG_DATA(c), sizeof(class));
+			*ret_tos = (uint8_t)class;
 		}
 	}
 }
@@ -469,7 +492,7 @@ static void message_receive(struct rs_lane *lane, unsigned listen, unsigned i, i
 	struct ntm_addr local = {0};
 
 	if (msg->msg_controllen)
-		control_read(msg, &local, &size);
+		control_read(msg, &local, &from.tos, &size);
 	if (lane->any[listen])
 		from.local = local;
 	if (ntm_endpoint_from_sockaddr(&from.remote, msg->msg_name))

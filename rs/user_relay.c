@@ -304,22 +304,32 @@ static void runner_end(struct runner *runner)
 {
 	if (runner->running)
 		pthread_join(runner->thread, NULL);
+	runner->running = false;
 	if (runner->inbox)
 		event_free(runner->inbox);
+	runner->inbox = NULL;
+}
+
+void rs_user_relay_stop(struct rs *rs)
+{
+	struct rs_user_relay *relay = rs->user_relay;
+	uint64_t one = 1;
+
+	if (!relay || relay->stop_fd < 0)
+		return;
+	if (write(relay->stop_fd, &one, sizeof(one)) < 0)
+		ntm_error("cannot end the threads: %s", strerror(errno));
+	for (unsigned i = 0; i < rs->lanes; i++)
+		runner_end(&relay->runner[i]);
 }
 
 void rs_user_relay_close(struct rs *rs)
 {
 	struct rs_user_relay *relay = rs->user_relay;
-	uint64_t one = 1;
 
-	if (relay && relay->stop_fd >= 0) {
-		if (write(relay->stop_fd, &one, sizeof(one)) < 0)
-			ntm_error("cannot end the threads: %s", strerror(errno));
-		for (unsigned i = 0; i < rs->lanes; i++)
-			runner_end(&relay->runner[i]);
+	rs_user_relay_stop(rs);
+	if (relay && relay->stop_fd >= 0)
 		close(relay->stop_fd);
-	}
 	for (unsigned i = 0; relay && i < NTM_SERVERS_MAX; i++) {
 		if (relay->readable[i])
 			event_free(relay->readable[i]);

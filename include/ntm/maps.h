@@ -72,9 +72,6 @@ enum ntm_ends_flag {
 	NTM_ENDS_BULK_DEAD = 4, /* the peer's daemon is gone: everything goes inline */
 	NTM_ENDS_AWAY = 8, /* nothing new goes inline: all to ntmd (detach, packets held there). Receiving goes on, and
 			    * what is on its way to tc_seal is still sent. */
-	NTM_ENDS_ECN = 16, /* outer packets carry the inner ECN field (RFC 6040, normal mode; else its compatibility
-			    * mode). Only if marks get through: who opens brings them back inside (both engines do),
-			    * and a relay on the way carries the field on. */
 };
 
 #define NTM_ENDS_NO_PHASE 0xff

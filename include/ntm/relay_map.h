@@ -10,11 +10,13 @@
  *	rs_devices   interface index -> struct ntm_relay_device: ways out   ntm-rs only
  *	rs_config    0 -> struct ntm_relay_config                           ntm-rs only
  *	rs_state     slot -> struct ntm_relay_state: counters, last use,    XDP only; ntm-rs zeroes a slot
- *	             next hops; can be mmapped                              before it gives it to a path
+ *	             next hops; mmapped                                     before it gives it to a path,
+ *	                                                                    and takes out of rate_ns, too
  *	rs_stats     enum ntm_drop -> count, per CPU                        XDP only
  *	rs_load      0 -> struct ntm_relay_load, per CPU                    XDP only
  *
- * One writer a map: a value that both sides wrote would have counters rolled back by each update. No map
+ * One writer a map: a value that both sides wrote would have counters rolled back by each update. Only a path's rate
+ * is one for both: by compare-and-swap in the mmapped map. No map
  * holds keys. Numbers are in host byte order, addresses as in types.h; keys that are Path IDs are __u64 as
  * ntm_header_id() returns them. Times are of CLOCK_MONOTONIC, in nanoseconds or in ticks of 2^30 of them.
  *
@@ -148,7 +150,7 @@ struct ntm_relay_way {
 
 struct ntm_relay_state {
 	struct ntm_relay_way from[2]; /* by enum ntm_side of the leg they came from */
-	__u64 rate_ns; /* virtual time of the rate's bucket, as in rs/path.c */
+	__u64 rate_ns; /* virtual time of the rate's bucket, as in rs/path.c, which takes out of it as well: CLOCK_MONOTONIC */
 };
 
 /*

@@ -55,8 +55,5 @@ step user $RATE
 daemon_stop rs1 ntm-rs
 RS_CONFIG=$'[datapath]\nxdp = auto' rs_start rs1
 eventually 8 relay_up
-# XDP leaves some to user space (trains, in generic mode), which counts for itself.
 mode=$(ns rs1 ntmctl -j rs status | jq -r .mode)
-most=$RATE
-[ "$mode" = user ] || most=$((2 * RATE))
-step "auto ($mode)" $most
+step "auto ($mode)" $RATE

@@ -7,7 +7,7 @@
 #	rubbish.pl handshakes ADDRESS PORT COUNT	packets with the form of first handshake messages
 #	rubbish.pl replay ADDRESS PORT PCAP	the UDP payloads of a capture of Ethernet and IPv4, as they were
 #	rubbish.pl damaged ADDRESS PORT PCAP	each of them cut off somewhere, and once more with one bit changed
-#	rubbish.pl probe ADDRESS PORT COUNT	one by one, waiting for an answer: tells "sent N answered N longer N"
+#	rubbish.pl probe ADDRESS PORT COUNT	one by one, waiting a moment for an answer: tells "sent N answered N longer N"
 use strict;
 use warnings;
 use IO::Select;
@@ -64,17 +64,20 @@ if ($how eq "random") {
 		give($payload);
 	}
 } elsif ($how eq "probe") {
-	my ($answered, $longer) = (0, 0);
+	my ($answered, $longer, %asked) = (0, 0);
 	my $ready = IO::Select->new($socket);
 	for my $n (1 .. $what) {
 		my $packet = probe_packet($n);
+		# An answer has the transaction of what it answers, or the ID; it may come after the next question.
+		$asked{substr $packet, 1, 7} = $asked{substr $packet, 8, 8} = length $packet;
 		$socket->syswrite($packet);
 		$sent++;
-		while ($ready->can_read(0.01)) {
+		while ($ready->can_read($n < $what ? 0.01 : 0.5)) {
 			my $answer;
 			defined $socket->sysread($answer, 65536) or last;
 			$answered++;
-			$longer++ if length $answer > length $packet;
+			my $length = length $answer < 16 ? undef : $asked{substr $answer, 1, 7} // $asked{substr $answer, 8, 8};
+			$longer++ if !defined $length || length $answer > $length;
 		}
 	}
 	print "sent $sent answered $answered longer $longer\n";

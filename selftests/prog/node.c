@@ -211,7 +211,7 @@ void node_path(struct node *node, const struct node *peer, bool outer4)
 	ends->copy[0] = (struct ntm_ends_copy){
 		.route = {outer4 ? peer->real4 : peer->real6, peer->port, outer4 ? 0 : 1},
 		.mtu = NODE_MTU,
-		.flags = NTM_ENDS_ROUTE | NTM_ENDS_ECN,
+		.flags = NTM_ENDS_ROUTE,
 	};
 	map_put(node->bpf->maps.ntm_paths, &id, sizeof(id), &slot, sizeof(slot));
 	map_put(node->bpf->maps.ntm_vips, &peer->vip4, sizeof(peer->vip4), &slot, sizeof(slot));

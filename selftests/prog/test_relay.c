@@ -604,6 +604,36 @@ static void test_rate(void)
 	check(last == XDP_TX, "and after a pause there is room again");
 }
 
+static void larger_than_any(struct frame *f)
+{
+	f->payload = 1500;
+	f->ip4_frag = 0;
+}
+
+/* What ntm-rs would relay, and take out of the same bucket (rs/path.c). */
+static void test_rate_up(void)
+{
+	const struct fixture fixture = {.path = P_RATE, .type = DATA0, FROM0, .describe = larger_than_any};
+	struct ntm_relay_state state;
+	struct world_run run;
+	struct frame in, up;
+
+	frame_in(&fixture, &up);
+	nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
+	state = world_state(&world, P_RATE);
+	check(!world_run(&world, prog_of(NATIVE), up.b, up.len, &run) && run.verdict == XDP_PASS &&
+		      world_state(&world, P_RATE).rate_ns == state.rate_ns,
+	      "what goes up takes nothing of the rate here");
+	run.verdict = XDP_PASS;
+	/* The clock may step, and leave room again, just when all was taken. */
+	for (unsigned i = 0; i < 20 && run.verdict == XDP_PASS; i++) {
+		while (run_one(P_RATE, DATA0, "192.0.2.10:1000", &in, &run) == XDP_TX)
+			;
+		world_run(&world, prog_of(NATIVE), up.b, up.len, &run);
+	}
+	check(run.verdict == XDP_DROP, "what is beyond the rate does not go up");
+}
+
 static bool goes_to(uint8_t mac)
 {
 	struct world_run run;
@@ -651,6 +681,7 @@ int main(void)
 	FIXTURES_RUN(unknown_flood);
 	test_counters();
 	test_rate();
+	test_rate_up();
 	test_hops();
 	test_fuzz();
 	world_close(&world);

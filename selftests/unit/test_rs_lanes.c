@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
  * test_rs_lanes.c - the threads of the Relay Server: while they relay, the main loop directs, binds, moves and
- * withdraws paths; trains arrive whole, in order, each at the leg of its path; a path's rate holds whoever asks; ICMP
+ * withdraws paths; trains arrive whole, in order, each at the leg of its path, with their congestion marks; a path's rate holds whoever asks; ICMP
  * errors have the bytes of the RFCs. Also built with ThreadSanitizer (make check-tsan).
  * What is around the server is in rs_world.h.
  */
@@ -57,6 +57,61 @@ static void trains_arrive_whole_and_in_order(void **state)
 	node_hears_nothing(&pair.node[1]);
 	node_hears_nothing(&pair.node[0]);
 	pair_end(&pair);
+}
+
+static void tos_set(const struct node *node, int tos)
+{
+	bool is4 = ntm_endpoint_is4(&node->self);
+
+	assert_int_equal(setsockopt(node->fd, is4 ? IPPROTO_IP : IPPROTO_IPV6, is4 ? IP_TOS : IPV6_TCLASS, &tos, sizeof(tos)), 0);
+}
+
+/* TOS or traffic class of the next datagram. */
+static int tos_receive(struct node *node)
+{
+	_Alignas(struct cmsghdr) uint8_t control[64];
+	uint8_t packet[200];
+	struct iovec part = {packet, sizeof(packet)};
+	struct msghdr msg = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+
+	assert_true(run(node_has, &node->fd, WAIT_MS));
+	assert_int_equal(recvmsg(node->fd, &msg, 0), 100);
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
+		int value;
+
+		if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS)
+			return *CMSG_DATA(c);
+		if (c->cmsg_level != IPPROTO_IPV6 || c->cmsg_type != IPV6_TCLASS)
+			continue;
+		memcpy(&value, CMSG_DATA(c), sizeof(value));
+		return value;
+	}
+	return -1;
+}
+
+/* Between all families, one by one and in trains; a train has one of them only. */
+static void congestion_marks_are_carried_on(void **state)
+{
+	static const uint8_t tos[] = {0, 1, 2, 3, 0xb8, 0xbb, 0};
+	int one = 1;
+
+	(void)state;
+	for (unsigned families = 0; families < 4; families++) {
+		struct pair pair = pair_bound(families & 1, families & 2);
+		struct node *to = &pair.node[1];
+		bool is4 = ntm_endpoint_is4(&to->self);
+
+		assert_int_equal(setsockopt(to->fd, is4 ? IPPROTO_IP : IPPROTO_IPV6, is4 ? IP_RECVTOS : IPV6_RECVTCLASS, &one,
+					    sizeof(one)), 0);
+		for (unsigned i = 0; i < sizeof(tos); i++) {
+			tos_set(&pair.node[0], tos[i]);
+			train_send(&pair.node[0], 2 * i, 1, 100);
+			train_send(&pair.node[0], 2 * i + 1, 3, 100);
+		}
+		for (unsigned i = 0; i < 4 * sizeof(tos); i++)
+			assert_int_equal(tos_receive(to), tos[i / 4]);
+		pair_end(&pair);
+	}
 }
 
 /* A bind that the kernel put behind data into one train is not lost: the thread hands it over. */
@@ -303,6 +358,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(trains_arrive_whole_and_in_order),
+		cmocka_unit_test(congestion_marks_are_carried_on),
 		cmocka_unit_test(a_bind_in_a_train_reaches_control),
 		cmocka_unit_test(control_changes_the_table_while_threads_relay),
 		cmocka_unit_test(a_rate_holds_for_all_threads_together),
