@@ -43,6 +43,7 @@ struct ntmd_path *ntmd_path_new(struct ntmd_cn *cn, uint64_t id, enum ntm_side s
 	path->state = NTMD_PATH_DIRECTED;
 	path->directed_ms = ntm_loop_now_ms();
 	path->phase = path->active = path->second = -1;
+	path->update_sent = ntmd_counter_next(ntmd); /* the peer may have kept what an earlier ntmd told it on this path */
 	path->engine = ntmd_engine_path_add(ntmd->engine, path);
 	if (!path->engine || ntmd_engine_path_identify(path->engine, id, side)) {
 		if (path->engine)
