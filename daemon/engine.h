@@ -130,7 +130,7 @@ void ntmd_engine_path_rest(struct ntmd_engine_path *path);
 /*
  * Where packets go. second (may be NULL): every packet goes there as well, while one of the two is not
  * proven; unproven_bytes > 0 bounds what is sent to `route` until the next route_set (the rest goes to second
- * only). route NULL: hold packets.
+ * only), less what went to others so lately. route NULL: hold packets.
  */
 void ntmd_engine_path_route_set(struct ntmd_engine_path *path, const struct ntm_flow *route,
 				const struct ntm_flow *second, uint64_t unproven_bytes);

@@ -238,6 +238,9 @@ static bool may_be_elsewhere(struct ntmd_path *path)
 	if (!move || (move->seen_ms && now - move->seen_ms < (int64_t)SEEN_MS << move->seen_in_vain))
 		return false;
 	move->seen_ms = now;
+	/* Also the next doubling, which comes when this place has failed. */
+	if (move->keep_ms < now + ((int64_t)SEEN_MS << (move->seen_in_vain + 1)))
+		move->keep_ms = now + ((int64_t)SEEN_MS << (move->seen_in_vain + 1));
 	return true;
 }
 
@@ -272,8 +275,12 @@ static void update_again(struct ntmd_path *path, struct ntmd_route *route)
 {
 	int index = ntmd_route_index(path, route), active = path->active;
 
-	if (route->state == NTMD_ROUTE_PROVEN)
+	/* It is there; the place guessed may be that of somebody who was faster with a copy. */
+	if (route->state == NTMD_ROUTE_PROVEN) {
+		if (active >= 0 && active != index && path->second != index && path->route[active]->state != NTMD_ROUTE_PROVEN)
+			ntmd_route_apply(path, active, index, path->unproven ? NTM_UNPROVEN_BYTES : 0);
 		return;
+	}
 	if (active >= 0 && active != index && path->route[active]->state != NTMD_ROUTE_PROVEN &&
 	    ntmd_route_is_better(path, route)) {
 		path->interrupted = NTMD_PATH_INTERRUPTED;

@@ -8,7 +8,7 @@
 #include "log.h"
 #include "path.h"
 
-#define TELL_MS 1000 /* at most once in so long: the peer could say anything */
+#define TELL_MS 1000 /* at most once in so long, and so for each path: the peer could say anything */
 
 /* Another port of the same address is always another value. Never 0. */
 static uint16_t folded(const struct ntm_endpoint *endpoint)
@@ -44,15 +44,21 @@ void ntmd_nat_mapping_relay(struct ntmd_relay *relay)
 void ntmd_nat_mapping_observed(struct ntmd_path *path, const struct ntm_flow *from, const struct ntm_endpoint *observed)
 {
 	struct ntmd_route *route = ntmd_route_find(path, from);
+	int64_t now = ntm_loop_now_ms();
 	uint16_t before;
+	bool told;
 
 	if (!route || route->kind == NTM_ROUTE_RELAY || ntm_endpoint_is_none(observed))
 		return;
 	before = route->observed;
 	route->observed = folded(observed);
-	if (!before || before == route->observed || !tell(path->ntmd, path->cn->fqdn, observed))
+	if (!before || before == route->observed)
 		return;
-	if (path->active == ntmd_route_index(path, route) && !path->update_us)
+	told = tell(path->ntmd, path->cn->fqdn, observed);
+	/* Each peer, also if another one's answer came first. */
+	if (path->active == ntmd_route_index(path, route) && !path->update_us &&
+	    !(path->move && path->move->moved_us && now - path->move->moved_us / 1000 < TELL_MS))
 		ntmd_route_announce(path, route);
-	ntmd_relay_bind_ask(path->ntmd);
+	if (told)
+		ntmd_relay_bind_ask(path->ntmd);
 }

@@ -130,6 +130,7 @@ struct ntmd {
 	LIST_HEAD(ntmd_cn_list, ntmd_cn) cn, cn_by_name[NTMD_CN_BUCKETS], cn_by_vip[2][NTMD_CN_BUCKETS];
 	LIST_HEAD(ntmd_path_list, ntmd_path) path, path_by_id[NTMD_PATH_BUCKETS];
 	LIST_HEAD(ntmd_relay_list, ntmd_relay) relay;
+	uint64_t counter; /* ntmd_counter_next's last */
 	unsigned cns, paths;
 	uint32_t ciphers; /* of the bulk lane: what this node offers, bits (cipher.h) */
 	uint32_t cipher_ns[NTM_CIPHERS]; /* for a packet of NTM_CIPHER_PACKET bytes */
@@ -165,6 +166,18 @@ struct ntmd {
 	/* event.c */
 	LIST_HEAD(ntmd_monitor_list, ntmd_monitor) monitor;
 };
+
+/*
+ * For what the far end takes only if it is newer than all before (binds, Tunnel Requests and Probes): the time, so that a
+ * restarted ntmd goes on above; but it never goes back when the clock is set back.
+ */
+static inline uint64_t ntmd_counter_next(struct ntmd *ntmd)
+{
+	uint64_t now = (uint64_t)ntm_loop_real_us() & NTM_COUNTER_MASK;
+
+	ntmd->counter = now > ntmd->counter ? now : ntmd->counter + 1;
+	return ntmd->counter;
+}
 
 /* config.c */
 int ntmd_config_read(struct ntmd_config *config, const char *path, char *ret_why, size_t why_len);

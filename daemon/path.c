@@ -142,7 +142,7 @@ void ntmd_path_free(struct ntmd_path *path, bool refuse)
 
 	ntmd_tunnel_free(path);
 	ntmd_relay_bind_clear(path);
-	ntmd_path_watch_rest(path);
+	ntmd_path_watch_clear(path);
 	if (cn->path == path && cn->next_path)
 		ntmd_engine_path_hand_over(path->engine, cn->next_path->engine);
 	ntmd_engine_path_delete(path->engine, refuse);
@@ -315,7 +315,9 @@ static void add_route(struct json_object *o, struct ntmd_path *path)
 	struct ntm_endpoint local;
 
 	add_string(o, "route", !route ? "none" : route->kind == NTM_ROUTE_RELAY ? "relay" : "direct");
-	add_string(o, "relay", route && route->kind == NTM_ROUTE_RELAY ? path->bind.name : NULL);
+	/* By the one before, until our leg at this one is proven: that has no name here any more. */
+	add_string(o, "relay", route && route->kind == NTM_ROUTE_RELAY && ntmd_relay_bind_is_named(&path->bind, &route->flow.remote) ?
+				       path->bind.name : NULL);
 	if (!route) {
 		add_string(o, "local", NULL);
 		add_string(o, "remote", NULL);

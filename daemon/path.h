@@ -31,14 +31,14 @@ struct ntmd_cn {
 	const char *fqdn; /* its own copy; empty while only the virtual address is known */
 	struct ntm_addr vip4, vip6;
 	uint8_t public_key[NTM_KEY_LEN];
-	bool known; /* fqdn, addresses and key came from a Route Direction */
 	struct ntmd_path *path; /* the one in use, or about to be */
 	struct ntmd_path *next_path; /* takes over when it is up */
 	struct ntmd_engine_path *waiting; /* holds packets while there is no path yet */
 	/* direction.c */
 	struct ntm_session_request *direction;
-	uint8_t direction_reason;
 	enum { NTMD_CN_ASK, NTMD_CN_EXPECT, NTMD_CN_FORGET } timer_for; /* what direction_timer is about */
+	uint8_t direction_reason;
+	bool known; /* fqdn, addresses and key came from a Route Direction */
 	bool going; /* not to be released: it is being freed, or changes its path */
 	int64_t direction_failed_ms;
 	/* asks again after a loss, with jitter; waits for a Route Direction; forgets a refused node after a pause */
@@ -77,6 +77,7 @@ struct ntmd_route {
 	bool way; /* there is a network; otherwise the route waits for one */
 	uint8_t tries;
 	uint8_t doubts; /* questions to a proven route that were not answered */
+	bool was_proven; /* once: it is the peer's indeed */
 	uint16_t observed; /* nat_mapping.c: where the peer saw us by this route, folded; 0: it has not told */
 	uint32_t rank; /* of the network: less is better */
 	uint32_t wished; /* the peer's newest Path Update when it last asked this way: it wants to be sent to there */
@@ -106,7 +107,9 @@ struct ntmd_relay { /* one RS endpoint with paths of ours; its Keep Alive serves
 	struct ntmd *ntmd;
 	char name[NTM_FQDN_MAX + 1];
 	struct ntm_endpoint endpoint;
-	struct ntm_endpoint observed; /* where it sees us */
+	struct ntm_endpoint observed; /* where it sees us, */
+	struct ntm_addr observed_local; /* at this address of ours */
+	int64_t rebound_ms; /* when all legs there were last bound again for something that it said; 0: never */
 	struct event *keepalive;
 	unsigned misses;
 	unsigned users;
@@ -127,11 +130,11 @@ struct ntmd_bind {
 	int64_t old_until_ms;
 	enum ntmd_bind_state state;
 	uint8_t leg_key[NTM_KEY_LEN];
-	struct ntm_transaction transaction; /* has a timer while ASKED or ECHOED */
+	struct ntm_transaction *transaction; /* while ASKED or ECHOED; NULL: none */
 	struct ntm_bind *echo; /* what is repeated while ECHOED; NULL otherwise */
 	uint64_t counter; /* of the last packet sent */
-	unsigned first; /* endpoint to try first; the next one after a failure */
 	uint8_t reset_token[NTM_MAC_LEN];
+	unsigned first; /* endpoint to try first; the next one after a failure */
 	bool has_token;
 };
 
@@ -150,6 +153,8 @@ struct ntmd_tunnel; /* a handshake that is going on: tunnel.c */
 
 /* What only paths with data need. */
 struct ntmd_move {
+	int64_t keep_ms; /* not forgotten before: something below bounds what others can make us do */
+
 	/* path_watch.c */
 	struct event *watch_timer; /* NULL: no data lately */
 	unsigned watch_questions; /* asked since nothing comes */
@@ -187,15 +192,16 @@ struct ntmd_path {
 	int phase; /* sending, there are keys of it; -1: none */
 	enum ntm_cipher cipher; /* bulk lane */
 	uint8_t peer_token[NTM_MAC_LEN]; /* its resets */
-	bool has_token;
 	uint8_t answered[NTM_KEY_LEN]; /* side 1: ephemeral key of the request that was answered last */
 	uint8_t *answer; /* and the answer; NULL: none, or nobody asks for it any more */
 	size_t answer_len;
 	struct ntm_endpoint answer_to;
+	bool has_token;
 	bool refused; /* side 1: the answer is a refusal; the path ends with the handshake's time */
+	bool rekey; /* asked for, whatever the key's age: the next tick does it */
+	bool unproven; /* the engine was told to send not more than NTM_UNPROVEN_BYTES by the active one */
 	uint32_t peer_ciphers; /* of the request that was refused, bits */
 	struct event *tick; /* keepalive.c: liveness, rekey, key ends */
-	bool rekey; /* asked for, whatever the key's age: the next tick does it */
 	int64_t probe_ms; /* side 1: last Tunnel Probe */
 	uint64_t probe_counter; /* side 0: last probe taken */
 	uint64_t request_seen; /* side 1: transaction of the newest Tunnel Request that opened */
@@ -206,7 +212,6 @@ struct ntmd_path {
 	unsigned routes; /* slots there are */
 	int active; /* index, -1: none */
 	int second; /* packets go there too until one is proven; -1: none */
-	bool unproven; /* the engine was told to send not more than NTM_UNPROVEN_BYTES by the active one */
 	struct event *probe_timer; /* while there is something to prove */
 	struct ntmd_bind bind;
 	struct ntm_rtt rtt;
@@ -303,7 +308,7 @@ struct ntmd_route *ntmd_route_add(struct ntmd_path *path, enum ntm_route_kind ki
 struct ntmd_route *ntmd_route_seen(struct ntmd_path *path, const struct ntm_flow *from);
 /* Networks have come or gone: makes and removes routes. Whether the active one has lost its way: the caller chooses anew. */
 bool ntmd_route_sync(struct ntmd_path *path);
-void ntmd_route_del(struct ntmd_path *path, enum ntm_route_kind kind); /* all of this kind */
+void ntmd_route_relays_forget(struct ntmd_path *path); /* those by a relay that takes nothing from us */
 void ntmd_route_free_all(struct ntmd_path *path); /* the path ends */
 bool ntmd_route_usable(struct ntmd_path *path, struct ntmd_route *route); /* the kernel has a way to it, and a relay is asked */
 /* The candidates of a Route Direction replace those of the one before; what is proven stays. */
@@ -354,6 +359,8 @@ void ntmd_relay_bind_ask(struct ntmd *ntmd); /* a Keep Alive now: a NAT may have
 bool ntmd_relay_bind_reset(struct ntmd_path *path, const uint8_t token[NTM_MAC_LEN]); /* the RS forgot us: binds again */
 /* Whether the RS takes, or is asked to take, what we send by this route to it. */
 bool ntmd_relay_bind_serves(const struct ntmd_path *path, const struct ntmd_route *route);
+bool ntmd_relay_bind_is_leg(const struct ntmd_path *path, const struct ntmd_route *route); /* not where the leg was before */
+bool ntmd_relay_bind_is_named(const struct ntmd_bind *bind, const struct ntm_endpoint *remote); /* one of the standby RS's */
 bool ntmd_relay_bind_is_stale(const struct ntmd_path *path); /* another network is preferred, or the one it used is gone */
 static inline bool ntmd_relay_bind_asked(const struct ntmd_path *path)
 {
@@ -375,7 +382,8 @@ void ntmd_nat_mapping_observed(struct ntmd_path *path, const struct ntm_flow *fr
 /* ---- path_watch.c */
 
 void ntmd_path_watch_start(struct ntmd_path *path); /* data went out, and nothing came since */
-void ntmd_path_watch_rest(struct ntmd_path *path);
+void ntmd_path_watch_rest(struct ntmd_path *path); /* no data lately: forgets what may be forgotten */
+void ntmd_path_watch_clear(struct ntmd_path *path); /* the path ends */
 
 /* ---- handover.c */
 

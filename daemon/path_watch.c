@@ -4,7 +4,7 @@
  * comes (ntmd_engine_ops.unheard); the peer is asked, then handover.c leaves the route. keepalive.c does the same, slowly, for
  * paths without data.
  *
- *	data goes out ... a round trip and 40 ms without anything: Keep Alive, 35 ms, Keep Alive, 35 ms, Keep Alive
+ *	data goes out ... a round trip and 35 ms without anything: Keep Alive, 30 ms, Keep Alive, 30 ms, Keep Alive
  *			  ... a round trip and 60 ms: the route is left
  *
  * That is less than 3 round trips + 200 ms. With the first question the routes that might come next are asked whether they
@@ -18,8 +18,8 @@
 #include "log.h"
 #include "path.h"
 
-#define PATIENCE_MS 40 /* and a round trip, before the first question */
-#define AGAIN_MS 35
+#define PATIENCE_MS 35 /* and a round trip, before the first question */
+#define AGAIN_MS 30
 #define QUESTIONS 3
 #define LAST_MS 60 /* and a round trip, after the last one */
 #define INLINE_MS 60 /* and a round trip, for the peer's kernel */
@@ -148,6 +148,12 @@ void ntmd_path_watch_start(struct ntmd_path *path)
 }
 
 void ntmd_path_watch_rest(struct ntmd_path *path)
+{
+	if (path->move && ntm_loop_now_ms() >= path->move->keep_ms)
+		ntmd_path_watch_clear(path);
+}
+
+void ntmd_path_watch_clear(struct ntmd_path *path)
 {
 	if (!path->move)
 		return;

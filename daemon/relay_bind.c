@@ -18,7 +18,9 @@
 #include "path.h"
 
 #define OLD_LEG_MS 900 /* the RS takes packets from the old place of a leg for so long (rs/path.h) */
+#define OLD_RELAY_MS NTM_HANDSHAKE_TIMEOUT_MS /* another RS for longer: until its DC withdraws the path (NTM_KEY_DRAIN_S) */
 #define KEEPALIVE_AGAIN_MS 1000 /* after one that was not acknowledged */
+#define REBIND_MS 1000 /* all legs at a relay are bound again not more than once in so long, whatever it is said to say */
 
 /* ---- endpoints of relays, shared by their paths */
 
@@ -92,7 +94,7 @@ static void on_keepalive(evutil_socket_t fd, short what, void *arg)
 		relay_lost(relay);
 		return;
 	}
-	relay->keepalive_counter = ntm_loop_real_us() & NTM_COUNTER_MASK;
+	relay->keepalive_counter = ntmd_counter_next(relay->ntmd);
 	relay->sent_us = ntm_loop_now_us();
 	ntm_bind_request_build(&bind, NTM_BIND_KEEPALIVE, path->id, path->side, relay->keepalive_counter,
 			       path->bind.leg_key);
@@ -164,7 +166,7 @@ static void bind_send(struct ntm_transaction *transaction, void *arg)
 	(void)transaction;
 	if (!flow.udp)
 		return;
-	bind->counter = ntm_loop_real_us() & NTM_COUNTER_MASK;
+	bind->counter = ntmd_counter_next(path->ntmd);
 	if (bind->state == NTMD_BIND_ECHOED)
 		ntm_bind_echo_build(&packet, bind->echo, bind->counter, bind->leg_key);
 	else
@@ -189,9 +191,24 @@ static int transaction_make(struct ntmd_path *path)
 {
 	struct ntmd_bind *bind = &path->bind;
 
-	if (bind->transaction.timer)
+	if (bind->transaction)
 		return 0;
-	return ntm_transaction_init(&bind->transaction, path->ntmd->loop.base, &bind->relay->rtt, bind_send, bind_timeout, path);
+	bind->transaction = calloc(1, sizeof(*bind->transaction));
+	if (!bind->transaction)
+		return -ENOMEM;
+	if (!ntm_transaction_init(bind->transaction, path->ntmd->loop.base, &bind->relay->rtt, bind_send, bind_timeout, path))
+		return 0;
+	free(bind->transaction);
+	bind->transaction = NULL;
+	return -ENOMEM;
+}
+
+static void transaction_end(struct ntmd_bind *bind)
+{
+	if (bind->transaction)
+		ntm_transaction_clear(bind->transaction);
+	free(bind->transaction);
+	bind->transaction = NULL;
 }
 
 /* An endpoint of the RS and a way to it. */
@@ -235,7 +252,7 @@ static void endpoint_choose(struct ntmd_path *path)
 			bind->old = malloc(sizeof(*bind->old));
 		if (bind->old)
 			*bind->old = leg_flow(path);
-		bind->old_until_ms = ntm_loop_now_ms() + NTM_HANDSHAKE_TIMEOUT_MS;
+		bind->old_until_ms = ntm_loop_now_ms() + OLD_RELAY_MS;
 	}
 	bind->relay = NULL;
 	if (count) {
@@ -262,6 +279,21 @@ bool ntmd_relay_bind_serves(const struct ntmd_path *path, const struct ntmd_rout
 	if (ntmd_relay_bind_asked(path) && is_by(route, &flow))
 		return true;
 	return bind->old && ntm_loop_now_ms() < bind->old_until_ms && is_by(route, bind->old);
+}
+
+bool ntmd_relay_bind_is_leg(const struct ntmd_path *path, const struct ntmd_route *route)
+{
+	struct ntm_flow flow = leg_flow(path);
+
+	return is_by(route, &flow);
+}
+
+bool ntmd_relay_bind_is_named(const struct ntmd_bind *bind, const struct ntm_endpoint *remote)
+{
+	for (unsigned i = 0; i < bind->servers; i++)
+		if (ntm_endpoint_equal(&bind->server[i], remote))
+			return true;
+	return false;
 }
 
 void ntmd_relay_bind_rest(struct ntmd_path *path)
@@ -291,13 +323,13 @@ void ntmd_relay_bind_start(struct ntmd_path *path)
 {
 	struct ntmd_bind *bind = &path->bind;
 
-	ntm_transaction_clear(&bind->transaction);
+	transaction_end(bind);
 	endpoint_choose(path);
 	bind->state = NTMD_BIND_NONE;
 	if (!bind->relay || transaction_make(path))
 		return;
 	bind->state = NTMD_BIND_ASKED;
-	ntm_transaction_start(&bind->transaction, NTM_HANDSHAKE_TIMEOUT_MS);
+	ntm_transaction_start(bind->transaction, NTM_HANDSHAKE_TIMEOUT_MS);
 }
 
 /* Without memory the path has no standby RS. */
@@ -334,11 +366,12 @@ void ntmd_relay_bind_set(struct ntmd_path *path, const struct ntm_relay_info *in
 	ntm_crypto_wipe(leg_key, sizeof(leg_key));
 	if (same && bind->state != NTMD_BIND_NONE)
 		return;
-	if (!same)
-		ntmd_route_del(path, NTM_ROUTE_RELAY);
+	/*
+	 * The leg at the relay before stays until this one is proven, and its routes longer: the peer may learn of the change later,
+	 * and what it still sends by that relay must not look like a shorter way.
+	 */
+	ntmd_route_relays_forget(path);
 	info_set(bind, info);
-	free(bind->old);
-	bind->old = NULL;
 	bind->first = 0;
 	bind->has_token = false;
 	ntmd_relay_bind_start(path);
@@ -348,7 +381,7 @@ void ntmd_relay_bind_clear(struct ntmd_path *path)
 {
 	struct ntmd_bind *bind = &path->bind;
 
-	ntm_transaction_clear(&bind->transaction);
+	transaction_end(bind);
 	relay_put(bind->relay);
 	free(bind->echo);
 	free(bind->old);
@@ -363,7 +396,7 @@ static void bound(struct ntmd_path *path, const struct ntm_bind *ack)
 	struct ntmd_relay *relay = bind->relay;
 	struct ntmd_route *route;
 
-	ntm_transaction_clear(&bind->transaction);
+	transaction_end(bind);
 	free(bind->echo);
 	bind->echo = NULL;
 	bind->state = NTMD_BIND_BOUND;
@@ -373,11 +406,30 @@ static void bound(struct ntmd_path *path, const struct ntm_bind *ack)
 		keepalive_rest(relay);
 	ntmd_event(path->ntmd, "relay_bound", "peer", path->cn->fqdn, "relay", relay->name, NULL);
 	ntmd_tunnel_kick(path);
-	if (bind->old)
+	if (bind->old && ntmd_relay_bind_is_named(bind, &bind->old->remote))
 		bind->old_until_ms = ntm_loop_now_ms() + OLD_LEG_MS;
 	route = route_of(path);
 	if (route && path->state == NTMD_PATH_UP)
 		ntmd_route_challenge(path, route);
+}
+
+/*
+ * What happened to the leg of this path happened to all legs there. Somebody on the way could make us believe so again and
+ * again. false: it was a moment ago.
+ */
+static bool others_rebind(struct ntmd_path *path)
+{
+	struct ntmd_relay *relay = path->bind.relay;
+	int64_t now = ntm_loop_now_ms();
+	struct ntmd_path *other;
+
+	if (relay->rebound_ms && now - relay->rebound_ms < REBIND_MS)
+		return false;
+	relay->rebound_ms = now;
+	LIST_FOREACH(other, &path->ntmd->path, next)
+		if (other != path && other->bind.relay == relay && other->bind.state == NTMD_BIND_BOUND)
+			ntmd_relay_bind_start(other);
+	return true;
 }
 
 /* Where the RS sees us has changed without our doing: a NAT forgot. All legs there move. */
@@ -385,18 +437,20 @@ static void observed_check(struct ntmd_path *path, const struct ntm_bind *ack)
 {
 	struct ntmd_relay *relay = path->bind.relay;
 	struct ntm_endpoint observed;
-	struct ntmd_path *other;
 	bool changed;
 
 	ntm_bind_observed(ack, &observed);
-	changed = !ntm_endpoint_is_none(&relay->observed) && !ntm_endpoint_equal(&relay->observed, &observed);
-	relay->observed = observed;
-	if (!changed)
+	/* Two networks are seen at two places; that is no change. */
+	changed = !ntm_endpoint_is_none(&relay->observed) && !ntm_endpoint_equal(&relay->observed, &observed) &&
+		  ntm_addr_equal(&relay->observed_local, &path->bind.way.local);
+	if (changed && !others_rebind(path)) {
+		ntm_timer_set_ms(relay->keepalive, REBIND_MS); /* look again then */
 		return;
-	ntmd_nat_mapping_relay(relay);
-	LIST_FOREACH(other, &path->ntmd->path, next)
-		if (other != path && other->bind.relay == relay && other->bind.state == NTMD_BIND_BOUND)
-			ntmd_relay_bind_start(other);
+	}
+	relay->observed = observed;
+	relay->observed_local = path->bind.way.local;
+	if (changed)
+		ntmd_nat_mapping_relay(relay);
 }
 
 static int challenge_take(struct ntmd_path *path, const struct ntm_bind *challenge)
@@ -409,9 +463,9 @@ static int challenge_take(struct ntmd_path *path, const struct ntm_bind *challen
 	if (!bind->echo || transaction_make(path))
 		return -NTM_DROP_LIMIT;
 	*bind->echo = *challenge;
-	ntm_transaction_answered(&bind->transaction); /* measures the round trip */
+	ntm_transaction_answered(bind->transaction); /* measures the round trip */
 	bind->state = NTMD_BIND_ECHOED;
-	ntm_transaction_start(&bind->transaction, NTM_HANDSHAKE_TIMEOUT_MS);
+	ntm_transaction_start(bind->transaction, NTM_HANDSHAKE_TIMEOUT_MS);
 	/* Right behind the echo, which moves the leg: what answers the first question may have gone to the old place. */
 	route = route_of(path);
 	if (route && route->state == NTMD_ROUTE_PROBING)
@@ -458,7 +512,6 @@ int ntmd_relay_bind_receive(struct ntmd *ntmd, const struct ntm_flow *from, cons
 bool ntmd_relay_bind_reset(struct ntmd_path *path, const uint8_t token[NTM_MAC_LEN])
 {
 	struct ntmd_bind *bind = &path->bind;
-	struct ntmd_path *other;
 
 	if (!bind->has_token || !ntm_crypto_equal(bind->reset_token, token, NTM_MAC_LEN))
 		return false;
@@ -470,8 +523,7 @@ bool ntmd_relay_bind_reset(struct ntmd_path *path, const uint8_t token[NTM_MAC_L
 	 * so now; the transactions go on trying. */
 	if (path->active >= 0 && path->route[path->active]->kind == NTM_ROUTE_RELAY)
 		ntmd_direction_again(path->cn, NTM_REASON_HANDOVER);
-	LIST_FOREACH(other, &path->ntmd->path, next)
-		if (other->bind.relay == bind->relay && other->bind.state == NTMD_BIND_BOUND)
-			ntmd_relay_bind_start(other);
+	others_rebind(path); /* those that it skips are told by resets of their own */
+	ntmd_relay_bind_start(path);
 	return true;
 }

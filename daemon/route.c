@@ -45,7 +45,18 @@ int ntmd_route_index(const struct ntmd_path *path, const struct ntmd_route *rout
 	return i;
 }
 
-/* A free slot, a new one, or that of an observed address which did not work. */
+/* Neither in use nor of use now, and not the relay. */
+static bool is_spare(const struct ntmd_path *path, unsigned i, bool reflexive)
+{
+	const struct ntmd_route *route = path->route[i];
+
+	if ((int)i == path->active || (int)i == path->second || route->kind == NTM_ROUTE_RELAY)
+		return false;
+	return reflexive ? route->kind == NTM_ROUTE_REFLEXIVE && route->state != NTMD_ROUTE_PROVEN :
+			   !route->way || route->state == NTMD_ROUTE_FAILED;
+}
+
+/* A free slot, a new one, that of an observed address which did not work, or of a candidate which did not. */
 static struct ntmd_route *slot_find(struct ntmd_path *path)
 {
 	for (unsigned i = 0; i < path->routes; i++)
@@ -56,10 +67,10 @@ static struct ntmd_route *slot_find(struct ntmd_path *path)
 		if (path->route[path->routes])
 			return path->route[path->routes++];
 	}
-	for (unsigned i = 0; i < path->routes; i++)
-		if (path->route[i]->kind == NTM_ROUTE_REFLEXIVE && path->route[i]->state != NTMD_ROUTE_PROVEN &&
-		    (int)i != path->active && (int)i != path->second)
-			return path->route[i];
+	for (int reflexive = 1; reflexive >= 0; reflexive--)
+		for (unsigned i = 0; i < path->routes; i++)
+			if (is_spare(path, i, reflexive))
+				return path->route[i];
 	return NULL;
 }
 
@@ -251,10 +262,10 @@ struct ntmd_route *ntmd_route_seen(struct ntmd_path *path, const struct ntm_flow
 	return route ? route : best;
 }
 
-void ntmd_route_del(struct ntmd_path *path, enum ntm_route_kind kind)
+void ntmd_route_relays_forget(struct ntmd_path *path)
 {
 	for (unsigned i = 0; i < path->routes; i++)
-		if (path->route[i]->kind == kind)
+		if (path->route[i]->kind == NTM_ROUTE_RELAY && !ntmd_relay_bind_serves(path, path->route[i]))
 			clear(path, path->route[i]);
 	sources_tell(path);
 }
@@ -309,6 +320,7 @@ void ntmd_route_proven(struct ntmd_path *path, struct ntmd_route *route)
 	bool first = route->state != NTMD_ROUTE_PROVEN;
 
 	route->state = NTMD_ROUTE_PROVEN;
+	route->was_proven = true;
 	route->heard_ms = ntm_loop_now_ms();
 	if (first) {
 		if (route->kind == NTM_ROUTE_REFLEXIVE && path->move)
@@ -361,7 +373,7 @@ static bool is_wished(const struct ntmd_path *path, const struct ntmd_route *rou
 	return route->wished == (uint32_t)path->update_seen;
 }
 
-/* The network that we prefer, the one that the peer does; then lower kinds are shorter; of one kind the one in use, unless another is much nearer. */
+/* The network that we prefer, the one that the peer does; then lower kinds are shorter; the relay where our leg is; of one kind the one in use, unless another is much nearer. */
 static bool is_better(const struct ntmd_path *path, const struct ntmd_route *a, const struct ntmd_route *b)
 {
 	uint32_t nearer;
@@ -374,6 +386,8 @@ static bool is_better(const struct ntmd_path *path, const struct ntmd_route *a, 
 		return is_wished(path, a);
 	if (a->kind != b->kind)
 		return a->kind < b->kind;
+	if (a->kind == NTM_ROUTE_RELAY && ntmd_relay_bind_is_leg(path, a) != ntmd_relay_bind_is_leg(path, b))
+		return ntmd_relay_bind_is_leg(path, a);
 	nearer = b->rtt.srtt_us;
 	if (path->active >= 0 && path->route[path->active] == b)
 		nearer = nearer / 4 * 3;
@@ -411,6 +425,12 @@ void ntmd_route_resume(struct ntmd_path *path, int now)
 		path->interrupted = now;
 }
 
+/* A peer could tell its DC somebody else's address, and then send nothing more itself. */
+static bool is_bounded(const struct ntmd_route *route)
+{
+	return route->kind == NTM_ROUTE_REFLEXIVE || (route->kind != NTM_ROUTE_RELAY && !route->was_proven);
+}
+
 /* No way is proven. Try all again, and meanwhile send by the best guess and by the relay. */
 static void guess(struct ntmd_path *path)
 {
@@ -431,7 +451,7 @@ static void guess(struct ntmd_path *path)
 		relay = NULL;
 	ntmd_route_resume(path, NTMD_PATH_GUESSED);
 	ntmd_route_apply(path, ntmd_route_index(path, route), relay ? ntmd_route_index(path, relay) : -1,
-			 route->kind == NTM_ROUTE_REFLEXIVE ? NTM_UNPROVEN_BYTES : 0);
+			 is_bounded(route) ? NTM_UNPROVEN_BYTES : 0);
 }
 
 /*

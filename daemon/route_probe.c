@@ -251,6 +251,8 @@ void ntmd_route_retry(struct ntmd_path *path, int64_t now_ms)
 	if (move->retry_wait_ms > RETRY_MAX_MS)
 		move->retry_wait_ms = RETRY_MAX_MS;
 	move->retry_ms = now_ms + move->retry_wait_ms * 3 / 4 + ntm_crypto_random_below(move->retry_wait_ms / 2);
+	if (move->keep_ms < move->retry_ms)
+		move->keep_ms = move->retry_ms;
 	for (unsigned i = 0; i < path->routes; i++) {
 		struct ntmd_route *route = path->route[i];
 

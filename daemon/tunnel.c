@@ -122,7 +122,7 @@ static void probe_send(struct ntm_transaction *transaction, void *arg)
 	(void)transaction;
 	if (path->refused)
 		return; /* it would only be asked again */
-	ntm_header_set(&probe.h, NTM_TYPE_TUNNEL_PROBE, ntm_loop_real_us() & NTM_COUNTER_MASK, path->id);
+	ntm_header_set(&probe.h, NTM_TYPE_TUNNEL_PROBE, ntmd_counter_next(path->ntmd), path->id);
 	ntm_crypto_derive(key, path->ck, "probe", NULL, 0);
 	ntm_crypto_mac(probe.mac, sizeof(probe.mac), key, &probe.h, sizeof(probe.h));
 	ntm_crypto_wipe(key, sizeof(key));
@@ -166,7 +166,7 @@ static int request_build(struct ntmd_path *path, struct ntmd_tunnel *tunnel)
 	int n;
 
 	tunnel->phase = request.phase;
-	tunnel->number = ntm_loop_real_us() & NTM_COUNTER_MASK; /* grows: side 1 takes no older one */
+	tunnel->number = ntmd_counter_next(path->ntmd); /* grows: side 1 takes no older one */
 	ntm_session_reset_token(&ntmd->sessions, path->id, request.reset_token);
 	n = ntm_msg_tunnel_request_build(payload, sizeof(payload), &request);
 	if (n < 0)

@@ -337,6 +337,26 @@ void ntmd_user_path_unpin(struct ntmd_engine_path *path)
 
 /* ---- routes */
 
+/*
+ * What may go to routes that are not proven, whoever makes us choose them: a peer that says every moment that it is elsewhere
+ * now gets no more than one that says it once a second. The kernel counts its half itself: all of it is taken to be spent.
+ */
+static uint64_t unproven_left(struct ntmd_engine_path *path, uint64_t bytes)
+{
+	int64_t now = ntmd_user_now_ms(path->engine), since = now - path->unproven_ms;
+	uint64_t back;
+
+	if (path->unproven_bytes)
+		path->unproven_spent += path->unproven_sent + (path->kernel ? path->unproven_bytes / 2 : 0);
+	back = since < NTMD_USER_UNPROVEN_MS ? NTM_UNPROVEN_BYTES * (uint64_t)since / NTMD_USER_UNPROVEN_MS :
+					       path->unproven_spent;
+	path->unproven_spent -= back < path->unproven_spent ? back : path->unproven_spent;
+	path->unproven_ms = now;
+	if (!bytes)
+		return 0;
+	return bytes > path->unproven_spent ? bytes - path->unproven_spent : 1;
+}
+
 void ntmd_engine_path_route_set(struct ntmd_engine_path *path, const struct ntm_flow *route,
 				const struct ntm_flow *second, uint64_t unproven_bytes)
 {
@@ -347,7 +367,7 @@ void ntmd_engine_path_route_set(struct ntmd_engine_path *path, const struct ntm_
 	if (path->has_second)
 		path->second = *second;
 	path->route_serial++;
-	path->unproven_bytes = unproven_bytes;
+	path->unproven_bytes = unproven_left(path, unproven_bytes);
 	path->unproven_sent = 0;
 	path->retry_ms = 0;
 	path->failed_told = false;

@@ -40,6 +40,7 @@
 #define NTMD_USER_TRAINS 4 /* paths whose packets are gathered at the same time */
 #define NTMD_USER_RETRY_MS 100 /* between two tries of a route that failed */
 #define NTMD_USER_SOURCE_MS 1000 /* between two new_source of a path */
+#define NTMD_USER_UNPROVEN_MS 1000 /* in so long what may go to unproven routes comes back */
 #define NTMD_USER_HELD_TOTAL (64U << 20) /* held by all paths together: bytes */
 
 /* One lane of one key phase. */
@@ -115,6 +116,7 @@ struct ntmd_engine_path {
 	/* ---- keys */
 	struct ntmd_user_key *key[NTM_TYPE_PHASES];
 	int phase; /* that seals; -1: none yet */
+	unsigned sources; /* there are in source */
 
 	/* ---- where to */
 	struct ntm_flow route, second;
@@ -122,16 +124,18 @@ struct ntmd_engine_path {
 	bool has_route, has_second, failed_told, settling, again;
 	bool train_refused; /* the route's device does not segment: packets go one by one */
 	unsigned route_serial; /* counts route_set */
-	uint64_t unproven_bytes, unproven_sent; /* 0: no bound */
+	uint64_t unproven_bytes, unproven_sent; /* by this route_set; 0: no bound */
+	uint64_t unproven_spent; /* by those before, less what came back since unproven_ms */
+	int64_t unproven_ms;
 	int64_t retry_ms; /* nothing is sent before; 0: no failure */
 	unsigned mtu, mtu_learned; /* inner; 0: not known */
 	struct ntm_endpoint *source;
-	unsigned sources;
 	int64_t new_source_ms; /* told last; 0: never */
 
 	/* ---- does the peer's daemon live? does the peer hear that ours does? */
 	bool bulk_dead, bulk_waiting; /* waiting: bulk went out since the last acknowledgement */
 	bool ack_paused, ack_owed; /* paused: told less than NTM_BULK_ACK_MS ago, in engine->acks */
+	uint32_t piece_id; /* of the next packet that is sent in pieces */
 	int64_t bulk_since_ms; /* the first of it */
 	int64_t ack_ms; /* when the pause ends */
 	TAILQ_ENTRY(ntmd_engine_path) acks;
@@ -140,7 +144,6 @@ struct ntmd_engine_path {
 
 	struct ntmd_user_held_list held;
 	struct ntmd_user_held *sending; /* of these, by ntmd_user_held_flush; NULL: none */
-	uint32_t piece_id; /* of the next packet that is sent in pieces */
 	struct ntmd_user_pieces *pieces; /* received; NULL: none */
 	struct ntmd_user_resume *resume; /* NULL: no TCP lately */
 	unsigned notes; /* enum ntmd_user_note */

@@ -285,6 +285,7 @@ static void an_unproven_route_gets_no_more_than_its_bound(void **state)
 	for (uint32_t i = 0; i < 20; i++)
 		assert_int_equal(app_number(&b), i);
 	/* without a second route the rest waits */
+	clock_us += 1000000;
 	ntmd_engine_path_route_set(a.path, &flow, NULL, bound);
 	for (uint32_t i = 0; i < 8; i++)
 		app_send(&a, len, i);
@@ -294,6 +295,41 @@ static void an_unproven_route_gets_no_more_than_its_bound(void **state)
 	for (uint32_t i = 0; i < 8; i++)
 		assert_int_equal(app_number(&b), i);
 	assert_int_equal(dropped_in_all(), 5);
+}
+
+/* A peer that says again and again that it is elsewhere now does not get so much each time. */
+static void unproven_routes_get_no_more_by_being_set_again(void **state)
+{
+	struct ntm_flow flow = flow_to(&a, &b.udp), second = flow_to(&a, &b.udp2);
+	const unsigned len = 1000 + 32, each = NTM_UNPROVEN_BYTES / len;
+	unsigned twice = 0;
+	uint32_t number = 0;
+
+	(void)state;
+	for (int turn = 0; turn < 3; turn++) {
+		for (int again = 0; again < 10; again++) {
+			ntmd_engine_path_route_set(a.path, &flow, &second, NTM_UNPROVEN_BYTES);
+			for (unsigned i = 0; i < 10; i++, number++) {
+				app_send(&a, 1000, number);
+				assert_int_equal(app_number(&b), number);
+			}
+		}
+		/* 100 packets went out, not more than the bound by both routes */
+		twice += each;
+		assert_in_range(dropped(NTM_DROP_REPLAY), twice - turn - 1, twice);
+		twice = (unsigned)dropped(NTM_DROP_REPLAY);
+		if (turn == 1) /* that one of them was proven meanwhile changes nothing */
+			ntmd_engine_path_route_set(a.path, &second, NULL, 0);
+		clock_us += 1000000;
+	}
+	/* half of the time brings half of it back */
+	clock_us -= 500000;
+	ntmd_engine_path_route_set(a.path, &flow, &second, NTM_UNPROVEN_BYTES);
+	for (unsigned i = 0; i < 100; i++, number++) {
+		app_send(&a, 1000, number);
+		assert_int_equal(app_number(&b), number);
+	}
+	assert_in_range(dropped(NTM_DROP_REPLAY), twice + each / 2 - 1, twice + each / 2 + 1);
 }
 
 static void a_small_packet_does_not_overtake_a_large_one_that_waits(void **state)
@@ -597,6 +633,7 @@ int main(void)
 		established_test(silence_is_told_once_until_something_comes_by_the_route),
 		established_test(a_second_route_carries_duplicates_that_arrive_once),
 		established_test(an_unproven_route_gets_no_more_than_its_bound),
+		established_test(unproven_routes_get_no_more_by_being_set_again),
 		established_test(a_small_packet_does_not_overtake_a_large_one_that_waits),
 		established_test(what_cannot_be_sent_waits_and_is_told_once),
 		established_test(a_better_route_may_be_set_while_the_failure_is_told),
