@@ -10,10 +10,6 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/bpf.sh"
 
-state() { # NAME FIELD: of all slots
-	ns "$1" bpftool -j map dump pinned /sys/fs/bpf/ntm/ntm0/ntm_state | jq "[.[].formatted.value.$2] | add"
-}
-
 # What 32 consecutive bytes of a key look like in another map's memory.
 keys_elsewhere() { # NAME
 	local name=$1 map key found=""
@@ -32,56 +28,6 @@ keys_elsewhere() { # NAME
 }
 
 programs_on() { [ "$(status "$1" ".interfaces | any(.name == \"$2\" and .mode != \"none\")")" = true ]; } # NAME DEV
-
-small_packets() { # MN CN OUTER
-	local mn=$1 cn=$2 outer=$3 tx rx bulk tx_state
-	for vip in vip4 vip6; do
-		tx=$(lane "$mn" "$cn" tx inline) rx=$(lane "$mn" "$cn" rx inline) bulk=$(lane "$mn" "$cn" tx bulk)
-		tx_state=$(state "$mn" tx_packets)
-		ns "$mn" ping -q -i 0.005 -c 100 -W 1 "$($vip "$cn")" >"$WORK/ping" || :
-		check "100 pings to $vip over $outer are answered" grep -q '100 received' "$WORK/ping"
-		eq "they are 100 packets more that BPF sent ($vip over $outer)" $((tx + 100)) "$(lane "$mn" "$cn" tx inline)"
-		eq "and 100 that it received" $((rx + 100)) "$(lane "$mn" "$cn" rx inline)"
-		eq "by the counter in ntm_state" $((tx_state + 100)) "$(state "$mn" tx_packets)"
-		eq "and none in the bulk lane" "$bulk" "$(lane "$mn" "$cn" tx bulk)"
-	done
-	for len in 64 512; do
-		tx=$(lane "$mn" "$cn" tx inline)
-		datagrams_start "$mn" "$cn" $len 2
-		datagrams_end "each UDP datagram of $len bytes arrives over $outer" "$mn" "$cn"
-		check "inline" test "$(($(lane "$mn" "$cn" tx inline) - tx))" -ge 1500
-	done
-	tx=$(lane "$mn" "$cn" tx inline)
-	for vip in vip4 vip6; do
-		for i in 1 2 3; do
-			check "TCP request and response $i ($vip over $outer)" echoes "$mn" "$($vip "$cn")" 7001
-		done
-	done
-	check "inline, too" test "$(($(lane "$mn" "$cn" tx inline) - tx))" -ge 24
-	rm "$WORK/ping"
-}
-
-bulk() { # MN CN OUTER
-	local before
-	nsbg "$2" iperf.log iperf3 -s -1
-	eventually 3 accepting "$2" 5201
-	before=$(lane "$1" "$2" tx bulk)
-	ns "$1" iperf3 -J -t 1 -c "$(vip4 "$2")" >"$WORK/bulk.json"
-	check "bulk TCP over $3 takes the bulk lane ($(jq '.end.sum_received.bits_per_second / 1e6 | floor' "$WORK/bulk.json") Mbit/s)" \
-		test "$(($(lane "$1" "$2" tx bulk) - before))" -gt 2000
-	rm "$WORK/bulk.json"
-}
-
-# While a node of two families finds its route, some packets go by two routes: only one of each is taken.
-declare -A REPLAYS=()
-replays_note() { for name; do REPLAYS[$name]=$(stats "$name" .drops.replay); done; } # NAME...
-
-clean() { # NAME...
-	for name; do
-		no_drops "no wrong checksum, no failed authentication at $name" "$name" auth checksum inner_source no_route
-		eq "no packet came twice at $name" "${REPLAYS[$name]}" "$(stats "$name" .drops.replay)"
-	done
-}
 
 net_up
 dc_start
@@ -129,12 +75,10 @@ sleep 0.2
 # ---- packets
 check "by IPv6" grep -qF "[$(host_addr6 cn)]:" <<<"$(tunnel mn cn .remote)"
 small_packets mn cn IPv6
-bulk mn cn IPv6
+bulk_packets mn cn IPv6
 small_packets mn4 cn4 IPv4
-bulk mn4 cn4 IPv4
-mtu=$(ns mn4 cat /sys/class/net/ntm0/mtu)
-check "the largest packet passes whole ($mtu bytes)" reaches mn4 "$(vip4 cn4)" -M "do" -s $((mtu - 28))
-check "a larger one passes in fragments" reaches mn4 "$(vip4 cn4)" -s 4000
+bulk_packets mn4 cn4 IPv4
+large_packets mn4 cn4
 clean mn cn mn4 cn4
 
 # ---- what can be seen

@@ -10,9 +10,6 @@
 . "$(dirname "$0")/bpf.sh"
 
 mbit() { jq '.end.sum_received.bits_per_second / 1e6 | floor' "$1"; }
-state() { # NAME FIELD: of all slots
-	ns "$1" bpftool -j map dump pinned /sys/fs/bpf/ntm/ntm0/ntm_state | jq "[.[].formatted.value.$2] | add"
-}
 
 net_up
 dc_start

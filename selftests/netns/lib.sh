@@ -61,7 +61,8 @@
 #	check SENTENCE CMD...		holds if CMD succeeds
 #	check_not SENTENCE CMD...	holds if CMD fails
 #	eq SENTENCE EXPECTED ACTUAL
-#	eventually SECONDS CMD...	no line: tries CMD until it succeeds or SECONDS have passed
+#	eventually SECONDS CMD...	no line: tries CMD until it succeeds or SECONDS have passed; NTM_PATIENCE (environment):
+#					so many times longer, on a machine that is slow
 # A command that fails outside these (set -e) ends the test as failed.
 #
 # MOVED_DOWN, MOVED_LINK, MOVED_ADDRESS (seconds since 1970, with a fraction) say when host_move or host_roam last began,
@@ -138,7 +139,7 @@ now_ms() { date +%s%3N; }
 
 eventually() { # SECONDS CMD...; SECONDS may have a fraction
 	local end output
-	end=$(($(now_ms) + $(awk -v s="$1" 'BEGIN { print int(s * 1000) }')))
+	end=$(($(now_ms) + $(awk -v s="$1" -v times="${NTM_PATIENCE:-1}" 'BEGIN { print int(s * times * 1000) }')))
 	shift
 	until output=$("$@" 2>&1); do
 		if [ "$(now_ms)" -ge "$end" ]; then
@@ -389,7 +390,7 @@ host_add() { # NAME NET...
 		bash -c "$HOLDER_SCRIPT" holder "$WORK/$name" </dev/null >"$WORK/$name/holder.log" 2>&1 &
 	HOLDER[$name]=$!
 	disown # bash need not tell of its end
-	eventually 5 test -e "$WORK/$name/ready" || { cat "$WORK/$name/holder.log" >&2; return 1; }
+	eventually 10 test -e "$WORK/$name/ready" || { cat "$WORK/$name/holder.log" >&2; return 1; }
 	for net; do
 		host_attach "$name" "$net" "eth$i" $((100 * (i + 1)))
 		i=$((i + 1))

@@ -8,7 +8,7 @@
 #					for those after it
 set -u
 NTM_BIN=$(realpath -m "${NTM_BIN:-.output}")
-export NTM_BIN CMOCKA_MESSAGE_OUTPUT=TAP
+export NTM_BIN CMOCKA_MESSAGE_OUTPUT=TAP NTM_PATIENCE=8 # emulation is some ten times slower than the machine
 echo "# Linux $(uname -r)"
 failed=0
 for test; do
@@ -18,7 +18,6 @@ for test; do
 	*) command=("$NTM_BIN/$test") ;;
 	esac
 	echo "# $test"
-	# Emulation is some ten times slower than the machine.
 	if ! NTM_MARK=ntmv$$ timeout -k 5 600 "${command[@]}" 2>&1; then
 		echo "not ok - $test ends well on Linux $(uname -r)"
 		failed=1
