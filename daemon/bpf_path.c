@@ -193,6 +193,7 @@ void ntmd_bpf_path_sync(struct ntmd_kernel *kernel, struct ntmd_engine_path *pat
 	struct ntmd_kernel_path *kp = path->kernel;
 	struct ntmd_maps_ends ends;
 	bool ready, reached;
+	NTMD_USER_LOCKED(path->engine);
 
 	if (!kp || kp->inherited || !kernel->now)
 		return;
@@ -275,6 +276,13 @@ static void path_stats(struct ntmd_kernel *kernel, const struct ntmd_engine_path
 	traffic_add(&traffic, stats);
 }
 
+static void stats_keep(struct ntmd_kernel *kernel, struct ntmd_engine_path *path)
+{
+	NTMD_USER_LOCKED(path->engine);
+
+	path_stats(kernel, path, &path->stats);
+}
+
 void ntmd_bpf_paths_retire(struct ntmd_kernel *kernel)
 {
 	struct ntmd_engine_path *path, *next;
@@ -285,7 +293,7 @@ void ntmd_bpf_paths_retire(struct ntmd_kernel *kernel)
 		kp = path->kernel;
 		if (!kp)
 			continue;
-		path_stats(kernel, path, &path->stats);
+		stats_keep(kernel, path);
 		phases_drain(path, kernel->now);
 		path->kernel = NULL;
 		if (kp->drain_ms)

@@ -130,11 +130,32 @@ void ntmd_user_held_clear(struct ntmd_engine_path *path, bool refuse)
 	}
 }
 
+void ntmd_user_held_take(struct ntmd_engine_path *path, struct ntmd_engine *to)
+{
+	struct ntmd_user_held *held, *before;
+
+	TAILQ_FOREACH (held, &path->held, in_path) {
+		TAILQ_REMOVE(&path->engine->held, held, in_engine);
+		before = TAILQ_LAST(&to->held, ntmd_user_held_list);
+		while (before && before->since_ms > held->since_ms)
+			before = TAILQ_PREV(before, ntmd_user_held_list, in_engine);
+		if (before)
+			TAILQ_INSERT_AFTER(&to->held, before, held, in_engine);
+		else
+			TAILQ_INSERT_HEAD(&to->held, held, in_engine);
+		ntmd_user_timer_arm(to, held->since_ms + NTM_HELD_MS);
+	}
+	path->engine->held_bytes -= path->stats.held_bytes;
+	to->held_bytes += path->stats.held_bytes;
+}
+
 /* Packets to one peer went to the older path first: they stay in front. */
 void ntmd_user_held_move(struct ntmd_engine_path *from, struct ntmd_engine_path *to)
 {
 	struct ntmd_user_held *held;
 
+	if (from->engine != to->engine)
+		ntmd_user_held_take(from, to->engine);
 	TAILQ_FOREACH (held, &from->held, in_path)
 		held->path = to;
 	TAILQ_CONCAT(&from->held, &to->held, in_path);
