@@ -9,11 +9,11 @@
 #	bpf/*.bpf.c -> *.skel.h <- ntmd, ntm-rs   (mk/bpf.mk)
 #	                    <- selftests/unit/test_*.c -> unit/test_*   (mk/tests.mk)
 #
-# Everything built lies under $(O): .output, or .output/asan with SAN=1.
+# Everything built lies under $(O): .output, or .output/asan with SAN=1, .output/tsan with SAN=thread.
 #
 #	V=1        show the commands
 #	WERROR=1   warnings are errors
-#	SAN=1      with AddressSanitizer and UndefinedBehaviorSanitizer
+#	SAN=1      with AddressSanitizer and UndefinedBehaviorSanitizer; SAN=thread: with ThreadSanitizer
 #	CC=clang   any of gcc and clang
 
 .DEFAULT_GOAL := all
@@ -30,6 +30,8 @@ WERROR ?= $(if $(CI),1,0)
 SAN ?= 0
 ifeq ($(SAN),1)
 O := .output/asan
+else ifeq ($(SAN),thread)
+O := .output/tsan
 else
 O := .output
 endif
@@ -50,7 +52,10 @@ ifeq ($(WERROR),1)
 CFLAGS_ALL += -Werror
 endif
 SAN_FLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
-ifeq ($(SAN),1)
+ifeq ($(SAN),thread)
+SAN_FLAGS := -fsanitize=thread -fno-omit-frame-pointer
+endif
+ifneq ($(filter 1 thread,$(SAN)),)
 CFLAGS_ALL += $(SAN_FLAGS)
 LDFLAGS_ALL += $(SAN_FLAGS)
 endif
