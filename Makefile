@@ -9,11 +9,11 @@
 #	bpf/*.bpf.c -> *.skel.h <- ntmd, ntm-rs   (mk/bpf.mk)
 #	                    <- selftests/unit/test_*.c -> unit/test_*   (mk/tests.mk)
 #
-# Everything built lies under $(O): .output, or .output/asan with SAN=1, .output/tsan with SAN=thread.
+# Everything built lies under $(O): .output, .output/asan with SAN=1, .output/tsan with SAN=thread.
 #
 #	V=1        show the commands
 #	WERROR=1   warnings are errors
-#	SAN=1      with AddressSanitizer and UndefinedBehaviorSanitizer; SAN=thread: with ThreadSanitizer
+#	SAN=1      with AddressSanitizer and UndefinedBehaviorSanitizer; SAN=thread with ThreadSanitizer
 #	CC=clang   any of gcc and clang
 
 .DEFAULT_GOAL := all
@@ -55,7 +55,7 @@ SAN_FLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-o
 ifeq ($(SAN),thread)
 SAN_FLAGS := -fsanitize=thread -fno-omit-frame-pointer
 endif
-ifneq ($(filter 1 thread,$(SAN)),)
+ifneq ($(SAN),0)
 CFLAGS_ALL += $(SAN_FLAGS)
 LDFLAGS_ALL += $(SAN_FLAGS)
 endif

@@ -12,19 +12,20 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-/* A sum below 2^48 as 16 bits, never 0 unless the sum is. */
+/* A sum below 2^49 as 16 bits, never 0 unless the sum is. */
 static __always_inline __u16 csum_fold(__u64 sum)
 {
-	sum = (sum & 0xffffffff) + (sum >> 32);
-	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
 	sum = (sum & 0xffff) + (sum >> 16);
 	return (__u16)((sum & 0xffff) + (sum >> 16));
 }
 
-/* Field `check` of a header when words of sum `before` became words of sum `after`. */
+#define CSUM_ZERO (0xffffULL << 32) /* a multiple of 0xffff, which is 0 here: what is taken from it stays positive */
+
+/* Field `check` of a header when words of sum `before` became words of sum `after`, both below 2^47. */
 static __always_inline __u16 csum_replace(__u16 check, __u64 before, __u64 after)
 {
-	return (__u16)~csum_fold((__u64)(__u16)~check + (__u16)~csum_fold(before) + after);
+	return (__u16)~csum_fold((__u16)~check + (CSUM_ZERO - before) + after);
 }
 
 /* UDP: no checksum is written as 0, so that one that is 0 is written as its other form. */

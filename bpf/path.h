@@ -100,8 +100,9 @@ static __always_inline void addr_set6(struct ntm_addr *addr, const struct in6_ad
 }
 
 /*
- * What is known of a slot's path; ret_now: the part of ntm_ends that changes, as it was at one moment. ntmd fills the copy that is not in use, then counts the version up: a copy read
- * between two equal versions is whole. Twice in vain only if ntmd writes all the time. 0 or -NTM_DROP_NO_PATH.
+ * What is known of a slot's path; ret_now: the part of ntm_ends that changes, as it was at one moment. ntmd fills the
+ * copy that is not in use, then counts the version up: a copy read between two equal versions is whole. Twice in vain
+ * only if ntmd writes all the time. 0 or -NTM_DROP_NO_PATH.
  */
 static __always_inline int path_take(struct path *path, struct ntm_ends_copy *ret_now, __u32 slot)
 {

@@ -68,8 +68,8 @@ static __always_inline int icmp_build(struct xdp_md *ctx, const struct packet *p
  * mtu: what the sender may send, an IP packet of its family. Returns the action, with the drop counted, or
  * -NTM_DROP_TOO_BIG.
  */
-static __attribute__((noinline)) int too_big(struct xdp_md *ctx, const struct packet *p, const struct ntm_relay_leg *leg,
-					     __u16 mtu)
+static __attribute__((noinline)) int too_big(struct xdp_md *ctx, const struct packet *p,
+					     const struct ntm_relay_leg *leg, __u16 mtu)
 {
 	struct ntm_relay_hop hop = {0};
 	int headers;

@@ -15,6 +15,7 @@
 
 char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
 
+#define NOT_SENT (-NTM_DROP_MAX) /* nothing that anybody wanted to send through the tunnel */
 #define OVERHEAD (NTM_HEADER_LEN + NTM_TAG_LEN)
 
 /* One packet on its way through this program. */
@@ -47,20 +48,32 @@ static __always_inline const struct ntm_source *way_source(const struct ntm_way 
 	return bpf_map_lookup_elem(&ntm_sources, &index);
 }
 
+/* What this host itself says on ntm0s (router solicitations and the like) has an Ethernet address; ours have none. */
+static __always_inline bool is_chatter(const struct ethhdr *eth)
+{
+	const __u16 *w = (const void *)eth->h_source;
+
+	return w[0] | w[1] | w[2];
+}
+
 /*
- * From the frame to the path. 0 or -NTM_DROP_*. Not inlined, as others here: its stack is not on the way to crypt.h,
- * where there is little left.
+ * From the frame to the path. 0, NOT_SENT or -NTM_DROP_*. Not inlined, as others here: its stack is not on the way to
+ * crypt.h, where there is little left.
  */
 static __noinline int sealing_begin(struct __sk_buff *skb, struct sealing *s)
 {
 	struct inner inner;
+	struct ethhdr *eth;
 	struct parse p;
 	__u32 *slot;
 	int err;
 
 	p = inner_pull(skb, ETH_HLEN + INNER_HEADER);
-	if (!parse_take(&p, ETH_HLEN))
+	eth = parse_take(&p, sizeof(*eth));
+	if (!eth)
 		return -NTM_DROP_INNER_SHORT;
+	if (is_chatter(eth))
+		return NOT_SENT;
 	err = inner_parse(&inner, p, skb->len - ETH_HLEN);
 	if (err)
 		return err;
@@ -287,7 +300,8 @@ int tc_seal(struct __sk_buff *skb)
 	s.now = bpf_ktime_get_boot_ns();
 	verdict = sealing_begin(skb, &s);
 	if (verdict) {
-		drop_count(verdict);
+		if (verdict != NOT_SENT)
+			drop_count(verdict);
 		return TC_ACT_SHOT;
 	}
 	verdict = sealing_way(skb, &s);

@@ -12,6 +12,7 @@
 #include "log.h"
 #include "path.h"
 
+#define PASSED "the device was passed to ntmd, and may lie in another network namespace"
 #define INHERIT_MS 50 /* until the DC knows us */
 #define INHERIT_AGAIN_MS 1000 /* between two tries for a peer that could not be directed */
 #define INHERIT_AT_ONCE 32 /* directions begun at a time */
@@ -66,6 +67,11 @@ static void inherit_fired(evutil_socket_t fd, short what, void *arg)
 				 inheritance.begun >= INHERIT_AT_ONCE ? INHERIT_MS : INHERIT_AGAIN_MS);
 }
 
+void ntmd_attach_inherited_end(struct ntmd_cn *cn)
+{
+	ntmd_bpf_inherited_end(cn->ntmd->engine, &cn->vip4, &cn->vip6);
+}
+
 /* ---- attaching */
 
 static enum ntmd_bpf_mode mode_read(const char *name)
@@ -75,6 +81,13 @@ static enum ntmd_bpf_mode mode_read(const char *name)
 						  NTMD_BPF_AUTO;
 }
 
+static enum ntmd_maps_lane lane_of(const char *name)
+{
+	return !strcmp(name, "inline") ? NTMD_MAPS_LANE_INLINE :
+	       !strcmp(name, "bulk")   ? NTMD_MAPS_LANE_BULK :
+					 NTMD_MAPS_LANE_AUTO;
+}
+
 static struct ntmd_bpf_attach attach_make(const struct ntmd *ntmd, enum ntmd_bpf_mode mode)
 {
 	return (struct ntmd_bpf_attach){
@@ -82,6 +95,7 @@ static struct ntmd_bpf_attach attach_make(const struct ntmd *ntmd, enum ntmd_bpf
 		.device = ntmd->config.device,
 		.mtu = ntmd->mtu,
 		.paths = ntmd->config.paths,
+		.lane = lane_of(ntmd->config.lane),
 		.interface = ntmd->attach.interfaces ? ntmd->attach.interface : ntmd->config.interface,
 		.interfaces = ntmd->attach.interfaces ? ntmd->attach.interfaces : ntmd->config.interfaces,
 		.mode = mode,
@@ -120,8 +134,13 @@ int ntmd_attach_open(struct ntmd *ntmd)
 			ntm_notice("removed the BPF programs that an earlier ntmd had attached: [datapath] engine = user");
 		return 0;
 	}
-	err = attach_try(ntmd, NTMD_BPF_AUTO);
-	if (!err)
+	if (ntmd->config.tun_fd >= 0) {
+		snprintf(ntmd->attach.why, sizeof(ntmd->attach.why), PASSED);
+		err = -EOPNOTSUPP;
+	} else {
+		err = attach_try(ntmd, NTMD_BPF_AUTO);
+	}
+	if (!err || (!must && ntmd->config.tun_fd >= 0))
 		return 0;
 	if (must) {
 		ntm_error("%s ([datapath] engine = bpf; with auto the user engine does without)", ntmd->attach.why);
@@ -238,6 +257,10 @@ void ntmd_attach_handle(void *ctx, struct ntm_control_request *request, struct j
 	char why[256];
 	int err;
 
+	if (ntmd->config.tun_fd >= 0) {
+		ntm_control_fail(request, PASSED);
+		return;
+	}
 	if (json_object_object_get_ex(args, "check", &check) && json_object_get_boolean(check)) {
 		attach = attach_make(ntmd, NTMD_BPF_AUTO);
 		if (ntmd_bpf_check(ntmd->engine, &attach, why, sizeof(why)))

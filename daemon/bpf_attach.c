@@ -47,6 +47,8 @@ struct ntmd_bpf_set {
 	struct ntmd_veth veth;
 	bool taken_over;
 	bool front; /* a set of another layout is attached: ours come before it */
+	struct ntm_pins old; /* that one */
+	bool other_veth;
 	struct ntmd_bpf_interface interface[NTMD_INTERFACES_MAX];
 	unsigned interfaces;
 };
@@ -99,7 +101,7 @@ static bool map_fits(const struct bpf_map *map, int fd)
 	       info.key_size == bpf_map__key_size(map) && info.value_size == bpf_map__value_size(map);
 }
 
-/* The programs use the maps that are pinned. */
+/* The programs use the maps that are pinned. 0, or -ESTALE: these are not what they expect, or some are missing. */
 static int maps_take_over(struct ntmd_bpf_set *set)
 {
 	for (int i = 0; i < NTMD_MAPS; i++) {
@@ -107,8 +109,8 @@ static int maps_take_over(struct ntmd_bpf_set *set)
 		int fd = ntm_pins_map_get(&set->pins, ntmd_map_names[i]), err;
 
 		if (fd < 0)
-			return fd;
-		err = map_fits(map, fd) ? bpf_map__reuse_fd(map, fd) : -EINVAL;
+			return -ESTALE;
+		err = map_fits(map, fd) ? bpf_map__reuse_fd(map, fd) : -ESTALE;
 		close(fd);
 		if (err)
 			return err;
@@ -122,6 +124,9 @@ static void load_explain(int err, char *why, size_t why_len)
 	case -EPERM:
 		snprintf(why, why_len,
 			 "no permission to load BPF programs: ntmd needs root, or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON");
+		break;
+	case -ESTALE:
+		snprintf(why, why_len, "the pinned BPF maps are of another build: `ntmctl detach` removes them");
 		break;
 	case -ENOSYS:
 		snprintf(why, why_len, "this kernel has no BPF");
@@ -148,8 +153,10 @@ static void other_layout_note(void *ctx, const struct ntm_pins *pins, bool compl
 {
 	struct ntmd_bpf_set *set = ctx;
 
-	if (pins->layout != set->pins.layout && complete)
+	if (pins->layout != set->pins.layout && complete) {
 		set->front = true;
+		set->old = *pins;
+	}
 }
 
 int ntmd_bpf_set_load(struct ntmd_bpf_set **ret_set, struct event_base *base, const struct ntmd_bpf_config *config,
@@ -200,6 +207,11 @@ struct ntmd_maps *ntmd_bpf_set_maps(const struct ntmd_bpf_set *set)
 	return set->maps;
 }
 
+unsigned ntmd_bpf_set_seal_in(const struct ntmd_bpf_set *set)
+{
+	return set->veth.in;
+}
+
 int ntmd_bpf_set_events_fd(const struct ntmd_bpf_set *set)
 {
 	return bpf_map__fd(map_of(set, NTMD_MAP_EVENTS));
@@ -227,10 +239,29 @@ static bool is_generic(const struct ntmd_bpf_set *set)
 static void config_tell(struct ntmd_bpf_set *set, bool generic)
 {
 	struct ntmd_maps_config config = {
-		.device = set->config.device_index, .seal_in = set->veth.in, .seal_out = set->veth.out, .generic = generic
+		.device = set->config.device_index, .seal_in = set->veth.in, .seal_out = set->veth.out, .generic = generic,
+		.lane = set->config.lane
 	};
 
 	ntmd_maps_config_set(set->maps, &config);
+}
+
+static void seal_note(void *ctx, const struct ntm_pins *pins, const char *hook, unsigned ifindex)
+{
+	unsigned *out = ctx;
+
+	(void)pins;
+	if (!strcmp(hook, HOOK_SEAL))
+		*out = ifindex;
+}
+
+/* Whether this is a set with the other pair. */
+static bool pins_have_other_veth(const struct ntm_pins *pins)
+{
+	unsigned out = 0;
+
+	ntm_pins_hooks_each(pins, seal_note, &out);
+	return out && ntmd_veth_is_other(out);
 }
 
 static int maps_pin(struct ntmd_bpf_set *set)
@@ -257,7 +288,8 @@ int ntmd_bpf_set_attach(struct ntmd_bpf_set *set, char *ret_why, size_t why_len)
 	enum ntm_pins_how how;
 	int err;
 
-	err = ntmd_veth_open(&set->veth, set->config.device, set->config.mtu, ret_why, why_len);
+	set->other_veth = set->taken_over ? pins_have_other_veth(&set->pins) : set->front && !pins_have_other_veth(&set->old);
+	err = ntmd_veth_open(&set->veth, set->config.device, set->other_veth, set->config.mtu, ret_why, why_len);
 	if (err)
 		return err;
 	if (!set->taken_over) {
@@ -343,10 +375,12 @@ static void interface_attach(struct ntmd_bpf_set *set, struct ntmd_bpf_interface
 		return;
 	interface_detach(set, interface->ifindex);
 	snprintf(interface->why, sizeof(interface->why), "%s",
+		 set->front ? "programs of another version are there until their paths have ended" :
 		 err == -EBUSY || err == -EEXIST ? "another XDP program is there" :
 		 err == -EOPNOTSUPP		 ? "the driver has no native XDP" :
 						   strerror(-err));
-	ntm_warn("no BPF programs on %s: %s; ntmd opens what comes in there", interface->name, interface->why);
+	if (!set->front)
+		ntm_warn("no BPF programs on %s: %s; ntmd opens what comes in there", interface->name, interface->why);
 }
 
 static bool is_in(const unsigned *ifindex, unsigned count, unsigned one)
@@ -428,10 +462,60 @@ void ntmd_bpf_set_stop(struct ntmd_bpf_set *set)
 
 void ntmd_bpf_set_remove(struct ntmd_bpf_set *set)
 {
+	if (set->front)
+		ntmd_bpf_set_old_end(set);
 	ntm_pins_remove(&set->pins);
-	if (!set->front)
-		ntmd_veth_remove(set->config.device);
+	ntmd_veth_remove(set->config.device, set->other_veth);
 	set->interfaces = 0;
+}
+
+/* ---- a set of another layout */
+
+struct ntm_addr *ntmd_bpf_set_old_vips(const struct ntmd_bpf_set *set, size_t *ret_count)
+{
+	struct bpf_map_info info = { 0 };
+	uint32_t len = sizeof(info);
+	struct ntm_addr *list = NULL;
+	size_t count = 0;
+	int fd;
+
+	*ret_count = 0;
+	if (!set->front)
+		return NULL;
+	fd = ntm_pins_map_get(&set->old, ntmd_map_names[NTMD_MAP_VIPS]);
+	if (fd >= 0 && !bpf_obj_get_info_by_fd(fd, &info, &len) && info.key_size == sizeof(*list))
+		list = calloc(info.max_entries, sizeof(*list));
+	while (list && count < info.max_entries && !bpf_map_get_next_key(fd, count ? &list[count - 1] : NULL, &list[count]))
+		count++;
+	if (fd >= 0)
+		close(fd);
+	*ret_count = count;
+	return list ? list : calloc(1, sizeof(*list));
+}
+
+static void old_hook_take(void *ctx, const struct ntm_pins *pins, const char *hook, unsigned ifindex)
+{
+	struct ntmd_bpf_set *set = ctx;
+	enum ntm_pins_how how;
+
+	if (strcmp(hook, HOOK_XDP))
+		return;
+	/* First who takes what our XDP program opens. */
+	if (ntm_pins_tc_set(&set->pins, HOOK_IN, ifindex, bpf_program__fd(set->skel->progs.tc_ingress), true, &how))
+		return;
+	if (!ntm_pins_hook_move(pins, &set->pins, hook, ifindex))
+		ntm_pins_xdp_set(&set->pins, hook, ifindex, bpf_program__fd(set->skel->progs.xdp_ingress),
+				 is_native_now(ifindex) ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE);
+}
+
+void ntmd_bpf_set_old_end(struct ntmd_bpf_set *set)
+{
+	if (!set->front)
+		return;
+	ntm_pins_hooks_each(&set->old, old_hook_take, set);
+	ntm_pins_remove(&set->old);
+	ntmd_veth_remove(set->config.device, !set->other_veth);
+	set->front = false;
 }
 
 struct clean {
@@ -456,6 +540,7 @@ int ntmd_bpf_clean(const char *pin_dir, const char *device, bool all)
 
 	ntm_pins_each(pin_dir, clean_one, &clean);
 	if (!clean.left && clean.removed)
-		ntmd_veth_remove(device);
+		for (int other = 0; other < 2; other++)
+			ntmd_veth_remove(device, other);
 	return clean.removed;
 }

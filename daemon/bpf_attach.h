@@ -22,6 +22,7 @@ struct ntmd_bpf_config {
 	const char *pin_dir, *device; /* ntm0 */
 	unsigned device_index, mtu;
 	unsigned paths; /* slots; what is taken over keeps the number it has */
+	enum ntmd_maps_lane lane;
 };
 
 struct ntmd_bpf_interface {
@@ -38,12 +39,13 @@ struct ntmd_bpf_set;
 
 /*
  * Loads the programs; where a set of the same layout is pinned, for its maps. Nothing is attached or pinned yet. 0, or -errno
- * and a sentence in ret_why.
+ * and a sentence in ret_why: -ESTALE if the pinned maps are not what the programs expect.
  */
 int ntmd_bpf_set_load(struct ntmd_bpf_set **ret_set, struct event_base *base, const struct ntmd_bpf_config *config,
 		      char *ret_why, size_t why_len);
 bool ntmd_bpf_set_is_taken_over(const struct ntmd_bpf_set *set);
 struct ntmd_maps *ntmd_bpf_set_maps(const struct ntmd_bpf_set *set);
+unsigned ntmd_bpf_set_seal_in(const struct ntmd_bpf_set *set); /* index of ntm0s, once attached */
 int ntmd_bpf_set_events_fd(const struct ntmd_bpf_set *set);
 /*
  * Pins and attaches everything but the programs of interfaces, or puts it in the place of what is attached. On failure
@@ -53,6 +55,15 @@ int ntmd_bpf_set_attach(struct ntmd_bpf_set *set, char *ret_why, size_t why_len)
 /* The programs of interfaces are on these from now on, and on no others. Failures stand in the list. */
 void ntmd_bpf_set_interfaces(struct ntmd_bpf_set *set, const unsigned *ifindex, unsigned count, enum ntmd_bpf_mode mode);
 const struct ntmd_bpf_interface *ntmd_bpf_set_interface_list(const struct ntmd_bpf_set *set, unsigned *ret_count);
+/*
+ * A set of another layout, which an older or newer ntmd left, goes on beside ours, behind it, for packets to addresses that ours
+ * has no path to; and it has the interfaces' XDP. What its maps mean is not known, but for ntm_vips, whose keys are
+ * addresses in every layout. NULL: there is none; else its addresses, which the caller frees.
+ */
+struct ntm_addr *ntmd_bpf_set_old_vips(const struct ntmd_bpf_set *set, size_t *ret_count);
+/* It ends: its XDP links get our program, all else of it is removed. */
+void ntmd_bpf_set_old_end(struct ntmd_bpf_set *set);
+
 /* No packet is taken any more; those that were are still sent and delivered. */
 void ntmd_bpf_set_stop(struct ntmd_bpf_set *set);
 /* Removes all pins, and so programs and the helper pair; maps live until _free. */

@@ -28,14 +28,18 @@
 #include "log.h"
 #include "loop.h"
 #include "netlink.h"
+#include "stats.h"
 
 #define BEAT_MS 20 /* NTM_HEARTBEAT_NS with room for a loop that is busy */
+#define OLD_LOOK_MS 200 /* how far programs of another version have come */
+#define OLD_MS 60000 /* and when they end at the latest */
 #define STOP_MS 50 /* packets between our programs are through by then */
 
 /* ---- open and close */
 
 static void beat(evutil_socket_t fd, short what, void *arg);
 static void stop_finish(evutil_socket_t fd, short what, void *arg);
+static void old_fired(evutil_socket_t fd, short what, void *arg);
 
 int ntmd_bpf_open(struct ntmd_engine *engine, struct event_base *base)
 {
@@ -50,9 +54,10 @@ int ntmd_bpf_open(struct ntmd_engine *engine, struct event_base *base)
 	kernel->beat = event_new(base, -1, EV_PERSIST, beat, kernel);
 	kernel->stop_timer = ntm_timer_new(base, stop_finish, kernel);
 	kernel->drain_timer = ntm_timer_new(base, ntmd_bpf_drain_fired, kernel);
+	kernel->old_timer = ntm_timer_new(base, old_fired, kernel);
 	engine->kernel = kernel;
 	engine->kernel_ops = &ntmd_bpf_ops;
-	if (kernel->beat && kernel->stop_timer && kernel->drain_timer)
+	if (kernel->beat && kernel->stop_timer && kernel->drain_timer && kernel->old_timer)
 		return 0;
 	ntmd_bpf_close(engine);
 	return -ENOMEM;
@@ -62,6 +67,10 @@ static void tools_close(struct ntmd_kernel *kernel)
 {
 	event_del(kernel->beat);
 	event_del(kernel->drain_timer);
+	event_del(kernel->old_timer);
+	free(kernel->old_vip);
+	kernel->old_vip = NULL;
+	kernel->old_vips = 0;
 	if (kernel->readable)
 		event_free(kernel->readable);
 	kernel->readable = NULL;
@@ -97,7 +106,7 @@ void ntmd_bpf_close(struct ntmd_engine *engine)
 		TAILQ_REMOVE(&kernel->draining, kp, draining);
 		free(kp);
 	}
-	if (kernel->beat)
+	if (kernel->beat && kernel->old_timer && kernel->drain_timer)
 		tools_close(kernel);
 	if (kernel->now) {
 		kernel->now->attached = false;
@@ -110,6 +119,8 @@ void ntmd_bpf_close(struct ntmd_engine *engine)
 		event_free(kernel->stop_timer);
 	if (kernel->drain_timer)
 		event_free(kernel->drain_timer);
+	if (kernel->old_timer)
+		event_free(kernel->old_timer);
 	engine->kernel = NULL;
 	engine->kernel_ops = NULL;
 	free(kernel);
@@ -266,10 +277,10 @@ static int event_take(void *ctx, void *data, size_t size)
 		engine->ops->key_worn(engine->ctx, path->user);
 		break;
 	case NTM_EVENT_NO_ROUTE:
-		if (path->failed_told)
-			break;
-		path->failed_told = true;
-		engine->ops->send_failed(engine->ctx, path->user, ENETUNREACH);
+		/* Rules that hold for sockets need not hold for it. If there is no way at all, sending will tell. */
+		path->kernel->blocked = true;
+		path->kernel->blocked_serial = path->route_serial;
+		ntmd_user_path_changed(path);
 		break;
 	case NTM_EVENT_TOO_BIG:
 		if (event->value < 576 || (path->mtu_learned && path->mtu_learned <= event->value))
@@ -295,13 +306,49 @@ static void events_readable(evutil_socket_t fd, short what, void *arg)
 	ring_buffer__consume(kernel->ring);
 }
 
+/* ---- a set of another layout, which runs beside until its peers have paths here */
+
+static void old_begin(struct ntmd_kernel *kernel)
+{
+	kernel->old_vip = ntmd_bpf_set_old_vips(kernel->now->set, &kernel->old_vips);
+	if (!kernel->old_vip)
+		return;
+	ntm_notice("BPF programs of another version serve %zu addresses, until there are new tunnels to them", kernel->old_vips);
+	kernel->old_until_ms = ntm_loop_now_ms() + OLD_MS;
+	ntm_timer_set_ms(kernel->old_timer, OLD_LOOK_MS);
+}
+
+static void old_fired(evutil_socket_t fd, short what, void *arg)
+{
+	struct ntmd_kernel *kernel = arg;
+	int64_t now = ntm_loop_now_ms();
+	size_t left = 0;
+
+	(void)fd;
+	(void)what;
+	if (now >= kernel->old_until_ms) {
+		ntmd_bpf_set_old_end(kernel->now->set);
+		free(kernel->old_vip);
+		kernel->old_vip = NULL;
+		kernel->old_vips = 0;
+		interfaces_tell(kernel, kernel->attach.mode);
+		ntm_notice("BPF programs of another version are removed");
+		return;
+	}
+	for (size_t i = 0; i < kernel->old_vips; i++)
+		left += !ntmd_maps_is_reached(ntmd_bpf_set_maps(kernel->now->set), &kernel->old_vip[i]);
+	/* What the peers sent by the old paths is still opened by the old programs. */
+	if (!left && kernel->old_until_ms > now + NTM_KEY_DRAIN_S * 1000LL)
+		kernel->old_until_ms = now + NTM_KEY_DRAIN_S * 1000LL;
+	ntm_timer_set_ms(kernel->old_timer, OLD_LOOK_MS);
+}
+
 /* ---- attaching */
 
 /* What a living engine needs beside the programs. 0 or -errno. */
 static int tools_open(struct ntmd_kernel *kernel)
 {
 	struct timeval interval = { 0, BEAT_MS * 1000 };
-	char name[IF_NAMESIZE + 1];
 
 	kernel->ring = ring_buffer__new(ntmd_bpf_set_events_fd(kernel->now->set), event_take, kernel, NULL);
 	if (!kernel->ring)
@@ -310,8 +357,7 @@ static int tools_open(struct ntmd_kernel *kernel)
 				     events_readable, kernel);
 	if (!kernel->readable || event_add(kernel->readable, NULL) < 0)
 		return -ENOMEM;
-	snprintf(name, sizeof(name), "%ss", kernel->attach.device);
-	kernel->packet_ifindex = if_nametoindex(name);
+	kernel->packet_ifindex = ntmd_bpf_set_seal_in(kernel->now->set);
 	kernel->packet_fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	beat(-1, 0, kernel);
 	return event_add(kernel->beat, &interval) < 0 ? -ENOMEM : 0;
@@ -321,12 +367,9 @@ static int set_load(struct ntmd_kernel *kernel, const struct ntmd_bpf_attach *at
 		    size_t why_len)
 {
 	struct ntmd_bpf_config config = { .pin_dir = attach->pin_dir, .device = attach->device, .mtu = attach->mtu,
-					  .device_index = kernel->engine->tun.ifindex, .paths = attach->paths };
+					  .device_index = kernel->engine->tun.ifindex, .paths = attach->paths,
+					  .lane = attach->lane };
 
-	if (!config.device_index) {
-		snprintf(ret_why, why_len, "the device was passed to ntmd, and may lie in another network namespace");
-		return -EOPNOTSUPP;
-	}
 	return ntmd_bpf_set_load(ret_set, kernel->base, &config, ret_why, why_len);
 }
 
@@ -352,6 +395,11 @@ static int set_begin(struct ntmd_kernel *kernel, const struct ntmd_bpf_attach *a
 		return err;
 	}
 	err = set_load(kernel, attach, &use->set, ret_why, why_len);
+	if (err == -ESTALE) {
+		ntm_warn("the BPF maps at %s are not what this version expects: they are made anew", attach->pin_dir);
+		ntmd_bpf_clean(attach->pin_dir, attach->device, true);
+		err = set_load(kernel, attach, &use->set, ret_why, why_len);
+	}
 	if (err)
 		goto fail;
 	maps = ntmd_bpf_set_maps(use->set);
@@ -379,6 +427,7 @@ static void set_end(struct ntmd_kernel *kernel)
 {
 	struct ntmd_bpf_use *use = kernel->now;
 
+	ntmd_maps_drops_add(ntmd_bpf_set_maps(use->set), ntm_drops); /* what it counted does not go with it */
 	tools_close(kernel);
 	ntmd_bpf_paths_retire(kernel);
 	kernel->now = NULL;
@@ -418,8 +467,10 @@ int ntmd_bpf_attach(struct ntmd_engine *engine, const struct ntmd_bpf_attach *at
 		goto fail;
 	interfaces_tell(kernel, attach->mode);
 	err = tools_open(kernel);
-	if (!err)
+	if (!err) {
+		old_begin(kernel);
 		return 0;
+	}
 	snprintf(ret_why, why_len, "cannot watch the BPF programs: %s", strerror(-err));
 	ntmd_bpf_set_remove(kernel->now->set);
 fail:
@@ -473,6 +524,24 @@ void ntmd_bpf_drops_add(const struct ntmd_engine *engine, uint64_t drops[NTM_DRO
 		ntmd_maps_drops_add(ntmd_bpf_set_maps(engine->kernel->now->set), drops);
 }
 
+/* Of a set of another layout: true if one of this family wants a new path. */
+static bool old_each(struct ntmd_kernel *kernel, bool is4,
+		     void (*each)(void *ctx, const struct ntm_addr *vip4, const struct ntm_addr *vip6), void *ctx)
+{
+	static const struct ntm_addr none;
+	bool any = false;
+
+	for (size_t i = 0; i < kernel->old_vips; i++) {
+		const struct ntm_addr *vip = &kernel->old_vip[i];
+
+		if (ntm_addr_is4(vip) != is4 || ntmd_maps_is_reached(ntmd_bpf_set_maps(kernel->now->set), vip))
+			continue;
+		any = true;
+		each(ctx, is4 ? vip : &none, is4 ? &none : vip);
+	}
+	return any;
+}
+
 void ntmd_bpf_inherited_each(struct ntmd_engine *engine,
 			     void (*each)(void *ctx, const struct ntm_addr *vip4, const struct ntm_addr *vip6), void *ctx)
 {
@@ -483,4 +552,31 @@ void ntmd_bpf_inherited_each(struct ntmd_engine *engine,
 		if (path->kernel && path->kernel->inherited && !path->kernel->drain_ms)
 			each(ctx, &path->vip[0], &path->vip[1]);
 	}
+	/* Which two addresses are one node's is not known: those of the other family mostly come with the first. */
+	if (engine->kernel && !old_each(engine->kernel, true, each, ctx))
+		old_each(engine->kernel, false, each, ctx);
+}
+
+static bool is_same(const struct ntm_addr *a, const struct ntm_addr *b)
+{
+	return !ntm_addr_is_none(a) && ntm_addr_equal(a, b);
+}
+
+void ntmd_bpf_inherited_end(struct ntmd_engine *engine, const struct ntm_addr *vip4, const struct ntm_addr *vip6)
+{
+	struct ntmd_engine_path *path, *next;
+
+	for (path = LIST_FIRST(&engine->paths); path; path = next) {
+		next = LIST_NEXT(path, all);
+		if (path->kernel && path->kernel->inherited && (is_same(&path->vip[0], vip4) || is_same(&path->vip[1], vip6)))
+			ntmd_engine_path_delete(path, false);
+	}
+}
+
+void ntmd_bpf_inherited_withdraw(struct ntmd_engine *engine, uint64_t path_id)
+{
+	struct ntmd_engine_path *path = ntmd_user_path_by_id(engine, path_id);
+
+	if (path && path->kernel && path->kernel->inherited)
+		ntmd_engine_path_delete(path, false);
 }

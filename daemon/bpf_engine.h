@@ -15,6 +15,7 @@
 struct ntmd_bpf_attach {
 	const char *pin_dir, *device; /* these stay the caller's, and as they are */
 	unsigned mtu, paths;
+	enum ntmd_maps_lane lane;
 	char **interface; /* names; none: those that default routes leave by. Likewise */
 	unsigned interfaces;
 	enum ntmd_bpf_mode mode;
@@ -46,6 +47,9 @@ void ntmd_bpf_leave(struct ntmd_engine *engine);
 void ntmd_bpf_network_changed(struct ntmd_engine *engine); /* addresses, routes or links */
 const struct ntmd_bpf_interface *ntmd_bpf_interfaces(const struct ntmd_engine *engine, unsigned *ret_count);
 void ntmd_bpf_drops_add(const struct ntmd_engine *engine, uint64_t drops[NTM_DROP_MAX]);
+/* Paths of an earlier ntmd to these addresses end at once: there may be no tunnel. */
+void ntmd_bpf_inherited_end(struct ntmd_engine *engine, const struct ntm_addr *vip4, const struct ntm_addr *vip6);
+void ntmd_bpf_inherited_withdraw(struct ntmd_engine *engine, uint64_t path_id); /* the one of this ID, if there is one */
 /* Calls each() for every path of an earlier ntmd that still serves a peer: it wants a new one. */
 void ntmd_bpf_inherited_each(struct ntmd_engine *engine,
 			     void (*each)(void *ctx, const struct ntm_addr *vip4, const struct ntm_addr *vip6), void *ctx);

@@ -28,6 +28,8 @@ struct ntmd_kernel_path {
 	struct ntm_addr vip[2]; /* packets to these go by it, [0]: IPv4; none: not */
 	struct ntmd_maps_ends ends; /* as they were last told */
 	bool ends_told;
+	bool blocked; /* BPF finds no way by the route of this serial, or there is none for it: ntmd sends until the next route or key */
+	unsigned blocked_serial;
 	unsigned route_serial; /* of the path, when the local ends below were found */
 	struct ntm_endpoint local, second_local;
 };
@@ -54,6 +56,10 @@ struct ntmd_kernel {
 	struct ntmd_bpf_attach attach;
 	struct ntmd_kernel_path **by_slot; /* of the attached set; NULL: nobody's */
 	TAILQ_HEAD(, ntmd_kernel_path) draining; /* the first to end first */
+	struct ntm_addr *old_vip; /* of a set of another layout that runs beside; NULL: none does */
+	size_t old_vips;
+	int64_t old_until_ms; /* it ends then at the latest */
+	struct event *old_timer;
 	int64_t full_ms; /* when it was last said that the slots are too few; 0: never */
 };
 

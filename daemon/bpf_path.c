@@ -118,7 +118,7 @@ static void local_find(const struct ntm_flow *flow, struct ntm_endpoint *ret_loc
 	if (!flow->udp)
 		return;
 	ret_local->addr = flow->local;
-	if (ntm_addr_is_none(&flow->local) && ntm_udp_source(&flow->remote, &ret_local->addr))
+	if (ntm_addr_is_none(&flow->local) && ntm_udp_source_by(&flow->remote, flow->ifindex, &ret_local->addr))
 		return;
 	ret_local->port = flow->udp->bound.port;
 }
@@ -138,10 +138,12 @@ static void locals_find(struct ntmd_kernel_path *kp, const struct ntmd_engine_pa
 
 static void way_fill(struct ntmd_maps_way *way, bool has, const struct ntm_flow *flow, const struct ntm_endpoint *local)
 {
-	if (!has || !local->port)
+	/* A peer on this very host: what goes there leaves by no interface. */
+	if (!has || !local->port || ntm_addr_equal(&local->addr, &flow->remote.addr))
 		return;
 	way->remote = flow->remote;
 	way->local = *local;
+	way->ifindex = flow->ifindex;
 }
 
 /* Whether BPF has the inline lane of the phase that seals. */
@@ -159,12 +161,15 @@ static void ends_make(const struct ntmd_kernel *kernel, const struct ntmd_engine
 	unsigned mtu = path->mtu ? path->mtu : kernel->attach.mtu;
 
 	memset(ends, 0, sizeof(*ends));
-	way_fill(&ends->route, path->has_route, &path->route, &kp->local);
-	way_fill(&ends->second, path->has_second, &path->second, &kp->second_local);
-	ends->unproven_bytes = path->unproven_bytes;
+	if (!kp->blocked || kp->blocked_serial != path->route_serial) {
+		way_fill(&ends->route, path->has_route, &path->route, &kp->local);
+		way_fill(&ends->second, path->has_second, &path->second, &kp->second_local);
+	}
+	ends->unproven_bytes = (path->unproven_bytes + 1) / 2; /* the user engine counts the other half */
 	ends->serial = path->route_serial;
 	ends->mtu = path->mtu_learned && path->mtu_learned < mtu ? path->mtu_learned : mtu;
 	ends->bulk_dead = path->bulk_dead;
+	ends->marks = !path->relayed;
 	ends->away = path->stats.held_packets || kernel->stopping;
 	ends->phase = is_ours(kernel, path) ? path->phase : -1;
 }
@@ -384,6 +389,7 @@ static struct ntmd_kernel_phase *phase_take(struct ntmd_kernel *kernel, struct n
 		kp = slot_take(kernel, path);
 	if (!kp || kp->inherited || kp->worn)
 		return NULL;
+	kp->blocked = false;
 	taken = phase_new(kernel->now, kp->slot, phase, 0);
 	if (!taken)
 		return NULL;

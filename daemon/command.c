@@ -231,6 +231,7 @@ static void handle_path_explain(void *ctx, struct ntm_control_request *request, 
 	snprintf(id, sizeof(id), "%016llx", (unsigned long long)cn->path->id);
 	add_string(o, "path_id", id);
 	add_string(o, "taken", ntm_route_name(taken));
+	add_string(o, "because", cn->path->why ? cn->path->why : "it is the first that worked");
 	routes = json_object_new_array();
 	for (unsigned i = 0; i < cn->verdicts; i++) {
 		const struct ntmd_verdict *verdict = &cn->verdict[i];

@@ -80,6 +80,14 @@ static const char *set_engine(void *ctx, const char *value, void *arg)
 	return set_choice(&((struct ntmd_config *)ctx)->engine, value, choice, "auto, bpf or user");
 }
 
+static const char *set_lane(void *ctx, const char *value, void *arg)
+{
+	static const char *const choice[] = { "auto", "inline", "bulk", NULL };
+
+	(void)arg;
+	return set_choice(&((struct ntmd_config *)ctx)->lane, value, choice, "auto, inline or bulk");
+}
+
 static const char *set_cipher(void *ctx, const char *value, void *arg)
 {
 	static const char *const choice[] = { "auto", "chacha20-poly1305", "aes-256-gcm", NULL };
@@ -237,6 +245,7 @@ static const struct ntm_config_key keys[] = {
 	{ "datapath", "interface", true, false, set_interface, NULL },
 	{ "datapath", "cipher", false, false, set_cipher, NULL },
 	{ "datapath", "threads", false, false, set_threads, NULL },
+	{ "datapath", "lane", false, false, set_lane, NULL },
 	{ "datapath", "mtu", false, false, ntm_config_set_number, OFFSET(mtu) },
 	{ "datapath", "tun-fd", false, false, set_fd, OFFSET(tun_fd) },
 	{ "datapath", "netlink-fd", false, false, set_fd, OFFSET(netlink_fd) },
@@ -293,6 +302,7 @@ int ntmd_config_read(struct ntmd_config *config, const char *path, char *ret_why
 	if (environment_read(config) || set_default(&config->device, "ntm0") || set_default(&config->control_socket, "/run/ntm/ntmd.sock") ||
 	    set_default(&config->state_dir, "/var/lib/ntm") || set_default(&config->engine, "auto") ||
 	    set_default(&config->dns_mode, "auto") || set_default(&config->cipher, "auto") ||
+	    set_default(&config->lane, "auto") ||
 	    set_default(&config->pin_dir, "/sys/fs/bpf/ntm/ntm0")) {
 		snprintf(ret_why, why_len, "%s: out of memory", path);
 		return -1;
@@ -321,6 +331,7 @@ void ntmd_config_clear(struct ntmd_config *config)
 	free(config->engine);
 	free(config->dns_mode);
 	free(config->cipher);
+	free(config->lane);
 	free(config->pin_dir);
 	free(config->pin);
 	free(config->metric);

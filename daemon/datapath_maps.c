@@ -200,7 +200,14 @@ unsigned ntmd_maps_slots(const struct ntmd_maps *maps)
 void ntmd_maps_config_set(struct ntmd_maps *maps, const struct ntmd_maps_config *config)
 {
 	struct ntm_config *to = maps->config;
+	uint32_t flags = to->flags & ~(uint32_t)(NTM_CONFIG_GENERIC | NTM_CONFIG_ALL_INLINE | NTM_CONFIG_ALL_BULK);
 
+	if (config->generic)
+		flags |= NTM_CONFIG_GENERIC;
+	if (config->lane == NTMD_MAPS_LANE_INLINE)
+		flags |= NTM_CONFIG_ALL_INLINE;
+	if (config->lane == NTMD_MAPS_LANE_BULK)
+		flags |= NTM_CONFIG_ALL_BULK;
 	if (!to->magic)
 		to->magic = ntm_crypto_random_u64() | 1;
 	to->device = config->device;
@@ -211,8 +218,7 @@ void ntmd_maps_config_set(struct ntmd_maps *maps, const struct ntmd_maps_config 
 	to->lane_packets = NTM_LANE_PACKETS;
 	to->lane_ns = NTM_LANE_NS;
 	to->lane_hold_ns = NTM_LANE_HOLD_NS;
-	__atomic_store_n(&to->flags, (to->flags & ~(uint32_t)NTM_CONFIG_GENERIC) | (config->generic ? NTM_CONFIG_GENERIC : 0),
-			 __ATOMIC_RELEASE);
+	__atomic_store_n(&to->flags, flags, __ATOMIC_RELEASE);
 }
 
 void ntmd_maps_own_set(struct ntmd_maps *maps, const struct ntm_addr *vip4, const struct ntm_addr *vip6)
@@ -321,7 +327,7 @@ int ntmd_maps_slot_take(struct ntmd_maps *maps, const struct ntmd_maps_who *who)
 }
 
 /* The index of this local end in ntm_sources, or -ENOSPC. */
-static int source_take(struct ntmd_maps *maps, const struct ntm_endpoint *local)
+static int source_take(struct ntmd_maps *maps, const struct ntm_endpoint *local, unsigned ifindex)
 {
 	int64_t now = ntm_loop_now_ms();
 	int free_one = -ENOSPC;
@@ -329,7 +335,7 @@ static int source_take(struct ntmd_maps *maps, const struct ntm_endpoint *local)
 	for (int i = 0; i < NTM_SOURCES_SLOTS; i++) {
 		struct ntm_source *source = &maps->sources[i];
 
-		if (source->port == local->port && !source->ifindex && ntm_addr_equal(&source->addr, &local->addr)) {
+		if (source->port == local->port && source->ifindex == ifindex && ntm_addr_equal(&source->addr, &local->addr)) {
 			maps->source[i].users++;
 			return i;
 		}
@@ -338,7 +344,7 @@ static int source_take(struct ntmd_maps *maps, const struct ntm_endpoint *local)
 	}
 	if (free_one < 0)
 		return -ENOSPC;
-	maps->sources[free_one] = (struct ntm_source){ .addr = local->addr, .port = local->port };
+	maps->sources[free_one] = (struct ntm_source){ .addr = local->addr, .port = local->port, .ifindex = ifindex };
 	maps->source[free_one].users++;
 	return free_one;
 }
@@ -365,7 +371,7 @@ static int way_set(struct ntmd_maps *maps, struct ntm_way *to, const struct ntmd
 	*ret_source = -1;
 	if (ntm_endpoint_is_none(&way->remote))
 		return 0;
-	source = source_take(maps, &way->local);
+	source = source_take(maps, &way->local, way->ifindex);
 	if (source < 0)
 		return source;
 	*to = (struct ntm_way){ .addr = way->remote.addr, .port = way->remote.port, .source = (uint16_t)source };
@@ -401,6 +407,8 @@ int ntmd_maps_slot_set(struct ntmd_maps *maps, unsigned number, const struct ntm
 		copy.flags |= NTM_ENDS_ROUTE;
 	if (!err && source[1] >= 0)
 		copy.flags |= NTM_ENDS_SECOND;
+	if (ends->marks)
+		copy.flags |= NTM_ENDS_ECN;
 	if (ends->bulk_dead)
 		copy.flags |= NTM_ENDS_BULK_DEAD;
 	if (ends->away)
@@ -426,6 +434,13 @@ int ntmd_maps_slot_reach(struct ntmd_maps *maps, unsigned slot, const struct ntm
 	uint32_t value = slot;
 
 	return bpf_map_update_elem(maps->fd[NTMD_MAP_VIPS], vip, &value, 0) ? -errno : 0;
+}
+
+bool ntmd_maps_is_reached(const struct ntmd_maps *maps, const struct ntm_addr *vip)
+{
+	uint32_t value;
+
+	return !bpf_map_lookup_elem(maps->fd[NTMD_MAP_VIPS], vip, &value);
 }
 
 bool ntmd_maps_slot_is_reached(const struct ntmd_maps *maps, unsigned slot, const struct ntm_addr *vip)

@@ -42,8 +42,11 @@ unsigned ntmd_maps_slots(const struct ntmd_maps *maps);
 
 /* ---- what holds for all paths */
 
+enum ntmd_maps_lane { NTMD_MAPS_LANE_AUTO, NTMD_MAPS_LANE_INLINE, NTMD_MAPS_LANE_BULK };
+
 struct ntmd_maps_config {
 	unsigned device, seal_in, seal_out; /* indexes: ntm0, ntm0s, ntm0p */
+	enum ntmd_maps_lane lane; /* of what could go by either: automatic, or always that one */
 	bool generic; /* some interface has XDP in generic mode, or is about to */
 };
 void ntmd_maps_config_set(struct ntmd_maps *maps, const struct ntmd_maps_config *config);
@@ -63,6 +66,7 @@ struct ntmd_maps_who {
 
 struct ntmd_maps_way {
 	struct ntm_endpoint remote, local; /* none: no such way */
+	unsigned ifindex; /* interface it leaves by; 0: as the routing table says */
 };
 
 struct ntmd_maps_ends {
@@ -72,6 +76,7 @@ struct ntmd_maps_ends {
 	unsigned mtu; /* inner, bytes */
 	bool bulk_dead; /* all goes inline */
 	bool away; /* nothing goes inline */
+	bool marks; /* outer packets carry congestion marks to the end */
 	int phase; /* that seals; -1: none */
 };
 
@@ -84,6 +89,7 @@ int ntmd_maps_slot_receive(struct ntmd_maps *maps, unsigned slot); /* packets un
 int ntmd_maps_slot_reach(struct ntmd_maps *maps, unsigned slot, const struct ntm_addr *vip);
 void ntmd_maps_slot_unreach(struct ntmd_maps *maps, unsigned slot, const struct ntm_addr *vip); /* if they still do */
 bool ntmd_maps_slot_is_reached(const struct ntmd_maps *maps, unsigned slot, const struct ntm_addr *vip);
+bool ntmd_maps_is_reached(const struct ntmd_maps *maps, const struct ntm_addr *vip); /* by some slot */
 void ntmd_maps_slot_give(struct ntmd_maps *maps, unsigned slot); /* its keys and their windows are dropped */
 
 struct ntmd_maps_traffic {

@@ -157,6 +157,9 @@ static void done(void *arg, int err, const struct ntm_message *message, const st
 	}
 	if (has_path && cn->direction_reason == NTM_REASON_HANDOVER)
 		return; /* the path it has goes on */
+	if (err == -EREMOTEIO && (error->code == NTM_ERROR_NAME_UNKNOWN || error->code == NTM_ERROR_REFUSED ||
+				  error->code == NTM_ERROR_PEER_KEY))
+		ntmd_attach_inherited_end(cn);
 	ntmd_direction_failed(cn, err == -EREMOTEIO ? error->text :
 			      err == -ETIMEDOUT	    ? "the DC does not answer" :
 							strerror(-err));

@@ -148,6 +148,8 @@ void ntmd_engine_path_route_set(struct ntmd_engine_path *path, const struct ntm_
  * held packets, when the next route is set (user_resume.c says why).
  */
 void ntmd_engine_path_resume(struct ntmd_engine_path *path);
+/* Whether a relay is among the routes of the next route_set: it does not carry the outer packet's congestion marks on. */
+void ntmd_engine_path_relayed_set(struct ntmd_engine_path *path, bool relayed);
 /* The endpoints packets may come from besides the routes; a copy is kept (NTM_ROUTES_MAX at most). */
 void ntmd_engine_path_sources_set(struct ntmd_engine_path *path, const struct ntm_endpoint *source,
 				  unsigned count);

@@ -17,6 +17,10 @@
 #include "endpoint.h"
 #include "stats.h"
 
+#define SEEN_MS 1000 /* between two packets from unknown places that count; twice as long after each place that was none */
+#define SEEN_DOUBLED 6 /* times at most */
+#define ADDRESSES_TEXT (NTM_REAL_ADDRS_MAX * NTM_ADDR_TEXT)
+
 static void direct_unprove(struct ntmd_path *path, const struct ntmd_route *but)
 {
 	for (unsigned i = 0; i < path->routes; i++) {
@@ -46,12 +50,13 @@ static bool is_reachable(struct ntmd_path *path)
 }
 
 /* By every way at once: nothing is known to work. */
-static void move(struct ntmd_path *path)
+static void move(struct ntmd_path *path, const char *why)
 {
 	char sequence[32];
 
 	direct_unprove(path, NULL);
 	path->interrupted = NTMD_PATH_INTERRUPTED;
+	path->why = why;
 	if (path->move) {
 		path->move->announce_nonce = 0;
 		memset(&path->move->announced, 0, sizeof(path->move->announced));
@@ -82,6 +87,7 @@ static bool switch_over(struct ntmd_path *path)
 	if (!route)
 		return false;
 	path->interrupted = NTMD_PATH_INTERRUPTED;
+	path->why = "the network before is gone, and this one stood by";
 	ntmd_route_announce(path, route);
 	ntmd_route_select(path);
 	ntmd_route_probe(path);
@@ -109,7 +115,7 @@ void ntmd_handover_path(struct ntmd_path *path)
 	}
 	if (switch_over(path))
 		return;
-	move(path);
+	move(path, "our network changed");
 }
 
 void ntmd_handover_route_dead(struct ntmd_path *path, int64_t since_ms)
@@ -134,12 +140,27 @@ void ntmd_handover_route_dead(struct ntmd_path *path, int64_t since_ms)
 		ntmd_direction_again(path->cn, NTM_REASON_HANDOVER); /* the DC may know another relay */
 	next = ntmd_route_best(path, NTMD_ROUTE_PROVEN);
 	if (!next) {
-		move(path);
+		if (path->bind.name) /* a NAT of ours may have forgotten where the leg was */
+			ntmd_relay_bind_start(path);
+		move(path, "nothing else answered, and this does now");
 		return;
 	}
+	path->why = "the route before does not answer, and this one does";
 	ntmd_route_announce(path, next);
 	ntmd_route_select(path);
 	ntmd_route_probe(path);
+}
+
+static const char *addresses_format(const struct ntmd *ntmd, char text[ADDRESSES_TEXT])
+{
+	char one[NTM_ADDR_TEXT];
+	size_t len = 0;
+
+	text[0] = 0;
+	for (unsigned i = 0; i < ntmd->real.count; i++)
+		len += (size_t)snprintf(text + len, ADDRESSES_TEXT - len, "%s%s", i ? " " : "",
+					ntm_addr_format(&ntmd->real.addr[i], one));
+	return text;
 }
 
 void ntmd_handover_network_changed(struct ntmd *ntmd)
@@ -147,18 +168,24 @@ void ntmd_handover_network_changed(struct ntmd *ntmd)
 	struct ntmd_real before = ntmd->real;
 	struct ntm_addr local = { { 0 } };
 	struct ntmd_path *path, *next;
+	char addresses[ADDRESSES_TEXT];
+	bool changed;
 
 	ntmd_real_address_read(ntmd);
+	changed = memcmp(&before, &ntmd->real, sizeof(before)) != 0;
+	if (changed) {
+		ntmd->networks_ms = ntm_loop_now_ms();
+		ntmd_event(ntmd, "network_changed", "addresses", addresses_format(ntmd, addresses), NULL);
+	}
 	for (path = LIST_FIRST(&ntmd->path); path; path = next) {
 		next = LIST_NEXT(path, next);
 		ntmd_handover_path(path);
 	}
 	if (ntmd->dc.flow.udp && ntm_udp_source(&ntmd->dc.flow.remote, &local))
 		memset(&local, 0, sizeof(local));
-	if (!memcmp(&before, &ntmd->real, sizeof(before)) && ntm_addr_equal(&local, &ntmd->dc_local))
+	if (!changed && ntm_addr_equal(&local, &ntmd->dc_local))
 		return;
 	ntmd->dc_local = local;
-	ntmd_event(ntmd, "network_changed", NULL);
 	ntm_info("the network has changed: %u real addresses", ntmd->real.count);
 	ntm_session_kick(&ntmd->dc);
 	ntmd_registration_start(ntmd);
@@ -182,13 +209,14 @@ void ntmd_handover_arrived(struct ntmd_path *path)
  * Data goes to the new place at once, but only so much until it is proven, and to the old place too: a copied or redirected packet
  * can neither pull the traffic away nor multiply it.
  */
-static void peer_moved(struct ntmd_path *path, struct ntmd_route *route)
+static void peer_moved(struct ntmd_path *path, struct ntmd_route *route, const char *why)
 {
 	int old = path->active, new = ntmd_route_index(path, route);
 	uint64_t cap = route->kind == NTM_ROUTE_RELAY ? 0 : NTM_UNPROVEN_BYTES;
 
 	direct_unprove(path, route);
 	path->interrupted = NTMD_PATH_INTERRUPTED;
+	path->why = why;
 	if (route->state == NTMD_ROUTE_PROVEN) {
 		ntmd_route_select(path);
 		return;
@@ -201,27 +229,63 @@ static void peer_moved(struct ntmd_path *path, struct ntmd_route *route)
 		ntmd_route_challenge(path, path->route[old]);
 }
 
+/* Whoever copies packets cannot make us look for the peer everywhere all the time. */
+static bool may_be_elsewhere(struct ntmd_path *path)
+{
+	struct ntmd_move *move = ntmd_path_move(path);
+	int64_t now = ntm_loop_now_ms();
+
+	if (!move || (move->seen_ms && now - move->seen_ms < (int64_t)SEEN_MS << move->seen_in_vain))
+		return false;
+	move->seen_ms = now;
+	return true;
+}
+
+void ntmd_handover_seen_in_vain(struct ntmd_path *path)
+{
+	struct ntmd_move *move = ntmd_path_move(path);
+
+	if (move && move->seen_in_vain < SEEN_DOUBLED)
+		move->seen_in_vain++;
+}
+
 void ntmd_handover_peer_seen(struct ntmd_path *path, const struct ntm_flow *from)
 {
+	char remote[NTM_ENDPOINT_TEXT];
 	struct ntmd_route *route;
 
-	if (path->state != NTMD_PATH_UP)
+	if (path->state != NTMD_PATH_UP || !may_be_elsewhere(path))
 		return;
 	route = ntmd_route_seen(path, from);
 	if (!route)
 		return;
-	ntmd_event(path->ntmd, "peer_seen_elsewhere", "peer", path->cn->fqdn, NULL);
-	peer_moved(path, route);
+	ntmd_event(path->ntmd, "peer_seen_elsewhere", "peer", path->cn->fqdn, "remote",
+		   ntm_endpoint_format(&from->remote, remote), NULL);
+	peer_moved(path, route, "the peer's packets come from there");
 }
 
-/* A leg at the RS moves a round trip after the first Update passed there: what answered that went to the old place. */
-static void update_again(struct ntmd_path *path)
+/*
+ * The same move by another way, or again. A better way than the one guessed is taken. By the RS again: a leg there moves a round
+ * trip after the first Update passed, and what answered that went to the old place.
+ */
+static void update_again(struct ntmd_path *path, struct ntmd_route *route)
 {
-	if (path->interrupted != NTMD_PATH_GUESSED)
+	int index = ntmd_route_index(path, route), active = path->active;
+
+	if (route->state == NTMD_ROUTE_PROVEN)
 		return;
-	path->interrupted = NTMD_PATH_INTERRUPTED;
-	ntmd_route_resume(path, NTMD_PATH_GUESSED);
-	ntmd_route_apply(path, path->active, path->second, 0);
+	if (active >= 0 && active != index && path->route[active]->state != NTMD_ROUTE_PROVEN &&
+	    ntmd_route_is_better(path, route)) {
+		path->interrupted = NTMD_PATH_INTERRUPTED;
+		ntmd_route_resume(path, NTMD_PATH_GUESSED);
+		ntmd_route_apply(path, index, path->second >= 0 && path->second != index ? path->second : active,
+				 NTM_UNPROVEN_BYTES);
+	} else if (active == index && route->kind == NTM_ROUTE_RELAY && path->interrupted == NTMD_PATH_GUESSED) {
+		path->interrupted = NTMD_PATH_INTERRUPTED;
+		ntmd_route_resume(path, NTMD_PATH_GUESSED);
+		ntmd_route_apply(path, active, path->second, 0);
+	}
+	ntmd_route_challenge(path, route);
 }
 
 void ntmd_handover_update_handle(struct ntmd_path *path, const struct ntm_flow *from, const struct ntm_message *message)
@@ -250,12 +314,7 @@ void ntmd_handover_update_handle(struct ntmd_path *path, const struct ntm_flow *
 		return; /* no slot is left */
 	route->wished = (uint32_t)update.sequence;
 	if (update.sequence == path->update_seen) {
-		/* The same move by another way, or again: then what was sent there may have been lost. */
-		if (route->state != NTMD_ROUTE_PROVEN) {
-			if (route->kind == NTM_ROUTE_RELAY && ntmd_route_index(path, route) == path->active)
-				update_again(path);
-			ntmd_route_challenge(path, route);
-		}
+		update_again(path, route);
 		return;
 	}
 	path->update_seen = update.sequence;
@@ -263,5 +322,5 @@ void ntmd_handover_update_handle(struct ntmd_path *path, const struct ntm_flow *
 		   NULL);
 	/* Where it was heard before says nothing about now, also if it is the same way again. */
 	route->state = NTMD_ROUTE_IDLE;
-	peer_moved(path, route);
+	peer_moved(path, route, "the peer asked for it: its network changed");
 }

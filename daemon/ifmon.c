@@ -4,9 +4,14 @@
  */
 #include <errno.h>
 
+#include "crypto.h"
 #include "log.h"
 #include "bpf_engine.h"
 #include "path.h"
+
+#define CHANGES 50 /* at once without waiting */
+#define CHANGE_MS 25 /* in the long run not more than one in so long, */
+#define CHANGE_PATHS 16 /* and 1 ms more for so many paths */
 
 static void changed(evutil_socket_t fd, short what, void *arg)
 {
@@ -18,6 +23,22 @@ static void changed(evutil_socket_t fd, short what, void *arg)
 	ntmd_bpf_network_changed(ntmd->engine);
 }
 
+/*
+ * A handover is a handful of changes, and none of them waits. A link that goes up and down all the time must not keep us, our
+ * peers and the DC busy: then changes are gathered for some time, longer where there are more paths, and with jitter.
+ */
+static int64_t wait_ms(struct ntmd *ntmd)
+{
+	int64_t now = ntm_loop_now_ms(), each = CHANGE_MS + ntmd->paths / CHANGE_PATHS;
+
+	if (ntmd->network_due_ms < now - CHANGES * each)
+		ntmd->network_due_ms = now - CHANGES * each;
+	ntmd->network_due_ms += each;
+	if (ntmd->network_due_ms <= now)
+		return 0;
+	return ntmd->network_due_ms - now + ntm_crypto_random_below((uint32_t)each + 1);
+}
+
 static void event(void *ctx, const struct ntm_netlink_event *event)
 {
 	struct ntmd *ntmd = ctx;
@@ -25,7 +46,8 @@ static void event(void *ctx, const struct ntm_netlink_event *event)
 	if (event && event->ifindex && event->ifindex == ntmd_interface_index(ntmd))
 		return; /* our own device */
 	/* What comes in one batch is one change: act when the batch has been read. */
-	ntm_timer_set_ms(ntmd->network_timer, 0);
+	if (!event_pending(ntmd->network_timer, EV_TIMEOUT, NULL))
+		ntm_timer_set_ms(ntmd->network_timer, wait_ms(ntmd));
 }
 
 int ntmd_ifmon_open(struct ntmd *ntmd)

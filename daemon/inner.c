@@ -92,6 +92,32 @@ bool ntmd_inner_is_local(const struct ntm_addr *addr)
 	return b[15] <= 1; /* :: and ::1 */
 }
 
+/* ---- congestion marks: 0 not capable, 1 ECT(1), 2 ECT(0), 3 marked */
+
+int ntmd_inner_ecn(uint8_t *packet, uint8_t outer)
+{
+	bool four = packet[0] >> 4 == 4;
+	unsigned inner = (four ? packet[1] : packet[1] >> 4) & 3, ecn = inner, sum;
+
+	outer &= 3;
+	if (outer == 3 && !inner)
+		return -NTM_DROP_ECN;
+	if (outer == 3 || (outer == 1 && inner == 2))
+		ecn = outer;
+	if (ecn == inner)
+		return 0;
+	if (!four) {
+		packet[1] = (uint8_t)((packet[1] & ~0x30) | ecn << 4);
+		return 0;
+	}
+	packet[1] = (uint8_t)((packet[1] & ~3) | ecn);
+	/* RFC 1624, equation 3: the sum loses the old word and gains the new one */
+	sum = (~get16(packet + 10) & 0xffff) + (~inner & 0xffff) + ecn;
+	sum = (sum & 0xffff) + (sum >> 16);
+	put16(packet + 10, ~((sum & 0xffff) + (sum >> 16)) & 0xffff);
+	return 0;
+}
+
 /* ---- ICMP errors */
 
 static bool answerable4(const uint8_t *packet, size_t len, const struct ntmd_inner *inner)

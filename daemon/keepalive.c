@@ -70,7 +70,7 @@ static void ask(struct ntmd_path *path, int64_t now_us)
 /* 0: nothing to wait for; else when to look again, ms. */
 static int64_t liveness(struct ntmd_path *path, const struct ntmd_engine_stats *stats, int64_t now)
 {
-	int64_t heard = path->heard_ms > stats->last_rx_ms ? path->heard_ms : stats->last_rx_ms;
+	int64_t heard = stats->last_rx_ms;
 	int64_t again = 3LL * path->rtt.srtt_us / 1000 > AGAIN_MS ? 3LL * path->rtt.srtt_us / 1000 : AGAIN_MS;
 
 	if (path->active < 0 || path->phase < 0)
@@ -81,6 +81,9 @@ static int64_t liveness(struct ntmd_path *path, const struct ntmd_engine_stats *
 		path->misses = 0;
 		return 0;
 	}
+	/* Not the path's: a network that stands by is asked, too. */
+	if (path->route[path->active]->heard_ms > heard)
+		heard = path->route[path->active]->heard_ms;
 	if (path->keepalive_us) {
 		int64_t waited = now - path->keepalive_again_us / 1000;
 
@@ -169,7 +172,8 @@ void ntmd_keepalive_response(struct ntmd_path *path, uint32_t transaction)
 
 void ntmd_keepalive_heard(struct ntmd_path *path, const struct ntm_flow *from)
 {
-	struct ntmd_route *route = ntmd_route_seen(path, from);
+	/* Of a path that is up, one that we do not know yet is not added here: data from there is to be a surprise. */
+	struct ntmd_route *route = path->state == NTMD_PATH_UP ? ntmd_route_find(path, from) : ntmd_route_seen(path, from);
 
 	path->heard_ms = ntm_loop_now_ms();
 	ntmd_engine_path_bulk_acked(path->engine);

@@ -43,7 +43,7 @@ struct ntmd_metric {
 
 struct ntmd_config {
 	char fqdn[NTM_FQDN_MAX + 1];
-	char *private_key_file, *device, *control_socket, *state_dir, *engine, *dns_mode, *cipher, *pin_dir;
+	char *private_key_file, *device, *control_socket, *state_dir, *engine, *dns_mode, *cipher, *lane, *pin_dir;
 	uint16_t listen_port;
 	unsigned rekey_after_s, mtu, paths;
 	unsigned threads; /* 0: auto */
@@ -95,6 +95,9 @@ struct ntmd {
 		enum ntmd_registration_state state;
 		struct ntm_session_request *request;
 		bool again; /* something changed while a request was out */
+		struct ntm_endpoint told[NTM_REAL_ADDRS_MAX]; /* real addresses in the last request */
+		unsigned tolds;
+		bool moved; /* they were others than in the one before that was answered */
 		struct event *timer;
 		unsigned failures;
 		char error[NTM_TEXT_MAX + 1]; /* why it failed last */
@@ -148,7 +151,10 @@ struct ntmd {
 
 	/* handover.c */
 	struct event *network_timer; /* several kernel events are one change */
+	int64_t network_due_ms; /* ifmon.c: how far changes are ahead of what they may be */
 	uint64_t handovers;
+	int64_t networks_ms; /* when our networks or addresses changed last */
+	int64_t mapping_ms; /* nat_mapping.c: when a NAT's last change was told on */
 	struct ntm_addr dc_local; /* our source towards the DC when we last looked */
 
 	/* attach.c */
@@ -185,7 +191,7 @@ int ntmd_interface_route_del(struct ntmd *ntmd, const struct ntm_addr *vip);
 /* socket_buffer.c */
 int ntmd_socket_buffer_watch(struct ntmd *ntmd); /* 0 or -ENOMEM */
 void ntmd_socket_buffer_clear(struct ntmd *ntmd);
-struct json_object *ntmd_socket_buffer_json(const struct ntmd *ntmd); /* "socket_buffer" of `ntmctl status` */
+struct json_object *ntmd_socket_buffer_json(struct ntmd *ntmd); /* "socket_buffer" of `ntmctl status` */
 
 /* receive.c: the one switch from packet and message types to handlers */
 void ntmd_receive(void *ctx, const struct ntm_flow *from, uint8_t *packet, size_t len);
@@ -252,6 +258,7 @@ void ntmd_event(struct ntmd *ntmd, const char *event, ...) __attribute__((sentin
 /* attach.c: the BPF engine from the node's side */
 int ntmd_attach_open(struct ntmd *ntmd); /* as [datapath] engine says; 0, or -errno said to the log */
 void ntmd_attach_close(struct ntmd *ntmd); /* after the paths, before the engine */
+void ntmd_attach_inherited_end(struct ntmd_cn *cn); /* there may be no tunnel with it: what an earlier ntmd had ends */
 void ntmd_attach_handle(void *ctx, struct ntm_control_request *request, struct json_object *args);
 void ntmd_detach_handle(void *ctx, struct ntm_control_request *request, struct json_object *args);
 struct json_object *ntmd_attach_interfaces_json(const struct ntmd *ntmd);

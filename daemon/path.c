@@ -102,8 +102,10 @@ void ntmd_path_up(struct ntmd_path *path)
 	}
 	ntm_info("tunnel to %s is up after %lld ms", cn->fqdn, (long long)(path->up_ms - path->directed_ms));
 	ntmd_event(path->ntmd, "tunnel_up", "peer", cn->fqdn, NULL);
-	if (path->active >= 0)
+	if (path->active >= 0) {
 		ntmd_route_select(path);
+		ntmd_route_tell(path); /* what was chosen before the path was up */
+	}
 	ntmd_direction_settled(cn);
 }
 
@@ -335,6 +337,7 @@ static void add_details(struct json_object *o, struct ntmd_path *path, const str
 
 	ntm_key_format(key, path->cn->public_key);
 	add_string(o, "peer_public_key", key);
+	add_string(o, "why", path->why);
 	add_string(o, "lane", stats->lane == NTM_LANE_BULK ? "bulk" : "inline");
 	add_int(o, "phase", path->phase);
 	add_int(o, "held_packets", stats->held_packets);

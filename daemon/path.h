@@ -77,6 +77,7 @@ struct ntmd_route {
 	bool way; /* there is a network; otherwise the route waits for one */
 	uint8_t tries;
 	uint8_t doubts; /* questions to a proven route that were not answered */
+	uint16_t observed; /* nat_mapping.c: where the peer saw us by this route, folded; 0: it has not told */
 	uint32_t rank; /* of the network: less is better */
 	uint32_t wished; /* the peer's newest Path Update when it last asked this way: it wants to be sent to there */
 	struct ntm_flow flow; /* ifindex 0: by what the kernel says */
@@ -86,6 +87,9 @@ struct ntmd_route {
 	int64_t heard_ms; /* an authentic packet came this way */
 	struct ntmd_path_mtu mtu;
 };
+
+/* After a network has come, its relay waits so long for its direct routes, which the DC may have to tell. */
+#define NTMD_NETWORK_WAIT_MS 400
 
 /* How packets could leave for a remote endpoint. */
 struct ntmd_way {
@@ -158,6 +162,10 @@ struct ntmd_move {
 	uint64_t announce_nonce; /* of the Path Update by which we changed to another network that works; 0: none is out */
 	struct ntm_addr announced; /* our address that the peer sends to, as far as we have told; none: it found it itself */
 	int64_t moved_us; /* when we last moved or announced another network */
+
+	/* handover.c */
+	int64_t seen_ms; /* when the peer's packets last came from an unknown place */
+	unsigned seen_in_vain; /* places where it was seen, one after the other, and that never answered */
 };
 
 struct ntmd_path {
@@ -218,6 +226,7 @@ struct ntmd_path {
 	/* handover.c */
 	uint64_t update_sent, update_seen; /* sequence numbers */
 	int64_t update_us; /* when ours was last sent: 0: nothing under way */
+	const char *why; /* the route in use was taken, in words; NULL: as the first that worked */
 	struct ntmd_move *move; /* NULL: nothing to remember */
 	/* What was sent lately may be lost: TCP's last segments go out again by the next guess (RESUME), and by the route that is proven then. */
 	enum { NTMD_PATH_WHOLE, NTMD_PATH_GUESSED, NTMD_PATH_INTERRUPTED } interrupted;
@@ -308,6 +317,7 @@ bool ntmd_route_is_better(const struct ntmd_path *path, const struct ntmd_route 
 struct ntmd_route *ntmd_route_best(struct ntmd_path *path, enum ntmd_route_state state); /* NULL: none is usable */
 /* Chooses the best proven route, or the best guess, and tells the engine. */
 void ntmd_route_select(struct ntmd_path *path);
+void ntmd_route_tell(struct ntmd_path *path); /* the peer, which network of ours is in use, unless it knows */
 /* Before ntmd_route_apply: tells the engine if the path was interrupted, which is `now` what it says (enum in struct ntmd_path). */
 void ntmd_route_resume(struct ntmd_path *path, int now);
 /* Sets the engine's routes: unproven ones with a second one beside it. */
@@ -322,6 +332,7 @@ void ntmd_route_probe(struct ntmd_path *path); /* challenge all that are not pro
 void ntmd_route_challenge(struct ntmd_path *path, struct ntmd_route *route);
 void ntmd_route_response(struct ntmd_path *path, const struct ntm_flow *from, uint64_t nonce);
 bool ntmd_route_keepalive_response(struct ntmd_path *path, uint32_t number); /* false: not to one of our questions */
+void ntmd_route_wait(struct ntmd_path *path); /* ntmd_route_select is called again in a moment */
 void ntmd_route_announce(struct ntmd_path *path, struct ntmd_route *route); /* the peer is to send there from now on */
 void ntmd_route_retry(struct ntmd_path *path, int64_t now_ms); /* of keepalive.c's tick: better ones that failed */
 void ntmd_route_upkeep(struct ntmd_path *path, int64_t now_ms); /* of keepalive.c's tick: networks that stand by */
@@ -338,6 +349,7 @@ void ntmd_relay_bind_start(struct ntmd_path *path); /* (again): we moved */
 void ntmd_relay_bind_clear(struct ntmd_path *path);
 int ntmd_relay_bind_receive(struct ntmd *ntmd, const struct ntm_flow *from, const uint8_t *packet, size_t len);
 void ntmd_relay_bind_rest(struct ntmd_path *path);
+void ntmd_relay_bind_ask(struct ntmd *ntmd); /* a Keep Alive now: a NAT may have forgotten where our legs are */
 bool ntmd_relay_bind_reset(struct ntmd_path *path, const uint8_t token[NTM_MAC_LEN]); /* the RS forgot us: binds again */
 /* Whether the RS takes, or is asked to take, what we send by this route to it. */
 bool ntmd_relay_bind_serves(const struct ntmd_path *path, const struct ntmd_route *route);
@@ -353,6 +365,12 @@ void ntmd_keepalive_start(struct ntmd_path *path);
 void ntmd_keepalive_response(struct ntmd_path *path, uint32_t transaction);
 void ntmd_keepalive_heard(struct ntmd_path *path, const struct ntm_flow *from);
 
+/* ---- nat_mapping.c */
+
+/* What an answer that came this way tells: where the peer sees us; none: it does not tell. */
+void ntmd_nat_mapping_relay(struct ntmd_relay *relay); /* its `observed` is another one now */
+void ntmd_nat_mapping_observed(struct ntmd_path *path, const struct ntm_flow *from, const struct ntm_endpoint *observed);
+
 /* ---- path_watch.c */
 
 void ntmd_path_watch_start(struct ntmd_path *path); /* data went out, and nothing came since */
@@ -367,6 +385,7 @@ void ntmd_handover_route_dead(struct ntmd_path *path, int64_t since_ms);
 void ntmd_handover_path(struct ntmd_path *path); /* our address changed: Path Update on every way */
 /* An authentic packet came from an endpoint that is no route of the path: its NAT changed, or it moved and its Path Update is on the way. */
 void ntmd_handover_peer_seen(struct ntmd_path *path, const struct ntm_flow *from);
+void ntmd_handover_seen_in_vain(struct ntmd_path *path); /* it did not answer there */
 void ntmd_handover_update_handle(struct ntmd_path *path, const struct ntm_flow *from, const struct ntm_message *message);
 
 /* ---- command_ping.c */

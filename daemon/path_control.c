@@ -49,7 +49,7 @@ static void challenge_answer(struct ntmd_path *path, const struct ntm_flow *from
 	uint8_t body[NTM_MSG_HEADER_LEN + 64];
 	struct ntm_path_response response = { .observed = from->remote };
 	struct ntm_challenge challenge;
-	struct ntmd_route *route = ntmd_route_find(path, from);
+	struct ntmd_route *route = ntmd_route_seen(path, from);
 	int n = ntm_msg_challenge_parse(&challenge, message->fields, message->len);
 
 	if (n < 0) {
@@ -73,10 +73,38 @@ static void response_take(struct ntmd_path *path, const struct ntm_flow *from, c
 	struct ntm_path_response response;
 	int err = ntm_msg_path_response_parse(&response, message->fields, message->len);
 
-	if (err)
+	if (err) {
 		ntm_drop_count(err);
-	else
-		ntmd_route_response(path, from, response.nonce);
+		return;
+	}
+	ntmd_route_response(path, from, response.nonce);
+	ntmd_nat_mapping_observed(path, from, &response.observed);
+}
+
+static void keepalive_answer(struct ntmd_path *path, const struct ntm_flow *from, const struct ntm_message *message)
+{
+	const struct ntmd_route *route = ntmd_route_find(path, from);
+	struct ntm_keepalive keepalive = { .observed = from->remote };
+	uint8_t body[NTM_MSG_HEADER_LEN + 64];
+	int n;
+
+	if (route && route->kind == NTM_ROUTE_RELAY)
+		memset(&keepalive.observed, 0, sizeof(keepalive.observed)); /* that is the RS */
+	n = ntm_msg_keepalive_build(body + NTM_MSG_HEADER_LEN, sizeof(body) - NTM_MSG_HEADER_LEN, &keepalive);
+	ntmd_path_control_send(path, from, NTM_MSG_KEEPALIVE_RESPONSE, message->transaction, body, (size_t)n);
+}
+
+static void keepalive_response_take(struct ntmd_path *path, const struct ntm_flow *from, const struct ntm_message *message)
+{
+	struct ntm_keepalive keepalive;
+	int err = ntm_msg_keepalive_parse(&keepalive, message->fields, message->len);
+
+	if (err) {
+		ntm_drop_count(err);
+		return;
+	}
+	ntmd_keepalive_response(path, message->transaction);
+	ntmd_nat_mapping_observed(path, from, &keepalive.observed);
 }
 
 static void close_take(struct ntmd_path *path, const struct ntm_flow *from, const struct ntm_message *message)
@@ -90,8 +118,6 @@ static void close_take(struct ntmd_path *path, const struct ntm_flow *from, cons
 
 static void handle(struct ntmd_path *path, const struct ntm_flow *from, const struct ntm_message *message)
 {
-	uint8_t body[NTM_MSG_HEADER_LEN];
-
 	switch (message->type) {
 	case NTM_MSG_PATH_CHALLENGE:
 		challenge_answer(path, from, message);
@@ -103,15 +129,18 @@ static void handle(struct ntmd_path *path, const struct ntm_flow *from, const st
 		ntmd_handover_update_handle(path, from, message);
 		return;
 	case NTM_MSG_KEEPALIVE_REQUEST:
-		ntmd_path_control_send(path, from, NTM_MSG_KEEPALIVE_RESPONSE, message->transaction, body, 0);
+		keepalive_answer(path, from, message);
 		return;
 	case NTM_MSG_KEEPALIVE_RESPONSE:
-		ntmd_keepalive_response(path, message->transaction);
+		keepalive_response_take(path, from, message);
 		return;
 	case NTM_MSG_TUNNEL_CLOSE:
 		close_take(path, from, message);
 		return;
-	case NTM_MSG_BULK_ACK: /* that it came is what it says */
+	case NTM_MSG_BULK_ACK: /* that it came is what it says; it goes where data would */
+		if (!ntmd_route_find(path, from))
+			ntmd_handover_peer_seen(path, from);
+		return;
 	case NTM_MSG_TUNNEL_CLOSE_ACK:
 		return;
 	}

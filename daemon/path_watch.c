@@ -24,10 +24,15 @@
 static int64_t rtt_ms(const struct ntmd_path *path)
 {
 	const struct ntm_rtt *rtt = &path->route[path->active]->rtt;
+	uint32_t more;
 
 	if (!rtt->srtt_us)
 		rtt = &path->rtt;
-	return rtt->srtt_us ? (rtt->srtt_us + 2LL * rtt->var_us + 999) / 1000 : UNKNOWN_RTT_MS;
+	/* It varies; but after one sample nobody knows how much, and two of this must fit into what was promised. */
+	more = rtt->srtt_us / 4 + 5000;
+	if (2 * rtt->var_us < more)
+		more = 2 * rtt->var_us;
+	return rtt->srtt_us ? (rtt->srtt_us + more + 999) / 1000 : UNKNOWN_RTT_MS;
 }
 
 /* Where packets would go next. */

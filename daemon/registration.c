@@ -101,10 +101,14 @@ static void accepted(struct ntmd *ntmd, const struct ntm_registration_response *
 	if (!ntm_endpoint_equal(&ntmd->registration.observed, &response->observed)) {
 		ntmd->registration.observed = response->observed;
 		ntmd_netcheck_start(ntmd, response);
-		better_routes_ask(ntmd);
+		ntmd->registration.moved = true;
 	} else if (!ntmd_netcheck_knows(ntmd, response)) {
 		ntmd_netcheck_start(ntmd, response);
 	}
+	/* A further network may have shorter routes, too. */
+	if (ntmd->registration.moved)
+		better_routes_ask(ntmd);
+	ntmd->registration.moved = false;
 }
 
 static void done(void *arg, int err, const struct ntm_message *message, const struct ntm_error_message *error)
@@ -132,6 +136,17 @@ static void done(void *arg, int err, const struct ntm_message *message, const st
 	}
 }
 
+static void told_set(struct ntmd *ntmd, const struct ntm_registration_request *request)
+{
+	size_t len = request->reals * sizeof(request->real[0]);
+
+	if (request->reals == ntmd->registration.tolds && !memcmp(request->real, ntmd->registration.told, len))
+		return;
+	memcpy(ntmd->registration.told, request->real, len);
+	ntmd->registration.tolds = request->reals;
+	ntmd->registration.moved = true;
+}
+
 void ntmd_registration_start(struct ntmd *ntmd)
 {
 	uint8_t body[NTM_CONTROL_MAX];
@@ -154,6 +169,7 @@ void ntmd_registration_start(struct ntmd *ntmd)
 		real->port = ntm_addr_is4(&real->addr) ? ntmd->udp4.bound.port : ntmd->udp6.bound.port;
 		request.reals++;
 	}
+	told_set(ntmd, &request);
 	request.nat = (uint8_t)ntmd->netcheck.nat;
 	for (unsigned i = 0; i < ntmd->netcheck.count && request.rtts < NTM_RELAYS_MAX; i++)
 		for (unsigned k = 0; k < ntmd->netcheck.relays; k++) {

@@ -102,6 +102,15 @@ static void on_keepalive(evutil_socket_t fd, short what, void *arg)
 	ntm_timer_set_ms(relay->keepalive, KEEPALIVE_AGAIN_MS);
 }
 
+void ntmd_relay_bind_ask(struct ntmd *ntmd)
+{
+	struct ntmd_relay *relay;
+
+	LIST_FOREACH(relay, &ntmd->relay, next)
+		if (!relay->keepalive_counter)
+			ntm_timer_set_ms(relay->keepalive, 0);
+}
+
 static void keepalive_rest(struct ntmd_relay *relay)
 {
 	relay->keepalive_counter = 0;
@@ -384,6 +393,7 @@ static void observed_check(struct ntmd_path *path, const struct ntm_bind *ack)
 	relay->observed = observed;
 	if (!changed)
 		return;
+	ntmd_nat_mapping_relay(relay);
 	LIST_FOREACH(other, &path->ntmd->path, next)
 		if (other != path && other->bind.relay == relay && other->bind.state == NTMD_BIND_BOUND)
 			ntmd_relay_bind_start(other);

@@ -311,6 +311,8 @@ void ntmd_route_proven(struct ntmd_path *path, struct ntmd_route *route)
 	route->state = NTMD_ROUTE_PROVEN;
 	route->heard_ms = ntm_loop_now_ms();
 	if (first) {
+		if (route->kind == NTM_ROUTE_REFLEXIVE && path->move)
+			path->move->seen_in_vain = 0;
 		ntmd_path_mtu_start(path, route);
 		ntmd_event(path->ntmd, "route_proven", "peer", path->cn->fqdn, "route", ntm_route_name(route->kind), "remote",
 			   ntm_endpoint_format(&route->flow.remote, remote), "local", ntm_addr_format(&route->flow.local, local),
@@ -326,8 +328,15 @@ void ntmd_route_failed(struct ntmd_path *path, struct ntmd_route *route)
 
 	route->state = NTMD_ROUTE_FAILED;
 	route->nonce = 0;
-	if (!in_use)
+	if (!in_use) {
+		/* The peer was seen there and never answered: a copied packet, perhaps. Nobody is to be asked there again. */
+		if (route->kind == NTM_ROUTE_REFLEXIVE && !route->rtt.srtt_us && !route->mtu.proven) {
+			clear(path, route);
+			sources_tell(path);
+			ntmd_handover_seen_in_vain(path);
+		}
 		return;
+	}
 	ntmd_event(path->ntmd, "route_failed", "peer", path->cn->fqdn, "route", ntm_route_name(route->kind), NULL);
 	ntmd_route_select(path);
 }
@@ -339,6 +348,8 @@ void ntmd_route_apply(struct ntmd_path *path, int active, int second, uint64_t u
 	path->active = active;
 	path->second = second;
 	path->unproven = unproven_bytes > 0;
+	ntmd_engine_path_relayed_set(path->engine, (active >= 0 && path->route[active]->kind == NTM_ROUTE_RELAY) ||
+						   (second >= 0 && path->route[second]->kind == NTM_ROUTE_RELAY));
 	ntmd_engine_path_route_set(path->engine, active < 0 ? NULL : &path->route[active]->flow,
 				   second < 0 ? NULL : &path->route[second]->flow, unproven_bytes);
 	ntmd_path_mtu_apply(path);
@@ -423,7 +434,10 @@ static void guess(struct ntmd_path *path)
 			 route->kind == NTM_ROUTE_REFLEXIVE ? NTM_UNPROVEN_BYTES : 0);
 }
 
-/* A better network's relay is proven, and its direct routes are still being asked: the one in use will do for a moment. */
+/*
+ * A better network's relay is proven, and its direct routes are still being asked, or perhaps not known yet: the one in use will do
+ * for a moment.
+ */
 static bool may_wait(struct ntmd_path *path, const struct ntmd_route *relay)
 {
 	struct ntmd_route *active = path->active < 0 ? NULL : path->route[path->active];
@@ -431,6 +445,10 @@ static bool may_wait(struct ntmd_path *path, const struct ntmd_route *relay)
 	if (relay->kind != NTM_ROUTE_RELAY || !active || active->kind == NTM_ROUTE_RELAY || active->rank == relay->rank ||
 	    active->state != NTMD_ROUTE_PROVEN || path->interrupted || !ntmd_route_usable(path, active))
 		return false;
+	if (ntm_loop_now_ms() < path->ntmd->networks_ms + NTMD_NETWORK_WAIT_MS) {
+		ntmd_route_wait(path);
+		return true;
+	}
 	for (unsigned i = 0; i < path->routes; i++) {
 		struct ntmd_route *route = path->route[i];
 
@@ -444,15 +462,39 @@ static bool may_wait(struct ntmd_path *path, const struct ntmd_route *relay)
 /* The peer sends to another network of ours, or to whichever it found first. */
 static bool is_news(const struct ntmd_path *path, const struct ntmd_route *route)
 {
+	struct ntmd *ntmd = path->ntmd;
+	unsigned to;
+
+	if (ntmd->real.networks < 2)
+		return false;
 	if (!path->move || ntm_addr_is_none(&path->move->announced))
-		return path->ntmd->real.networks > 1;
-	return !ntm_addr_equal(&path->move->announced, &route->flow.local);
+		return true;
+	/* By another family of the same network is none. */
+	to = ntmd_real_address_interface(ntmd, &path->move->announced);
+	return !to || to != ntmd_real_address_interface(ntmd, &route->flow.local);
+}
+
+/* Who interrupted the path has said why; otherwise this one is better than the one before. */
+static void why_set(struct ntmd_path *path, const struct ntmd_route *route)
+{
+	const struct ntmd_route *before = path->active < 0 ? NULL : path->route[path->active];
+
+	if (path->interrupted || !before)
+		return;
+	if (before->state != NTMD_ROUTE_PROVEN)
+		path->why = "it was proven first";
+	else if (route->rank != before->rank)
+		path->why = route->rank < before->rank ? "this network is preferred, and works" : "its network is preferred now";
+	else if (route->kind != before->kind)
+		path->why = "it is shorter, and works";
+	else
+		path->why = "it is nearer";
 }
 
 void ntmd_route_select(struct ntmd_path *path)
 {
 	struct ntmd_route *route = ntmd_route_best(path, NTMD_ROUTE_PROVEN);
-	char remote[NTM_ENDPOINT_TEXT], ms[32];
+	char remote[NTM_ENDPOINT_TEXT], local[NTM_ADDR_TEXT], ms[32];
 
 	if (!route) {
 		guess(path);
@@ -471,8 +513,11 @@ void ntmd_route_select(struct ntmd_path *path)
 	if (path->active != ntmd_route_index(path, route)) {
 		ntm_info("packets to %s go by %s, %s", path->cn->fqdn, ntm_route_name(route->kind),
 			 ntm_endpoint_format(&route->flow.remote, remote));
+		why_set(path, route);
 		ntmd_event(path->ntmd, "route_changed", "peer", path->cn->fqdn, "route", ntm_route_name(route->kind), "remote",
-			   ntm_endpoint_format(&route->flow.remote, remote), NULL);
+			   ntm_endpoint_format(&route->flow.remote, remote), "local",
+			   ntm_addr_format(&route->flow.local, local), "why", path->why ? path->why : "it is the first that works",
+			   NULL);
 		path->rtt = route->rtt;
 		if (!route->mtu.proven) /* a network that stood by is not asked for sizes */
 			ntmd_path_mtu_start(path, route);
@@ -484,6 +529,14 @@ void ntmd_route_select(struct ntmd_path *path)
 	else if (path->move)
 		path->move->announced = route->flow.local;
 	ntmd_route_apply(path, ntmd_route_index(path, route), -1, 0);
+}
+
+void ntmd_route_tell(struct ntmd_path *path)
+{
+	struct ntmd_route *route = path->active < 0 ? NULL : path->route[path->active];
+
+	if (route && route->state == NTMD_ROUTE_PROVEN && is_news(path, route))
+		ntmd_route_announce(path, route);
 }
 
 static struct json_object *interface_json(const struct ntmd *ntmd, const struct ntmd_route *route)

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "crypto.h"
+#include "daemon/bpf_engine.h"
 #include "endpoint.h"
 #include "key.h"
 #include "log.h"
@@ -136,6 +137,15 @@ static bool are_vips_allowed(struct ntmd *ntmd, const struct ntm_route_direction
 	return is_vip_allowed(ntmd, &vip4, direction->fqdn) && is_vip_allowed(ntmd, &vip6, direction->fqdn);
 }
 
+/* What an earlier ntmd had with this node may not go on either. */
+static void refused_end(struct ntmd *ntmd, const struct ntm_route_direction *direction)
+{
+	struct ntm_addr vip4, vip6;
+
+	vips_read(direction, &vip4, &vip6);
+	ntmd_bpf_inherited_end(ntmd->engine, &vip4, &vip6);
+}
+
 /* 0, or the error for the DC. */
 static enum ntm_error key_check(struct ntmd *ntmd, const struct ntm_route_direction *direction)
 {
@@ -150,6 +160,7 @@ static enum ntm_error key_check(struct ntmd *ntmd, const struct ntm_route_direct
 	ntm_warn("refused a tunnel with %s: its key %s is not the pinned one", direction->fqdn, text);
 	ntmd_event(ntmd, "peer_key_refused", "peer", direction->fqdn, "key", text, NULL);
 	cn = ntmd_cn_find(ntmd, direction->fqdn);
+	refused_end(ntmd, direction);
 	if (cn && !cn->path)
 		ntmd_direction_failed(cn, "its key is not the one pinned here");
 	return NTM_ERROR_PEER_KEY;
@@ -252,6 +263,7 @@ void ntmd_route_withdraw_handle(struct ntmd *ntmd, const struct ntm_session_from
 		return;
 	}
 	ntm_session_answer(from, NTM_MSG_ROUTE_WITHDRAW_ACK, body, 0); /* also if it is gone already */
+	ntmd_bpf_inherited_withdraw(ntmd->engine, withdraw.path_id);
 	path = ntmd_path_find(ntmd, withdraw.path_id);
 	if (path) {
 		ntm_notice("the DC withdrew the path to %s", path->cn->fqdn);

@@ -99,7 +99,8 @@ static void on_probe(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	for (unsigned i = 0; i < path->routes; i++)
 		more = ask_again(path, path->route[i]) || more;
-	if (more && path->active >= 0 && path->route[path->active]->state == NTMD_ROUTE_PROVEN)
+	more = more || ntm_loop_now_ms() < path->ntmd->networks_ms + NTMD_NETWORK_WAIT_MS;
+	if (path->active >= 0 && path->route[path->active]->state == NTMD_ROUTE_PROVEN)
 		ntmd_route_select(path); /* it may have waited for one of these */
 	if (more) {
 		probe_timer_start(path);
@@ -115,6 +116,11 @@ static void probe_timer_start(struct ntmd_path *path)
 		path->probe_timer = ntm_timer_new(path->ntmd->loop.base, on_probe, path);
 	if (path->probe_timer && !event_pending(path->probe_timer, EV_TIMEOUT, NULL))
 		ntm_timer_set_ms(path->probe_timer, NTM_PUNCH_INTERVAL_MS);
+}
+
+void ntmd_route_wait(struct ntmd_path *path)
+{
+	probe_timer_start(path);
 }
 
 void ntmd_route_announce(struct ntmd_path *path, struct ntmd_route *route)
@@ -151,19 +157,23 @@ void ntmd_route_challenge(struct ntmd_path *path, struct ntmd_route *route)
 		question_send(path, route);
 }
 
+static void probe(struct ntmd_path *path, struct ntmd_route *route)
+{
+	if (route->state == NTMD_ROUTE_PROVEN)
+		return;
+	route->state = NTMD_ROUTE_IDLE;
+	route->tries = 0;
+	if (route->kind != NTM_ROUTE_RELAY || ntmd_route_usable(path, route)) /* relay_bind.c asks when there is a leg */
+		ntmd_route_challenge(path, route);
+}
+
+/* The best kinds first: the peer takes the first Path Update that comes. */
 void ntmd_route_probe(struct ntmd_path *path)
 {
-	for (unsigned i = 0; i < path->routes; i++) {
-		struct ntmd_route *route = path->route[i];
-
-		if (!route->kind || route->state == NTMD_ROUTE_PROVEN)
-			continue;
-		route->state = NTMD_ROUTE_IDLE;
-		if (route->kind == NTM_ROUTE_RELAY && !ntmd_route_usable(path, route))
-			continue; /* relay_bind.c asks when there is a leg */
-		route->tries = 0;
-		ntmd_route_challenge(path, route);
-	}
+	for (int kind = NTM_ROUTE_NONE + 1; kind < NTM_ROUTE_KINDS; kind++)
+		for (unsigned i = 0; i < path->routes; i++)
+			if (path->route[i]->kind == kind)
+				probe(path, path->route[i]);
 }
 
 static void answered(struct ntmd_path *path, struct ntmd_route *route)

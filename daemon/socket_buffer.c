@@ -29,8 +29,10 @@ static unsigned smallest(const struct ntmd *ntmd, int option)
 	return !size4 || (size6 && size6 < size4) ? size6 : size4;
 }
 
-static uint64_t overruns(const struct ntmd *ntmd)
+static uint64_t overruns(struct ntmd *ntmd)
 {
+	ntm_udp_overruns_read(&ntmd->udp4);
+	ntm_udp_overruns_read(&ntmd->udp6);
 	return ntmd->udp4.overruns + ntmd->udp6.overruns;
 }
 
@@ -67,7 +69,7 @@ void ntmd_socket_buffer_clear(struct ntmd *ntmd)
 	ntmd->buffer_timer = NULL;
 }
 
-struct json_object *ntmd_socket_buffer_json(const struct ntmd *ntmd)
+struct json_object *ntmd_socket_buffer_json(struct ntmd *ntmd)
 {
 	struct json_object *o = json_object_new_object();
 	unsigned receive = smallest(ntmd, SO_RCVBUF), send = smallest(ntmd, SO_SNDBUF);

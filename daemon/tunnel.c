@@ -359,6 +359,7 @@ int ntmd_tunnel_request_receive(struct ntmd *ntmd, const struct ntm_flow *from, 
 
 		ciphers_differ(path, request.ciphers, why);
 		ntm_warn("refused a tunnel with %s: %s", path->cn->fqdn, why);
+		ntmd_attach_inherited_end(path->cn);
 		answer_send(path, from); /* again for each copy of the request, until timed_out() */
 		return n;
 	}
@@ -382,6 +383,7 @@ static int response_refused(struct ntmd_path *path, const struct ntm_tunnel_resp
 	else
 		snprintf(why, sizeof(why), "the peer refuses the tunnel: %s", ntm_error_text(response->error));
 	ntm_warn("%s refused a tunnel: %s", cn->fqdn, why);
+	ntmd_attach_inherited_end(cn);
 	if (cn->path == path)
 		ntmd_direction_failed(cn, why);
 	ntmd_path_free(path, true);

@@ -457,6 +457,13 @@ void ntmd_engine_path_route_set(struct ntmd_engine_path *path, const struct ntm_
 	ntmd_user_path_settle(path);
 }
 
+void ntmd_engine_path_relayed_set(struct ntmd_engine_path *path, bool relayed)
+{
+	NTMD_USER_LOCKED(path->engine);
+
+	path->relayed = relayed;
+}
+
 void ntmd_engine_path_sources_set(struct ntmd_engine_path *path, const struct ntm_endpoint *source,
 				  unsigned count)
 {

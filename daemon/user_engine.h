@@ -133,6 +133,7 @@ struct ntmd_engine_path {
 
 	/* ---- where to */
 	struct ntm_flow route, second;
+	bool relayed; /* one of them is a relay */
 	bool has_route, has_second, failed_told, settling, again;
 	bool train_refused; /* the route's device does not segment: packets go one by one */
 	unsigned route_serial; /* counts route_set */

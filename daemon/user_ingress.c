@@ -191,10 +191,13 @@ static int inner_check(const struct ntmd_engine_path *path, const uint8_t *packe
 	return 0;
 }
 
-static void inner_deliver(struct ntmd_engine_path *path, uint8_t *packet, size_t len)
+/* tos: of the outer packet */
+static void inner_deliver(struct ntmd_engine_path *path, uint8_t tos, uint8_t *packet, size_t len)
 {
 	int err = inner_check(path, packet, len);
 
+	if (!err)
+		err = ntmd_inner_ecn(packet, tos);
 	if (err) {
 		ntmd_user_path_drop(path, err);
 		return;
@@ -210,7 +213,7 @@ static void inner_deliver(struct ntmd_engine_path *path, uint8_t *packet, size_t
 }
 
 /* The last piece of a packet lets it go on like one that came whole. */
-static void piece_deliver(struct ntmd_engine_path *path, uint8_t type, const uint8_t *plain, size_t len)
+static void piece_deliver(struct ntmd_engine_path *path, uint8_t type, uint8_t tos, const uint8_t *plain, size_t len)
 {
 	uint8_t *packet;
 	int n;
@@ -222,7 +225,7 @@ static void piece_deliver(struct ntmd_engine_path *path, uint8_t type, const uin
 	n = ntmd_user_piece_take(path, plain, len, &packet);
 	if (!n)
 		return;
-	inner_deliver(path, packet, (size_t)n);
+	inner_deliver(path, tos, packet, (size_t)n);
 	ntmd_coalesce_flush(&path->engine->coalesce); /* it may have been gathered, and goes away */
 	free(packet);
 }
@@ -269,8 +272,8 @@ void ntmd_engine_receive(struct ntmd_engine *engine, const struct ntm_flow *from
 	ntmd_user_path_pin(path);
 	opened_tell(path, from, header->type);
 	if (n && !packet[sizeof(*header)] && !path->gone)
-		piece_deliver(path, header->type, packet + sizeof(*header), (size_t)n);
+		piece_deliver(path, header->type, from->tos, packet + sizeof(*header), (size_t)n);
 	else if (n) /* an empty packet only keeps the path alive */
-		inner_deliver(path, packet + sizeof(*header), (size_t)n);
+		inner_deliver(path, from->tos, packet + sizeof(*header), (size_t)n);
 	ntmd_user_path_unpin(path);
 }

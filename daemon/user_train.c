@@ -86,8 +86,9 @@ uint8_t *ntmd_user_train_add(struct ntmd_engine_path *path, struct ntmd_user_lan
 
 static bool to_route(const struct ntmd_engine_path *path, size_t len)
 {
-	return path->has_route &&
-	       (!path->unproven_bytes || path->unproven_sent + len <= path->unproven_bytes);
+	uint64_t most = path->kernel ? path->unproven_bytes / 2 : path->unproven_bytes; /* the kernel counts its half */
+
+	return path->has_route && (!path->unproven_bytes || path->unproven_sent + len <= most);
 }
 
 bool ntmd_user_train_allowed(const struct ntmd_engine_path *path, size_t len)

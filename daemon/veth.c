@@ -62,23 +62,29 @@ static bool leaves_work(const char *feature)
 /* The kernel names its features; how many there are differs. */
 static int features_read(const char *name, struct ethtool_gstrings **ret_strings)
 {
-	struct {
+	union {
 		struct ethtool_sset_info info;
-		uint32_t count;
-	} set = { { .cmd = ETHTOOL_GSSET_INFO, .sset_mask = 1ULL << ETH_SS_FEATURES }, 0 };
+		uint8_t room[sizeof(struct ethtool_sset_info) + sizeof(uint32_t)];
+	} set;
 	struct ethtool_gstrings *strings;
-	int err = ethtool_call(name, &set);
+	uint32_t count;
+	int err;
 
+	memset(&set, 0, sizeof(set));
+	set.info.cmd = ETHTOOL_GSSET_INFO;
+	set.info.sset_mask = 1ULL << ETH_SS_FEATURES;
+	err = ethtool_call(name, &set);
 	if (err)
 		return err;
-	if (!set.count || set.count > FEATURES_MAX)
+	count = set.info.data[0];
+	if (!count || count > FEATURES_MAX)
 		return -EOPNOTSUPP;
-	strings = calloc(1, sizeof(*strings) + (size_t)set.count * ETH_GSTRING_LEN);
+	strings = calloc(1, sizeof(*strings) + (size_t)count * ETH_GSTRING_LEN);
 	if (!strings)
 		return -ENOMEM;
 	strings->cmd = ETHTOOL_GSTRINGS;
 	strings->string_set = ETH_SS_FEATURES;
-	strings->len = set.count;
+	strings->len = count;
 	err = ethtool_call(name, strings);
 	if (err)
 		free(strings);
@@ -89,15 +95,18 @@ static int features_read(const char *name, struct ethtool_gstrings **ret_strings
 
 static int offloads_off(const char *name)
 {
-	struct {
+	union {
 		struct ethtool_sfeatures set;
-		struct ethtool_set_features_block block[FEATURES_MAX / 32];
-	} off = { .set = { .cmd = ETHTOOL_SFEATURES } };
+		uint8_t room[sizeof(struct ethtool_sfeatures) +
+			     FEATURES_MAX / 32 * sizeof(struct ethtool_set_features_block)];
+	} off;
 	struct ethtool_gstrings *strings;
 	int err = features_read(name, &strings);
 
 	if (err)
 		return err;
+	memset(&off, 0, sizeof(off));
+	off.set.cmd = ETHTOOL_SFEATURES;
 	off.set.size = (strings->len + 31) / 32;
 	for (unsigned i = 0; i < strings->len; i++) {
 		char feature[ETH_GSTRING_LEN + 1];
@@ -141,12 +150,12 @@ static int forwarding_on(const char *name)
 	return worst;
 }
 
-static int names_make(const char *device, char in[IF_NAMESIZE], char out[IF_NAMESIZE])
+static int names_make(const char *device, bool other, char in[IF_NAMESIZE], char out[IF_NAMESIZE])
 {
 	if (strlen(device) + 1 >= IF_NAMESIZE)
 		return -ENAMETOOLONG;
-	snprintf(in, IF_NAMESIZE, "%ss", device);
-	snprintf(out, IF_NAMESIZE, "%sp", device);
+	snprintf(in, IF_NAMESIZE, "%s%c", device, other ? 't' : 's');
+	snprintf(out, IF_NAMESIZE, "%s%c", device, other ? 'q' : 'p');
 	return 0;
 }
 
@@ -166,11 +175,11 @@ static bool is_there(const char *in, const char *out, struct ntmd_veth *ret_veth
 	return !strcmp(driver, "veth");
 }
 
-int ntmd_veth_open(struct ntmd_veth *ret_veth, const char *device, unsigned mtu, char *ret_why, size_t why_len)
+int ntmd_veth_open(struct ntmd_veth *ret_veth, const char *device, bool other, unsigned mtu, char *ret_why, size_t why_len)
 {
 	char in[IF_NAMESIZE], out[IF_NAMESIZE];
 	struct ntmd_veth veth;
-	int err = names_make(device, in, out);
+	int err = names_make(device, other, in, out);
 	bool made = false;
 
 	if (err) {
@@ -209,11 +218,18 @@ int ntmd_veth_open(struct ntmd_veth *ret_veth, const char *device, unsigned mtu,
 	return 0;
 }
 
-void ntmd_veth_remove(const char *device)
+bool ntmd_veth_is_other(unsigned out)
+{
+	char name[IF_NAMESIZE];
+
+	return if_indextoname(out, name) && name[0] && name[strlen(name) - 1] == 'q';
+}
+
+void ntmd_veth_remove(const char *device, bool other)
 {
 	char in[IF_NAMESIZE], out[IF_NAMESIZE];
 	struct ntmd_veth veth;
 
-	if (!names_make(device, in, out) && is_there(in, out, &veth))
+	if (!names_make(device, other, in, out) && is_there(in, out, &veth))
 		ntm_netlink_link_del(veth.in); /* and with it the other end */
 }

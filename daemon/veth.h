@@ -6,6 +6,7 @@
 #ifndef NTMD_VETH_H
 #define NTMD_VETH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct ntmd_veth {
@@ -14,11 +15,13 @@ struct ntmd_veth {
 };
 
 /*
- * Makes the pair, or takes it over, for inner packets of mtu bytes at most. 0; or -errno and a sentence in ret_why. Made
+ * Makes the pair, or takes it over, for inner packets of mtu bytes at most. other: another pair than the usual one, DEVICEt and
+ * DEVICEq, where programs of another version still use that. 0; or -errno and a sentence in ret_why. Made
  * again, it begins empty: what is attached to it is gone.
  */
-int ntmd_veth_open(struct ntmd_veth *ret_veth, const char *device, unsigned mtu, char *ret_why, size_t why_len);
-void ntmd_veth_remove(const char *device); /* harmless if there is none */
+int ntmd_veth_open(struct ntmd_veth *ret_veth, const char *device, bool other, unsigned mtu, char *ret_why, size_t why_len);
+void ntmd_veth_remove(const char *device, bool other); /* harmless if there is none */
+bool ntmd_veth_is_other(unsigned out); /* whether this is the far end of another pair than the usual one */
 
 /* The driver's name of a device into ret_name ("veth"), empty if it does not tell. */
 void ntmd_veth_driver(unsigned ifindex, char *ret_name, size_t name_len);

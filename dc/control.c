@@ -243,6 +243,18 @@ static void relay_list(void *ctx, struct ntm_control_request *request, struct js
 	ntm_control_reply(request, array);
 }
 
+/* The numbers of the bits that are set. */
+static struct json_object *sides(unsigned bits)
+{
+	struct json_object *array = json_object_new_array();
+
+	for (int side = 0; side < 2; side++) {
+		if (bits & 1U << side)
+			json_object_array_add(array, json_object_new_int(side));
+	}
+	return array;
+}
+
 static void path_list(void *ctx, struct ntm_control_request *request, struct json_object *args)
 {
 	struct json_object *array = json_object_new_array();
@@ -259,6 +271,7 @@ static void path_list(void *ctx, struct ntm_control_request *request, struct jso
 		put_string(object, "requester", dc_path_end_name(&path->end[0]));
 		put_string(object, "correspondent", dc_path_end_name(&path->end[1]));
 		put_string(object, "relay", path->relay ? path->relay->config->name : NULL);
+		json_object_object_add(object, "relay_bound", sides(path->relay_bound));
 		put_int(object, "age_s", (ntm_loop_now_ms() - path->made_ms) / 1000);
 		json_object_object_add(object, "closing", json_object_new_boolean(path->closing));
 		json_object_array_add(array, object);

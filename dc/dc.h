@@ -201,6 +201,7 @@ struct dc_path {
 	struct dc_path_end end[2]; /* by side */
 	struct dc_relay *relay, *old_relay; /* standby now; the one before, while draining */
 	bool relay_directed;
+	uint8_t relay_bound; /* bits by side: legs that were bound there when it last answered a direction */
 	int64_t move_ms; /* when it was last tried to move it off a draining relay; 0: never */
 	struct ntm_session_request *relay_request; /* the Relay Direction on its way */
 	dc_relay_done relay_done; /* told of its end; NULL: nobody */

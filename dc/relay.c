@@ -274,6 +274,8 @@ static void direct_done(void *arg, int err, const struct ntm_message *message,
 	path->relay_again = false;
 	if (!err && ntm_msg_relay_response_parse(&response, message->fields, message->len))
 		err = -EBADMSG;
+	if (!err)
+		path->relay_bound = response.bound;
 	if (err == -ETIMEDOUT)
 		relay_down(relay, "a Relay Direction timed out");
 	else if (err != -ECANCELED)

@@ -216,6 +216,7 @@ struct ntm_relay_direction {
 
 struct ntm_relay_response {
 	uint64_t boot_id; /* of the RS: a new one tells the DC to direct all its paths again */
+	uint8_t bound; /* bit 0, 1: the leg of side 0, 1 is bound: a repeated direction asks for that */
 };
 
 struct ntm_relay_withdraw {

@@ -30,6 +30,7 @@ NTM_MSG_CODEC(relay_direction)
 
 static const struct ntm_field relay_response_fields[] = {
 	{ NTM_FIELD_ONE(BOOT_ID, U64, ntm_relay_response, boot_id), .required = true },
+	{ NTM_FIELD_ONE(BOUND, U8, ntm_relay_response, bound) },
 	NTM_FIELDS_END,
 };
 NTM_MSG_CODEC(relay_response)

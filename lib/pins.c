@@ -353,6 +353,15 @@ void ntm_pins_hook_remove(const struct ntm_pins *pins, const char *hook, unsigne
 			clsact_remove(pins, hook, ifindex, own);
 }
 
+int ntm_pins_hook_move(const struct ntm_pins *from, const struct ntm_pins *to, const char *hook, unsigned ifindex)
+{
+	char old[NTM_PINS_PATH], new[NTM_PINS_PATH];
+
+	hook_path(from, "link", hook, ifindex, "", old);
+	hook_path(to, "link", hook, ifindex, "", new);
+	return rename(old, new) ? -errno : 0;
+}
+
 /* ---- looking around */
 
 /* The names in a folder that begin so; the caller frees all. */

@@ -51,6 +51,8 @@ int ntm_pins_tc_set(const struct ntm_pins *pins, const char *hook, unsigned ifin
 int ntm_pins_xdp_set(const struct ntm_pins *pins, const char *hook, unsigned ifindex, int prog_fd, unsigned flags);
 bool ntm_pins_hook_is_set(const struct ntm_pins *pins, const char *hook, unsigned ifindex);
 void ntm_pins_hook_remove(const struct ntm_pins *pins, const char *hook, unsigned ifindex); /* harmless if not there */
+/* What hangs there by `from` hangs there by `to`: a new layout takes it over. Links only. */
+int ntm_pins_hook_move(const struct ntm_pins *from, const struct ntm_pins *to, const char *hook, unsigned ifindex);
 /* Calls each() for every hook of the folder; it may remove it. */
 void ntm_pins_hooks_each(const struct ntm_pins *pins,
 			 void (*each)(void *ctx, const struct ntm_pins *pins, const char *hook, unsigned ifindex), void *ctx);

@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/errqueue.h>
+#include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <stdlib.h>
@@ -32,7 +33,7 @@
 union control {
 	struct cmsghdr align;
 	uint8_t b[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(uint32_t)) +
-		  CMSG_SPACE(sizeof(int))];
+		  2 * CMSG_SPACE(sizeof(int))];
 };
 
 /* About 2 MiB of address space; only pages that packets reached take memory. */
@@ -65,15 +66,15 @@ struct option_value {
 
 static const struct option_value option4[] = {
 	{IPPROTO_IP, IP_PKTINFO, 1},
+	{IPPROTO_IP, IP_RECVTOS, 1},
 	{IPPROTO_IP, IP_RECVERR, 1},
 	{IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE},
-	{SOL_SOCKET, SO_RXQ_OVFL, 1},
 };
 
 static const struct option_value option6[] = {
 	{IPPROTO_IPV6, IPV6_V6ONLY, 1},	 {IPPROTO_IPV6, IPV6_RECVPKTINFO, 1},
+	{IPPROTO_IPV6, IPV6_RECVTCLASS, 1},
 	{IPPROTO_IPV6, IPV6_RECVERR, 1}, {IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE},
-	{SOL_SOCKET, SO_RXQ_OVFL, 1},
 };
 
 static int set_options(int fd, bool is4)
@@ -273,15 +274,18 @@ static bool drain_errors(const struct ntm_udp *udp)
 	return true;
 }
 
-/* The kernel's count has 32 bits and can seem to go back a little when two CPUs deliver. */
-static void count_overruns(struct ntm_udp *udp, uint32_t total)
+void ntm_udp_overruns_read(struct ntm_udp *udp)
 {
-	int32_t more = (int32_t)(total - (uint32_t)udp->overruns);
+	uint32_t info[SK_MEMINFO_VARS], more;
+	socklen_t len = sizeof(info);
 
-	if (more <= 0)
+	if (udp->fd < 0 || getsockopt(udp->fd, SOL_SOCKET, SO_MEMINFO, info, &len) || len <= SK_MEMINFO_DROPS * sizeof(*info))
 		return;
-	udp->overruns += (uint32_t)more;
-	ntm_drop_count_many(NTM_DROP_SOCKET_OVERRUN, (uint32_t)more);
+	more = info[SK_MEMINFO_DROPS] - (uint32_t)udp->overruns; /* the kernel's count has 32 bits */
+	if (!more)
+		return;
+	udp->overruns += more;
+	ntm_drop_count_many(NTM_DROP_SOCKET_OVERRUN, more);
 }
 
 static void local4(struct ntm_addr *ret_local, const struct in_pktinfo *info)
@@ -292,7 +296,7 @@ static void local4(struct ntm_addr *ret_local, const struct in_pktinfo *info)
 	ntm_addr_from4(ret_local, (const uint8_t *)addr);
 }
 
-/* ret_size: bytes of a datagram, if several came as one. */
+/* ret_size: bytes of a datagram, if several came as one: then with one TOS byte. */
 static void read_control(struct ntm_udp *udp, struct msghdr *msg, struct ntm_flow *from, size_t *ret_size)
 {
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
@@ -309,11 +313,13 @@ static void read_control(struct ntm_udp *udp, struct msghdr *msg, struct ntm_flo
 			if (!IN6_IS_ADDR_MULTICAST(&info.ipi6_addr))
 				ntm_addr_from6(&from->local, info.ipi6_addr.s6_addr);
 			from->ifindex = udp->by_interface ? info.ipi6_ifindex : 0;
-		} else if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_RXQ_OVFL) {
-			uint32_t total;
+		} else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS) {
+			from->tos = *CMSG_DATA(c);
+		} else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_TCLASS) {
+			int class;
 
-			memcpy(&total, CMSG_DATA(c), sizeof(total));
-			count_overruns(udp, total);
+			memcpy(&class, CMSG_DATA(c), sizeof(class));
+			from->tos = (uint8_t)class;
 		} else if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO) {
 			int size;
 
@@ -369,6 +375,7 @@ bool ntm_udp_read(struct ntm_udp *udp)
 {
 	size_t bytes = 0;
 
+	ntm_udp_overruns_read(udp); /* while the socket is surely open */
 	for (int round = 0; round < BATCHES; round++) {
 		unsigned ask = udp->batch->ask;
 		int n = batch_receive(udp, ask, &bytes);

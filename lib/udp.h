@@ -23,6 +23,7 @@ struct ntm_flow {
 	struct ntm_endpoint remote;
 	struct ntm_addr local; /* source address of what we send; none: the kernel chooses */
 	unsigned ifindex; /* interface that what we send leaves by; 0: the kernel chooses */
+	uint8_t tos; /* of what came: TOS byte or traffic class, with its congestion mark; sending does not look at it */
 };
 
 /*
@@ -59,13 +60,13 @@ struct ntm_udp {
 	bool gro; /* several datagrams arrive as one (UDP_GRO): cheaper, receive does not see it */
 	bool segment; /* the kernel knows UDP_SEGMENT */
 	bool by_interface; /* answers leave by the interface that a packet came by (receive's ifindex); set after opening */
-	uint64_t overruns; /* datagrams lost in the full receive buffer: SO_RXQ_OVFL beyond its 32 bits */
+	uint64_t overruns; /* datagrams lost in the full receive buffer: ntm_udp_overruns_read keeps it */
 	struct ntm_udp_batch *batch; /* receive buffers */
 };
 
 /*
  * Opens and binds a non-blocking socket: DF set (IP_MTU_DISCOVER probe mode: the outer packet is never
- * fragmented), IP_PKTINFO, IP_RECVERR, SO_RXQ_OVFL, large buffers (SO_*BUFFORCE, else SO_*BUF), IPV6_V6ONLY.
+ * fragmented), IP_PKTINFO, IP_RECVERR, large buffers (SO_*BUFFORCE, else SO_*BUF), IPV6_V6ONLY.
  * bind_to: address none means any, port 0 any. base and receive may be NULL for a socket that is only sent
  * on. ret_udp must stay where it is while open. 0 or -errno.
  */
@@ -84,6 +85,13 @@ int ntm_udp_open_one(struct ntm_udp *ret_udp, struct event_base *base, const str
 		     bool is4, ntm_udp_receive receive, void *ctx);
 bool ntm_udp_read(struct ntm_udp *udp);
 void ntm_udp_close(struct ntm_udp *udp); /* again: no harm */
+
+/*
+ * Brings udp->overruns up to date; receiving does so once a wakeup. By SO_MEMINFO: with SO_RXQ_OVFL the kernel
+ * reads the count out of the packet, which its hardened usercopy takes for a leak, and kills the process, where the packet
+ * began as another host's TCP segment on the same machine and BPF has sealed it in place (seen on Linux 6.18, veth).
+ */
+void ntm_udp_overruns_read(struct ntm_udp *udp);
 
 /*
  * Sends one datagram made of parts. 0, or -errno: -EMSGSIZE larger than the path MTU, -ENETUNREACH and the

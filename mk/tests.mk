@@ -13,6 +13,7 @@
 #: make check-netns     whole systems in network namespaces (root)
 #: make check-vm        load and run on Debian's kernels 6.1 and 6.12 in QEMU (downloads them once)
 #: make check-asan      unit and netns with AddressSanitizer and UndefinedBehaviorSanitizer
+#: make check-tsan      the tests of what has threads, with ThreadSanitizer
 #: make check-long      check-asan, long fuzzing, and tests that take long
 #: make fuzz            fuzz every parser for FUZZ_SECONDS (10) each, keep what was learnt in the corpus
 #: make bench           one table and bench.json (ROWS="..." only these; BENCH_QUICK=1); bench-aead: only the ciphers;
@@ -40,11 +41,24 @@ $(O)/fuzz/$1: $(O)/fuzz/obj/selftests/fuzz/$1.o $(call extra_objects,$(O)/fuzz/o
 endef
 
 # selftests/bench/NAME.c becomes $(O)/bench/NAME, linked with libntm.
-BENCHES := $(patsubst selftests/%.c,$(O)/%,$(wildcard selftests/bench/*.c))
+BENCHES := $(patsubst selftests/%.c,$(O)/%,$(filter-out %.bpf.c,$(wildcard selftests/bench/*.c)))
 $(O)/bench/bpf: $(O)/obj/selftests/prog/prog.o
+$(O)/bench/bpf_node: $(addprefix $(O)/obj/selftests/prog/,prog.o node.o node_packet.o)
 
 # What the scripts in selftests/netns (and those in selftests/bench) run: one file each.
-NETNS_TOOLS := $(O)/linkdelay $(O)/flow $(O)/stream $(O)/udpload
+NETNS_TOOLS := $(O)/linkdelay $(O)/flow $(O)/stream $(O)/udpload $(O)/mitm
+
+# ntmd as if the layout of its BPF maps had changed, for selftests/netns/bpf_upgrade.sh.
+NTMD_NEXT := $(O)/ntmd-next
+ifneq ($(filter $(O)/ntmd,$(PROGRAMS)),)
+$(NTMD_NEXT): $(filter-out %/bpf_attach.o,$(call objects,daemon/*.c)) $(O)/obj/daemon/bpf_attach.next.o $(LIB)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(DEPS_LIBS) $(LDLIBS)
+$(O)/obj/daemon/bpf_attach.next.o: daemon/bpf_attach.c $(O)/flags | $(SKELETONS)
+	$(call say,CC,$< (another layout))
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -DNTMD_BPF_LAYOUT=1000 -MMD -MP -c -o $@ $<
+endif
 
 ifdef BUILDING
 $(call c_tests,unit)
@@ -55,9 +69,9 @@ CMOCKA_LIBS := $(shell pkg-config --libs cmocka 2>/dev/null)
 endif
 
 .PHONY: tests benches fuzzers
-tests: $(TESTS)
+tests: $(TESTS) $(NTMD_NEXT)
 	@:
-benches: $(BENCHES)
+benches: $(BENCHES) $(O)/selftests/bench/pass.bpf.o
 	@:
 fuzzers: $(FUZZERS)
 	@:
@@ -74,7 +88,7 @@ $(NETNS_TOOLS): $(O)/%: $(O)/obj/selftests/netns/%.o
 $(BENCHES): $(O)/%: $(O)/obj/selftests/%.o $(LIB)
 	$(call say,LINK,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(DEPS_LIBS) $(LDLIBS)
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(CMOCKA_LIBS) $(DEPS_LIBS) $(LDLIBS)
 
 $(FUZZERS):
 	$(call say,LINK,$@)
@@ -98,7 +112,7 @@ FUZZ_SECONDS ?= 10
 NTM_BIN := $(abspath $O)
 export FUZZ_SECONDS NTM_BIN
 
-.PHONY: demo check check-unit check-prog check-netns check-vm check-asan check-long fuzz bench bench-aead bench-handover bench-bpf
+.PHONY: demo check check-unit check-prog check-netns check-vm check-asan check-tsan check-long fuzz bench bench-aead bench-handover bench-bpf
 demo:
 	$(call build_step,all tests)
 	$(Q)bash selftests/netns/demo.sh
@@ -130,7 +144,13 @@ check-asan:
 	$(Q)NTM_BIN=$(abspath .output/asan) $(RUN) unit
 	$(Q)NTM_BIN=$(abspath .output/asan) $(RUN) netns
 
-check-long: check-asan
+# Tests of programs with threads.
+TSAN_TESTS := rs_lanes rs_relay
+check-tsan:
+	$(call build_step,SAN=thread $(TSAN_TESTS:%=.output/tsan/unit/test_%))
+	$(Q)NTM_BIN=$(abspath .output/tsan) $(RUN) unit $(TSAN_TESTS:%=test_%)
+
+check-long: check-asan check-tsan
 	$(call build_step,all tests fuzzers)
 	$(Q)NTM_LONG=1 FUZZ_SECONDS=300 $(RUN)
 
@@ -145,6 +165,7 @@ bench-aead:
 bench-bpf:
 	$(call build_step,benches)
 	$(Q)$(O)/bench/bpf
+	$(Q)$(O)/bench/bpf_node
 
 bench:
 	$(call build_step,all tests benches)

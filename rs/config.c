@@ -13,7 +13,7 @@
 
 #define CONTROL_SOCKET_DEFAULT "/run/ntm/rs.sock"
 #define PIN_DIR_DEFAULT "/sys/fs/bpf/ntm/rs"
-#define MAX_PATHS_DEFAULT 131072 /* 15 MiB of maps while there are few */
+#define MAX_PATHS_DEFAULT 131072 /* 31 MiB of maps */
 
 static const char *set_listen(void *ctx, const char *value, void *arg)
 {

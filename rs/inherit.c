@@ -22,6 +22,7 @@
 #include "rs.h"
 
 #define CHUNK 4096 /* entries read by one system call */
+#define LOCALS_MAX 256 /* entries of rs_local in any layout */
 #define VALUE_MAX 512 /* bytes of a value of any layout */
 
 /* Where a layout has what we need: offsets in bytes. */
@@ -151,6 +152,9 @@ struct inherit {
 	int paths_fd, local_fd;
 	int64_t now_ms;
 	int count;
+	/* Entries of rs_local: as flows without a remote end, and whether we still listen there. */
+	struct ntm_flow local[LOCALS_MAX];
+	bool listens[LOCALS_MAX];
 };
 
 static void endpoint_read(struct ntm_endpoint *ret, const uint8_t *value, uint32_t offset)
@@ -161,26 +165,30 @@ static void endpoint_read(struct ntm_endpoint *ret, const uint8_t *value, uint32
 /* The flow of a leg, if we still listen where it bound itself. */
 static bool leg_read(const struct inherit *inherit, const uint8_t *value, unsigned side, struct ntm_flow *ret_flow)
 {
-	struct rs *rs = inherit->rs;
-	uint8_t local_value[VALUE_MAX];
-	struct ntm_endpoint local;
-	struct ntm_flow flow = {0};
-	uint32_t key;
+	struct ntm_endpoint remote;
 	uint16_t number;
 
-	endpoint_read(&flow.remote, value, inherit->layout->remote[side]);
-	*ret_flow = flow;
-	if (!flow.remote.port)
+	endpoint_read(&remote, value, inherit->layout->remote[side]);
+	memset(ret_flow, 0, sizeof(*ret_flow));
+	if (!remote.port)
 		return true;
 	memcpy(&number, value + inherit->layout->local[side], sizeof(number));
-	key = number;
-	if (bpf_map_lookup_elem(inherit->local_fd, &key, local_value))
+	if (number >= LOCALS_MAX || !inherit->listens[number])
 		return false;
-	endpoint_read(&local, local_value, inherit->layout->at);
-	if (!rs_user_relay_flow(rs, &local, &flow))
-		return false;
-	*ret_flow = flow;
+	*ret_flow = inherit->local[number];
+	ret_flow->remote = remote;
 	return true;
+}
+
+static void locals_read(struct inherit *inherit)
+{
+	uint8_t value[VALUE_MAX];
+	struct ntm_endpoint at;
+
+	for (uint32_t i = 0; i < LOCALS_MAX && !bpf_map_lookup_elem(inherit->local_fd, &i, value); i++) {
+		endpoint_read(&at, value, inherit->layout->at);
+		inherit->listens[i] = at.port && rs_user_relay_flow(inherit->rs, &at, &inherit->local[i]);
+	}
 }
 
 static struct rs_dc *dc_find(const struct rs *rs, const uint8_t *tag)
@@ -270,6 +278,7 @@ static int inherit_all(struct inherit *inherit)
 	if (err)
 		return err;
 	inherit->now_ms = ntm_loop_now_ms();
+	locals_read(inherit);
 	for (uint32_t i = 0; i < count; i++) {
 		if (!bpf_map_lookup_elem(inherit->paths_fd, &keys[i], value))
 			entry_take(inherit, keys[i], value);
@@ -280,7 +289,8 @@ static int inherit_all(struct inherit *inherit)
 
 int rs_inherit_own(struct rs *rs, struct rs_relay_map *map, int paths_fd, int local_fd)
 {
-	struct inherit inherit = {rs, map, &own_layout, true, paths_fd, local_fd, 0, 0};
+	struct inherit inherit = {.rs = rs, .map = map, .layout = &own_layout, .own = true, .paths_fd = paths_fd,
+				  .local_fd = local_fd};
 
 	return inherit_all(&inherit);
 }
@@ -288,7 +298,7 @@ int rs_inherit_own(struct rs *rs, struct rs_relay_map *map, int paths_fd, int lo
 int rs_inherit_other(struct rs *rs, struct rs_relay_map *map, int paths_fd, int local_fd)
 {
 	struct layout layout = {0};
-	struct inherit inherit = {rs, map, &layout, false, paths_fd, local_fd, 0, 0};
+	struct inherit inherit = {.rs = rs, .map = map, .layout = &layout, .paths_fd = paths_fd, .local_fd = local_fd};
 	int err = layout_find(&layout, paths_fd, local_fd);
 
 	return err ? err : inherit_all(&inherit);

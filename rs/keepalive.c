@@ -115,6 +115,8 @@ int rs_keepalive_open(struct rs *rs)
 	totals_read(rs, &totals);
 	rs->load_us = ntm_loop_now_us();
 	rs->load_cpu_ns = totals.cpu_ns;
+	rs->load_packets = totals.packets; /* XDP counts on while there is no ntm-rs */
+	rs->load_bytes = totals.bytes;
 	rs->report = ntm_timer_new(rs->base, report, rs);
 	if (!rs->report)
 		return -ENOMEM;

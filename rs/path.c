@@ -264,13 +264,17 @@ int64_t rs_path_used_ms(const struct rs_paths *paths, const struct rs_path *path
 }
 
 /* What costs least is asked first; most paths need no more. */
-static bool path_is_idle(const struct rs_paths *paths, const struct rs_path *path, int64_t now_ms)
+static bool path_is_idle(const struct rs_paths *paths, struct rs_path *path, int64_t now_ms)
 {
-	int64_t since_ms = now_ms - NTM_RELAY_IDLE_S * 1000LL;
+	int64_t since_ms = now_ms - NTM_RELAY_IDLE_S * 1000LL, used_ms;
 
 	if (path->directed_ms > since_ms || rs_path_used_ms(paths, path) > since_ms)
 		return false;
-	return !paths->used_elsewhere_ms || paths->used_elsewhere_ms(paths->used_ctx, path->id) <= since_ms;
+	used_ms = paths->used_elsewhere_ms ? paths->used_elsewhere_ms(paths->used_ctx, path->id) : 0;
+	if (used_ms <= since_ms)
+		return true;
+	__atomic_store_n(&path->used_ms, used_ms, __ATOMIC_RELAXED); /* so that it is not asked every second */
+	return false;
 }
 
 void rs_paths_sweep(struct rs_paths *paths, int64_t now_ms, void (*expired)(void *ctx, struct rs_path *path),

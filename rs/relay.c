@@ -56,6 +56,8 @@ void rs_relay_direction_handle(struct rs *rs, const struct ntm_session_from *fro
 	dc->directed_ms = ntm_loop_now_ms();
 	if (r)
 		rs_control_path_event(rs, "path_directed", path);
+	for (unsigned side = 0; side < 2; side++)
+		response.bound |= (uint8_t)(rs_leg_is_bound(&path->leg[side]) << side);
 	r = ntm_msg_relay_response_build(body + NTM_MSG_HEADER_LEN, sizeof(body) - NTM_MSG_HEADER_LEN,
 					 &response);
 	if (r >= 0)

@@ -32,12 +32,8 @@ struct rs_relay_map {
 	struct rs_relay_map_fds fd;
 	struct ntm_relay_state *state; /* all of rs_state */
 	uint32_t max;
-	/* Slots: `fresh` and above were never used, but for those kept; a ring holds those that were freed. */
-	uint8_t *kept; /* a bit a slot */
-	uint32_t fresh, freed_at, freed_count;
-	struct freed {
-		uint32_t slot, tick;
-	} *freed;
+	uint64_t *used; /* a bit a slot */
+	uint32_t *freed; /* when each was freed: ticks; 0: never */
 	struct settling *settling, **settling_end;
 	struct ntm_relay_config config;
 	struct ntm_relay_local local[NTM_RELAY_LOCALS];
@@ -101,6 +97,7 @@ static int config_read(struct rs_relay_map *map)
 		map->config.flow_key = ntm_crypto_random_u64();
 	map->config.unknown_limit = UNKNOWN_LIMIT;
 	map->config.too_big_limit = TOO_BIG_LIMIT;
+	map->config.slots = map->max;
 	map->config.generation++;
 	return config_write(map);
 }
@@ -136,9 +133,9 @@ int rs_relay_map_open(struct rs_relay_map **ret_map, const struct rs_relay_map_f
 	map->cpus = libbpf_num_possible_cpus();
 	err = map->cpus < 0 ? map->cpus : state_open(map);
 	if (!err) {
-		map->kept = calloc((map->max + 7) / 8, 1);
+		map->used = calloc(map->max / 64 + 1, sizeof(*map->used));
 		map->freed = calloc(map->max, sizeof(*map->freed));
-		err = map->kept && map->freed ? config_read(map) : -ENOMEM;
+		err = map->used && map->freed ? config_read(map) : -ENOMEM;
 	}
 	if (err) {
 		rs_relay_map_close(map);
@@ -160,7 +157,7 @@ void rs_relay_map_close(struct rs_relay_map *map)
 	}
 	if (map->state)
 		munmap(map->state, (size_t)map->max * sizeof(*map->state));
-	free(map->kept);
+	free(map->used);
 	free(map->freed);
 	free(map);
 }
@@ -172,43 +169,52 @@ uint32_t rs_relay_map_max(const struct rs_relay_map *map)
 
 /* ---- slots of rs_state */
 
-static bool slot_is_kept(const struct rs_relay_map *map, uint32_t slot)
+static bool slot_is_used(const struct rs_relay_map *map, uint32_t slot)
 {
-	return map->kept[slot / 8] & 1 << slot % 8;
+	return map->used[slot / 64] & 1ULL << slot % 64;
+}
+
+static void slot_use(struct rs_relay_map *map, uint32_t slot)
+{
+	map->used[slot / 64] |= 1ULL << slot % 64;
 }
 
 int rs_relay_map_keep(struct rs_relay_map *map, const struct ntm_relay_path *entry)
 {
-	if (entry->slot >= map->max || slot_is_kept(map, entry->slot))
+	if (entry->slot >= map->max || slot_is_used(map, entry->slot))
 		return -EEXIST;
-	map->kept[entry->slot / 8] |= (uint8_t)(1 << entry->slot % 8);
+	slot_use(map, entry->slot);
 	return 0;
 }
 
-static int slot_take(struct rs_relay_map *map, uint32_t *ret_slot)
+/* The one where XDP looks for it first, else the next one behind that. */
+static int slot_take(struct rs_relay_map *map, uint64_t id, uint32_t *ret_slot)
 {
-	const struct freed *oldest = &map->freed[map->freed_at];
+	uint32_t tick = now_tick(), slot = ntm_relay_slot(id, map->max);
 
-	while (map->fresh < map->max && slot_is_kept(map, map->fresh))
-		map->fresh++;
-	if (map->fresh < map->max) {
-		*ret_slot = map->fresh++;
-	} else {
+	for (uint32_t seen = 0; seen < map->max;) {
+		uint32_t step = 1;
+
+		if (slot % 64 == 0 && map->used[slot / 64] == UINT64_MAX)
+			step = 64;
 		/* Packets that were under way when it was freed may still count there. */
-		if (!map->freed_count || now_tick() - oldest->tick < 2)
+		else if (!slot_is_used(map, slot) && (!map->freed[slot] || tick - map->freed[slot] >= 2))
+			break;
+		seen += step;
+		slot = slot + step < map->max ? slot + step : 0;
+		if (seen >= map->max)
 			return -ENOSPC;
-		*ret_slot = oldest->slot;
-		map->freed_at = (map->freed_at + 1) % map->max;
-		map->freed_count--;
 	}
-	memset(&map->state[*ret_slot], 0, sizeof(map->state[*ret_slot]));
+	slot_use(map, slot);
+	memset(&map->state[slot], 0, sizeof(map->state[slot]));
+	*ret_slot = slot;
 	return 0;
 }
 
 static void slot_free(struct rs_relay_map *map, uint32_t slot)
 {
-	map->freed[((uint64_t)map->freed_at + map->freed_count) % map->max] = (struct freed){slot, now_tick()};
-	map->freed_count++;
+	map->used[slot / 64] &= ~(1ULL << slot % 64);
+	map->freed[slot] = now_tick();
 }
 
 /* ---- paths */
@@ -300,7 +306,7 @@ int rs_relay_map_put(struct rs_relay_map *map, const struct rs_path *path, int64
 		return 0;
 	if (bpf_map_lookup_elem(map->fd.paths, &path->id, &entry)) {
 		memset(&entry, 0, sizeof(entry));
-		err = slot_take(map, &entry.slot);
+		err = slot_take(map, path->id, &entry.slot);
 		if (err)
 			return err;
 		made = true;

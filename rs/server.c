@@ -43,7 +43,7 @@ static int memory_open(struct rs *rs, char *ret_why, size_t why_len)
 
 	if (!err) {
 		rs->sweep = ntm_timer_new(rs->base, sweep, rs);
-		err = rs->sweep ? rs_keepalive_open(rs) : -ENOMEM;
+		err = rs->sweep ? 0 : -ENOMEM;
 	}
 	if (err)
 		snprintf(ret_why, why_len, "cannot start: %s", strerror(-err));
@@ -83,9 +83,11 @@ int rs_open(struct rs *rs, struct event_base *base, const char *config_path, str
 		goto err_relay;
 	/* Last: nothing that is pinned is touched by a second ntm-rs, which does not come so far. */
 	err = rs_xdp_open(rs);
+	if (!err)
+		err = rs_keepalive_open(rs);
 	if (err) {
 		snprintf(ret_why, why_len, "cannot start: %s", strerror(-err));
-		goto err_control;
+		goto err_xdp;
 	}
 	err = rs_user_relay_start(rs, ret_why, why_len);
 	if (err)
@@ -94,7 +96,6 @@ int rs_open(struct rs *rs, struct event_base *base, const char *config_path, str
 
 err_xdp:
 	rs_xdp_close(rs);
-err_control:
 	rs_control_close(rs);
 err_relay:
 	rs_user_relay_close(rs);

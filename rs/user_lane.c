@@ -33,7 +33,7 @@
 #define SLOTS 128 /* power of two: a leg's open train is looked for at one place */
 /* Not a power of two: the beginnings of all buffers would compete for the same few places of the cache. */
 #define BUFFER (NTM_PACKET_MAX + 1 + 5 * 64)
-#define CONTROL_LEN 128 /* control messages of one received datagram (its local address, overruns, size): bytes */
+#define CONTROL_LEN 128 /* control messages of one received datagram (its local address, size): bytes */
 #define SEGMENT_PAUSE_US 1000000 /* a socket whose device refused a train (no checksum offload) sends none for so long */
 
 /* What is handed over: in 10 ms at most so many packets of unknown IDs, which strangers can make any number of. */
@@ -435,27 +435,11 @@ int rs_lane_forward(struct rs_lane *lane, const struct ntm_flow *from, uint8_t *
 
 /* ---- receiving */
 
-static void overruns_count(struct ntm_udp *udp, uint32_t overruns)
-{
-	/* The sum since the socket was made, modulo 2^32; two CPUs that deliver may tell it out of order. */
-	int32_t more = (int32_t)(overruns - (uint32_t)udp->overruns);
-
-	if (more <= 0)
-		return;
-	udp->overruns += (uint32_t)more;
-	ntm_drop_count_many(NTM_DROP_SOCKET_OVERRUN, (uint32_t)more);
-}
-
 /* ret_size: of a datagram, if several came as one. */
-static void control_read(struct ntm_udp *udp, struct msghdr *msg, struct ntm_addr *ret_local, size_t *ret_size)
+static void control_read(struct msghdr *msg, struct ntm_addr *ret_local, size_t *ret_size)
 {
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
-		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_RXQ_OVFL) {
-			uint32_t overruns;
-
-			memcpy(&overruns, CMSG_DATA(c), sizeof(overruns));
-			overruns_count(udp, overruns);
-		} else if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO) {
+		if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO) {
 			int size;
 
 			memcpy(&size, CMSG_DATA(c), sizeof(size));
@@ -485,7 +469,7 @@ static void message_receive(struct rs_lane *lane, unsigned listen, unsigned i, i
 	struct ntm_addr local = {0};
 
 	if (msg->msg_controllen)
-		control_read(&lane->udp[listen], msg, &local, &size);
+		control_read(msg, &local, &size);
 	if (lane->any[listen])
 		from.local = local;
 	if (ntm_endpoint_from_sockaddr(&from.remote, msg->msg_name))
@@ -516,6 +500,7 @@ bool rs_lane_read(struct rs_lane *lane, unsigned listen)
 	n = recvmmsg(lane->udp[listen].fd, batch->msg, ask, MSG_DONTWAIT, NULL);
 	if (n <= 0)
 		return false; /* empty now, or an error that the next event tells again */
+	ntm_udp_overruns_read(&lane->udp[listen]);
 	now_us = ntm_loop_now_us();
 	paths_lock(lane);
 	for (unsigned i = 0; i < (unsigned)n; i++) {

@@ -267,16 +267,13 @@ static void load_refused(struct rs_xdp *xdp, int err)
 static int load(struct rs_xdp *xdp)
 {
 	const char *dir = xdp->rs->config.pin_dir;
+	char why[256];
 	int err;
 
-	xdp->pinned = !rs_pin_prepare(dir, xdp->why, sizeof(xdp->why));
+	xdp->pinned = !rs_pin_prepare(dir, why, sizeof(why));
 	if (xdp->pinned && rs_pin_set_make(dir, NTM_RELAY_LAYOUT)) {
-		rs_xdp_why_set(xdp, "cannot make directories in pin-dir");
+		snprintf(why, sizeof(why), "cannot make directories in pin-dir");
 		xdp->pinned = false;
-	}
-	if (!xdp->pinned) {
-		ntm_warn("XDP will end with this process, and with it what it relays: %s", xdp->why);
-		xdp->why[0] = '\0';
 	}
 	libbpf_set_print(print);
 	err = load_once(xdp);
@@ -289,6 +286,8 @@ static int load(struct rs_xdp *xdp)
 	}
 	if (err)
 		load_refused(xdp, err);
+	else if (!xdp->pinned)
+		ntm_warn("XDP will end with this process, and with it what it relays: %s", why);
 	return err;
 }
 

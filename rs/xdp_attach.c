@@ -31,10 +31,10 @@ void rs_xdp_why_set(struct rs_xdp *xdp, const char *format, ...)
 	va_end(ap);
 }
 
-/* Where things stand, once for each change of it. */
-static void tell(const struct rs_xdp *xdp)
+/* Where things stand, if it is not what was told last. */
+static void tell(struct rs_xdp *xdp)
 {
-	char names[RS_INTERFACES_MAX * (RS_INTERFACE_MAX + 2)] = "";
+	char names[RS_INTERFACES_MAX * (RS_INTERFACE_MAX + 2)] = "", text[sizeof(xdp->told)];
 	size_t used = 0;
 
 	for (unsigned i = 0; i < xdp->links; i++) {
@@ -42,13 +42,17 @@ static void tell(const struct rs_xdp *xdp)
 			used += (size_t)snprintf(names + used, sizeof(names) - used, "%s%s", used ? ", " : "",
 						 xdp->link[i].name);
 	}
-	if (!used) {
-		ntm_notice("relaying in user space: %s", xdp->why[0] ? xdp->why : "no interface takes XDP");
+	if (used)
+		snprintf(text, sizeof(text), "relaying by %s XDP on %s%s%s", rs_xdp_mode_name(xdp->mode), names,
+			 xdp->why[0] ? ": " : "", xdp->why);
+	else
+		snprintf(text, sizeof(text), "relaying in user space: %s",
+			 xdp->why[0] ? xdp->why : "no interface takes XDP");
+	if (!strcmp(text, xdp->told))
 		return;
-	}
-	ntm_notice("relaying by %s XDP on %s%s%s", rs_xdp_mode_name(xdp->mode), names, xdp->why[0] ? ": " : "",
-		   xdp->why);
-	for (unsigned i = 0; i < xdp->links; i++) {
+	memcpy(xdp->told, text, sizeof(text));
+	ntm_notice("%s", text);
+	for (unsigned i = 0; i < xdp->links && used; i++) {
 		if (xdp->link[i].fd < 0)
 			ntm_warn("packets that come in by %s are relayed in user space: %s", xdp->link[i].name,
 				 xdp->link[i].why);
@@ -253,18 +257,15 @@ static bool link_is_wanted(const struct rs_xdp_link *link, const struct rs_xdp_l
 }
 
 /* Keeps what is attached already in this mode. Returns how many interfaces could not be had. */
-static unsigned links_attach(struct rs_xdp *xdp, enum rs_xdp_mode mode, const struct rs_device *device, int devices,
-			     bool *ret_changed)
+static unsigned links_attach(struct rs_xdp *xdp, enum rs_xdp_mode mode, const struct rs_device *device, int devices)
 {
 	struct rs_xdp_link wanted[RS_INTERFACES_MAX], was[RS_INTERFACES_MAX];
 	unsigned count = links_wanted(xdp, mode, device, devices, wanted), was_count = xdp->links, failed = 0;
 
 	memcpy(was, xdp->link, sizeof(was));
 	for (unsigned i = 0; i < was_count; i++) {
-		if (xdp->mode != mode || !link_is_wanted(&was[i], wanted, count)) {
-			*ret_changed = *ret_changed || was[i].fd >= 0;
+		if (xdp->mode != mode || !link_is_wanted(&was[i], wanted, count))
 			link_close(xdp, &was[i]);
-		}
 	}
 	xdp->links = count;
 	xdp->mode = mode;
@@ -275,10 +276,8 @@ static unsigned links_attach(struct rs_xdp *xdp, enum rs_xdp_mode mode, const st
 		while (j < was_count && (was[j].fd < 0 || was[j].ifindex != wanted[i].ifindex))
 			j++;
 		*link = j < was_count ? was[j] : wanted[i];
-		if (j == was_count && !link->why[0]) {
+		if (j == was_count && !link->why[0])
 			link_attach(xdp, link, mode);
-			*ret_changed = true;
-		}
 		failed += link->fd < 0;
 	}
 	return failed;
@@ -320,7 +319,6 @@ void rs_xdp_interfaces_take(struct rs_xdp *xdp, enum rs_xdp_mode mode)
 {
 	struct rs_device *device = calloc(RS_DEVICES_MAX, sizeof(*device));
 	int devices = device ? rs_devices_read(device) : -ENOMEM;
-	bool changed = mode != RS_XDP_AUTO;
 	unsigned failed;
 
 	if (devices < 0) {
@@ -328,28 +326,33 @@ void rs_xdp_interfaces_take(struct rs_xdp *xdp, enum rs_xdp_mode mode)
 		free(device);
 		return;
 	}
-	if (mode == RS_XDP_AUTO)
-		mode = xdp->mode == RS_XDP_OFF ? mode_first(xdp, device, devices) : xdp->mode;
-	failed = links_attach(xdp, mode, device, devices, &changed);
+	if (mode == RS_XDP_AUTO && xdp->mode == RS_XDP_OFF) {
+		xdp->why[0] = '\0';
+		mode = mode_first(xdp, device, devices);
+	} else if (mode == RS_XDP_AUTO) {
+		mode = xdp->mode;
+	}
+	failed = links_attach(xdp, mode, device, devices);
 	if (failed && mode == RS_XDP_NATIVE && xdp->rs->config.xdp == RS_XDP_AUTO) {
 		for (unsigned i = 0; i < xdp->links; i++) {
 			if (xdp->link[i].fd < 0)
 				rs_xdp_why_set(xdp, "%s: %s", xdp->link[i].name, xdp->link[i].why);
 		}
-		failed = links_attach(xdp, RS_XDP_GENERIC, device, devices, &changed);
+		failed = links_attach(xdp, RS_XDP_GENERIC, device, devices);
 	}
 	ways_out_put(xdp, device, devices);
 	rs_user_relay_gro(xdp->rs, xdp->mode != RS_XDP_GENERIC || failed == xdp->links || all_veth(xdp, device, devices));
 	if (failed == xdp->links) {
 		if (!xdp->links)
-			rs_xdp_why_set(xdp, "no interface but the loopback device holds a listen address");
+			rs_xdp_why_set(xdp, xdp->rs->config.interfaces ?
+					       "none of the interfaces in the configuration is there" :
+					       "no interface but the loopback device holds a listen address");
 		else if (!xdp->why[0])
 			rs_xdp_why_set(xdp, "%s: %s", xdp->link[0].name, xdp->link[0].why);
 		xdp->mode = RS_XDP_OFF;
 	}
 	free(device);
-	if (changed)
-		tell(xdp);
+	tell(xdp);
 }
 
 void rs_xdp_interfaces_leave(struct rs_xdp *xdp, const char *why)

@@ -24,6 +24,7 @@ struct rs_xdp {
 	unsigned links;
 	struct rs_next_hop *next_hop;
 	struct event *settle;
+	char told[512]; /* in the log */
 	char why[256]; /* a sentence: why it is not better; empty: as wanted */
 	/* Of what XDP sent, what arrived: counts when the last answer came. */
 	uint64_t requests, answers;

@@ -72,8 +72,9 @@ enum ntm_ends_flag {
 	NTM_ENDS_BULK_DEAD = 4, /* the peer's daemon is gone: everything goes inline */
 	NTM_ENDS_AWAY = 8, /* nothing new goes inline: all to ntmd (detach, packets held there). Receiving goes on, and
 			    * what is on its way to tc_seal is still sent. */
-	NTM_ENDS_ECN = 16, /* outer packets carry the inner ECN field (RFC 6040, normal mode). Only if whatever opens
-			    * them at the peer brings congestion marks back inside, its user engine too. */
+	NTM_ENDS_ECN = 16, /* outer packets carry the inner ECN field (RFC 6040, normal mode; else its compatibility
+			    * mode). Only if marks get through: who opens brings them back inside (both engines do),
+			    * and a relay on the way carries the field on. */
 };
 
 #define NTM_ENDS_NO_PHASE 0xff
@@ -155,7 +156,6 @@ enum ntm_config_flag {
 	 * or was seen before goes up to ntmd, which gets them one by one; without it is dropped and counted. Also the
 	 * end of packets is cut off elsewhere then (bpf/decap.h). Must be set before a program is attached in that mode. */
 	NTM_CONFIG_GENERIC = 1,
-	NTM_CONFIG_MERGED = NTM_CONFIG_GENERIC, /* its first name */
 	/* One lane for everything that has a path: measurements and tests. */
 	NTM_CONFIG_ALL_INLINE = 2,
 	NTM_CONFIG_ALL_BULK = 4,

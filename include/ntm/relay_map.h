@@ -113,7 +113,18 @@ struct ntm_relay_config {
 	__u32 locals; /* entries of rs_local */
 	__u32 unknown_limit; /* packets of unknown Path IDs passed up, to be answered by a reset: a CPU and tick */
 	__u32 too_big_limit; /* ICMP errors sent: a CPU and tick */
+	__u32 slots; /* entries of rs_state */
+	__u32 zero;
 };
+
+/*
+ * The slot that a path should be given if it is free: XDP has it loaded while it searches for the path, which
+ * saves one of three waits for memory when there are many paths. Any other slot works as well.
+ */
+static inline __u32 ntm_relay_slot(__u64 path_id, __u32 slots)
+{
+	return (__u32)(((path_id * 0x9e3779b97f4a7c15ULL) >> 32) * slots >> 32);
+}
 
 /* ---- rs_state */
 
@@ -158,6 +169,7 @@ struct ntm_relay_load {
 	 * answers mean that frames are lost (native veth can), and ntm-rs falls back.
 	 */
 	__u64 requests, answers;
+	__u64 jiffies, now_ns; /* the time that XDP knows */
 	struct ntm_relay_limit unknown, too_big;
 };
 

@@ -18,6 +18,7 @@
 #	BENCH_TRIES	how often at most a turn is tried that other processes disturb (3)
 #	BENCH_CACHE	where programs that are compared lie after the first run (/var/cache/ntm-bench)
 #	BENCH_JSON	the file (bench.json)
+#	BENCH_XDP	of the relay: native, generic or off (group_relay.sh)
 #	NTM_ENGINE	auto, bpf or user
 #
 # Exit status: 0 if all that was asked for was measured, whether the goals are met or not; 1 if something broke.
@@ -64,7 +65,52 @@ table() {
 	dc_directions dc 1/s x25519 value>=20000 DC: directions, for each second of a CPU
 	dc_handovers dc 1/s x25519 value>=20000 DC: handovers, for each second of a CPU
 	dc_memory dc bytes limit value<=1024 DC: resident for each registered node
-	relay64_user servers kpps coturn - RS in user space, 64 B, one core: best forwarded rate
+	relay64_user relay kpps coturn ratio>=1.5 RS in user space, 64 B, one core
+	relay64_xdp relay kpps redirect ratio>=0.85 RS by XDP, 64 B, one core
+	relay64_coturn relay kpps coturn ratio>=3 RS by XDP, 64 B
+	relay64_gain relay kpps user ratio>=1.5 RS by XDP, 64 B
+	bpf_rtt_median bpf us user value<=3 BPF engine: round trip, idle, minus plain: median of 500 pings
+	bpf_rtt_p99 bpf us user value<=10 BPF engine: round trip, idle, minus plain: p99 of 500 pings
+	bpf_requests bpf requests/s user - BPF engine: a byte there and one back over TCP, one at a time
+	bpf_bulk_tcp bpf Gbit/s pass ratio>=0.9 BPF engine: TCP, one stream, underlay MTU 1500
+	bpf_udp64 bpf kpps pass ratio>=0.9 BPF engine: UDP 64 B: best received rate of a paced sweep
+	bpf_dead_tcp bpf Gbit/s alive - BPF engine: TCP, one stream, while both daemons are stopped
+	lane_1k bpf kpps best ratio>=0.9 UDP 64 B, 1000 a second: received, lane chosen automatically
+	lane_1k_delay bpf us best ratio<=1.25 the same: median of the time one way
+	lane_1k_p99 bpf us bulk - the same: p99 of it
+	lane_10k bpf kpps best ratio>=0.9 UDP 64 B, 10 thousand a second: received
+	lane_10k_delay bpf us best ratio<=1.25 the same: median of the time one way
+	lane_10k_p99 bpf us bulk - the same: p99 of it
+	lane_100k bpf kpps best ratio>=0.9 UDP 64 B, 100 thousand a second: received
+	lane_100k_delay bpf us best - the same: median of the time one way
+	lane_100k_p99 bpf us bulk - the same: p99 of it
+	lane_300k bpf kpps best ratio>=0.9 UDP 64 B, 300 thousand a second: received
+	lane_300k_delay bpf us best - the same: median of the time one way
+	lane_300k_p99 bpf us bulk - the same: p99 of it
+	lane_600k bpf kpps best ratio>=0.9 UDP 64 B, 600 thousand a second: received
+	lane_600k_delay bpf us best - the same: median of the time one way
+	lane_600k_p99 bpf us bulk - the same: p99 of it
+	bpf_seal_64 bpf ns libcrypto value<=308 BPF: sealing 64 bytes
+	bpf_seal_256 bpf ns libcrypto value<=825 BPF: sealing 256 bytes
+	bpf_seal_512 bpf ns libcrypto value<=1485 BPF: sealing 512 bytes
+	bpf_seal_1420 bpf ns libcrypto value<=3960 BPF: sealing 1420 bytes
+	bpf_open_64 bpf ns libcrypto value<=308 BPF: opening 64 bytes
+	bpf_open_256 bpf ns libcrypto value<=825 BPF: opening 256 bytes
+	bpf_open_512 bpf ns libcrypto value<=1485 BPF: opening 512 bytes
+	bpf_open_1420 bpf ns libcrypto value<=3960 BPF: opening 1420 bytes
+	bpf_egress_64 bpf ns nothing - BPF, whole program: tc_egress, 64 B inline
+	bpf_out4_64 bpf ns nothing - BPF, whole program: tc_seal, 64 B over IPv4
+	bpf_out4_1400 bpf ns nothing - BPF, whole program: tc_seal, 1400 B over IPv4
+	bpf_out6_64 bpf ns nothing - BPF, whole program: tc_seal, 64 B over IPv6
+	bpf_out6_1400 bpf ns nothing - BPF, whole program: tc_seal, 1400 B over IPv6
+	bpf_in4_64 bpf ns nothing - BPF, whole program: xdp_ingress, 64 B over IPv4
+	bpf_in4_1400 bpf ns nothing - BPF, whole program: xdp_ingress, 1400 B over IPv4
+	bpf_in6_64 bpf ns nothing - BPF, whole program: xdp_ingress, 64 B over IPv6
+	bpf_in6_1400 bpf ns nothing - BPF, whole program: xdp_ingress, 1400 B over IPv6
+	bpf_passes_1400 bpf ns nothing - BPF, whole program: xdp_ingress, 1400 B of bulk, which passes
+	bpf_paths_out bpf ns one - BPF, whole program: tc_seal, 64 B, 65,536 paths in turns
+	bpf_paths_in bpf ns one - BPF, whole program: xdp_ingress, 64 B, 65,536 paths in turns
+	bpf_paths_bytes bpf bytes limit ratio<=1 BPF: memory of maps for each of 65,536 paths
 	TABLE
 }
 

@@ -135,6 +135,7 @@ flow_offset() { awk '$1 == "at" { o = $3 } END { print o + 0 }' "$WORK/flow-$1.l
 declare -A STREAM_PIDS=()
 stream_start() { # FROM TO WHERE PORT PPS SECONDS [GAP_MS]
 	local receiver
+	rm -f "$WORK/stream-$4.log" "$WORK/stream-$4-sent.log" # of one before
 	nsbg "$2" "stream-$4.log" "$NTM_BIN/stream" receive "$4" "${7-5}"
 	receiver=$SPAWNED
 	eventually 2 grep -q listening "$WORK/stream-$4.log"

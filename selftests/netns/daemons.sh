@@ -19,7 +19,7 @@
 # DC_CONFIG and RS_CONFIG (variables, lines). NODE_LINES (a variable) are added to the nodes' section [node]. Logs are $WORK/NAME-PROGRAM.log, configurations
 # $WORK/NAME/PROGRAM.conf, sockets where ntmctl looks for them: `ns mn ntmctl status`, `ns dc ntmctl dc node list`.
 #
-#	NTM_ENGINE	(environment) engine of nodes without a [datapath] of their own: auto, bpf or user
+#	NTM_ENGINE	(environment) engine of nodes without a [datapath] of their own: auto, bpf or user; user if it is not set
 #	NTM_THREADS	(environment) their data threads: [datapath] threads
 #	NTM_DAEMON_ARGS	(environment) further arguments of all daemons: -v
 

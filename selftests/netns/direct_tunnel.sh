@@ -65,9 +65,12 @@ nodes_add mn=v4 cn=v4b mn6=v6 cn6=v6b
 OTHERWISE="not udp and not arp and not icmp6 and not ip6 multicast and not igmp and not icmp[0] = 3"
 
 # ---- IPv4, everything on the wire captured
-capture_start mn eth0 wire.pcap
+# At the router's end of the cable: a capture on an interface with XDP sees what XDP has made of a packet. And what BPF takes
+# at ntm0 is first seen behind it, in ntm0s.
+read -r _ port <<<"${PORT[mn.eth0]}"
+capture_start r-v4 "$port" wire.pcap
 wire=$CAPTURE
-capture_start mn ntm0 inner.pcap
+capture_start mn "$([ "$(status mn .engine)" = bpf ] && echo ntm0s || echo ntm0)" inner.pcap
 inner=$CAPTURE
 eq "nothing has a tunnel yet" "[]" "$(tunnels mn tostring)"
 applications mn cn "IPv4"

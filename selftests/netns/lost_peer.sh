@@ -35,6 +35,7 @@ check "the route is direct again" eventually 6 route_is mn cn direct
 # ---- killed for good; so that the DC forgets it at once and not after 90 s, it starts anew
 address=$(vip4 cn)
 daemon_stop cn ntmd KILL
+ns cn ntmctl detach >/dev/null 2>&1 || : # else its kernel would go on answering
 daemon_stop dc ntm-dc KILL
 daemon_run dc ntm-dc
 nsbg mn ping.log ping -i 0.3 "$address"

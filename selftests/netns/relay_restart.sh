@@ -82,7 +82,9 @@ eq "one link is pinned" 1 "$(ns rs1 ls $PINS/v1 | grep -c ^link_)"
 NEXT[srv2]=20
 host_detach rs1 eth0
 host_attach rs1 srv2 eth0 100
-check "eth0 is replaced under the running ntm-rs" eventually 5 xdp_is generic
+attached() { nsip rs1 link show dev eth0 | grep xdp; }
+check "eth0 is replaced under the running ntm-rs, which attaches to the new one" eventually 5 attached
+check "that is generic XDP" eventually 2 xdp_is generic
 check "it relays again" eventually 10 reaches p4 "$(vip4 q6)" -W 0.3
 by_xdp "on the newest eth0" p4 q6 echoes p4 "$(vip4 q6)" 7001
 

@@ -4,7 +4,7 @@
  * everything that is measured. IPv4.
  *
  *	udpload send DST PORT SIZE SECONDS PPS [OPTION...]	SIZE bytes a datagram; PPS 0: as fast as it goes
- *	udpload sink PORT SECONDS	counts until SECONDS are over, or nothing came for 0.3 s
+ *	udpload sink PORT SECONDS [QUIET [stamp]]	counts until SECONDS are over, or nothing came for 0.3 (or QUIET) s
  *	udpload turn SERVER PEER PORT SIZE SECONDS PPS	the same as send, as ChannelData (RFC 8656) through
  *						a TURN server at port 3478 that asks for no password
  *
@@ -12,8 +12,11 @@
  *	segment=N	N datagrams in one message by UDP_SEGMENT, instead of one message each
  *	from=ADDR:PORT	raw packets with that source: what a relay takes from a leg that a node has bound
  *	head=HEX	each datagram begins with these bytes
+ *	single		one datagram at a time, also what is late: never more than some ten a millisecond
+ *	stamp		each datagram begins with the time when it was handed to the kernel (not with segment=N)
  *
- * They print "sent N seconds S" and "received N seconds S" (from the first arrival to the last).
+ * They print "sent N seconds S" and "received N seconds S" (from the first arrival to the last); with stamp also
+ * " median_us M p99_us P", how long datagrams were on their way, on one machine.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -47,6 +50,8 @@ struct load {
 	size_t message_len; /* bytes handed to the kernel at once */
 	unsigned segments; /* datagrams in them */
 	double seconds, pps;
+	int single;
+	uint8_t *stamp; /* where the time goes, or NULL */
 };
 
 static void die(const char *what)
@@ -126,6 +131,14 @@ static void load_run(const struct load *load)
 			}
 			if (due < BATCH)
 				batch = (unsigned)due;
+			if (load->single) {
+				batch = 1;
+				nanosleep(&nap, NULL);
+			}
+		}
+		if (load->stamp) {
+			t = now();
+			memcpy(load->stamp, &t, sizeof(t));
 		}
 		n = sendmmsg(load->fd, msg, batch, 0);
 		/* A full queue (ENOBUFS), or nobody there yet (ECONNREFUSED), is the receiver's loss to count. */
@@ -181,12 +194,18 @@ static void command_send(int argc, char **argv)
 			from = argv[i] + 5;
 		else if (!strncmp(argv[i], "head=", 5))
 			head = argv[i] + 5;
+		else if (!strcmp(argv[i], "single"))
+			load.single = 1;
+		else if (!strcmp(argv[i], "stamp"))
+			load.stamp = buf;
 		else
 			die(argv[i]);
 	}
 	before = from ? RAW_LEN : 0;
+	if (load.stamp)
+		load.stamp += before;
 	errno = EINVAL;
-	if (!segments || segments > SEGMENTS_MAX || before + size * segments > sizeof(buf) ||
+	if ((load.stamp && (segments > 1 || size < sizeof(double))) || !segments || segments > SEGMENTS_MAX || before + size * segments > sizeof(buf) ||
 	    (from && segments > 1) || strlen(head) / 2 > size)
 		die("sizes");
 	load.fd = from ? socket_open(SOCK_RAW, IPPROTO_RAW) : socket_open(SOCK_DGRAM, 0);
@@ -279,14 +298,40 @@ static void command_turn(char **argv)
 
 /* ---- the sink */
 
-static void command_sink(char **argv)
+#define DELAY_STEP 0.5e-6 /* s */
+#define DELAYS (1 << 16) /* 33 ms; what takes longer is in the last one */
+
+static uint32_t delays[DELAYS];
+
+static void delay_note(const uint8_t *datagram, double t)
 {
+	double sent, steps;
+
+	memcpy(&sent, datagram, sizeof(sent));
+	steps = (t - sent) / DELAY_STEP;
+	delays[steps < 0 ? 0 : steps < DELAYS ? (size_t)steps : DELAYS - 1]++;
+}
+
+/* In microseconds: so many, of all `received`, took no longer. */
+static double delay_of(uint64_t received, double share)
+{
+	uint64_t sum = 0;
+	size_t i = 0;
+
+	while (i < DELAYS - 1 && (double)(sum += delays[i]) < share * (double)received)
+		i++;
+	return (double)(i + 1) * DELAY_STEP * 1e6;
+}
+
+static void command_sink(int argc, char **argv)
+{
+	double quiet = argc > 4 ? atof(argv[4]) : 0.3;
 	static uint8_t buf[BATCH][2048];
 	struct sockaddr_in any = address("0.0.0.0", (unsigned)atoi(argv[2]));
 	struct timeval patience = {0, 100000};
 	double end = now() + atof(argv[3]), first = 0, last = 0, t;
+	int fd = socket_open(SOCK_DGRAM, 0), stamp = argc > 5 && !strcmp(argv[5], "stamp");
 	uint64_t received = 0;
-	int fd = socket_open(SOCK_DGRAM, 0);
 
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	if (bind(fd, (struct sockaddr *)&any, sizeof(any)))
@@ -301,13 +346,18 @@ static void command_sink(char **argv)
 		t = now();
 		if (n > 0) {
 			received += (uint64_t)n;
+			for (int i = 0; stamp && i < n; i++)
+				delay_note(buf[i], t);
 			first = first > 0 ? first : t;
 			last = t;
-		} else if (first > 0 && t - last > 0.3) {
+		} else if (first > 0 && t - last > quiet) {
 			break;
 		}
 	}
-	printf("received %llu seconds %.3f\n", (unsigned long long)received, last - first);
+	printf("received %llu seconds %.3f", (unsigned long long)received, last - first);
+	if (stamp)
+		printf(" median_us %.1f p99_us %.1f", delay_of(received, 0.5), delay_of(received, 0.99));
+	putchar('\n');
 }
 
 int main(int argc, char **argv)
@@ -316,13 +366,14 @@ int main(int argc, char **argv)
 
 	if (!strcmp(command, "send") && argc >= 7)
 		command_send(argc, argv);
-	else if (!strcmp(command, "sink") && argc == 4)
-		command_sink(argv);
+	else if (!strcmp(command, "sink") && argc >= 4 && argc <= 6)
+		command_sink(argc, argv);
 	else if (!strcmp(command, "turn") && argc == 8)
 		command_turn(argv);
 	else {
-		fprintf(stderr, "usage: udpload send DST PORT SIZE SECONDS PPS [segment=N] [from=ADDR:PORT] [head=HEX]\n"
-				"       udpload sink PORT SECONDS\n"
+		fprintf(stderr, "usage: udpload send DST PORT SIZE SECONDS PPS [segment=N] [from=ADDR:PORT] [head=HEX] [single] "
+				"[stamp]\n"
+				"       udpload sink PORT SECONDS [QUIET [stamp]]\n"
 				"       udpload turn SERVER PEER PORT SIZE SECONDS PPS\n");
 		return 2;
 	}

@@ -17,6 +17,7 @@
 #include "aead.h"
 #include "endpoint.h"
 
+unsigned node_slots = NODE_SLOTS;
 unsigned node_device, node_seal_in, node_seal_out, node_net;
 
 /* ---- network */
@@ -79,12 +80,12 @@ int node_open(struct node *node, uint8_t side)
 	memset(node, 0, sizeof(*node));
 	if (!bpf)
 		return -1;
-	bpf_map__set_max_entries(bpf->maps.ntm_vips, 2 * NODE_SLOTS);
-	bpf_map__set_max_entries(bpf->maps.ntm_paths, NODE_SLOTS);
-	bpf_map__set_max_entries(bpf->maps.ntm_ends, NODE_SLOTS);
-	bpf_map__set_max_entries(bpf->maps.ntm_keys, 2 * NODE_SLOTS);
-	bpf_map__set_max_entries(bpf->maps.ntm_windows, 2 * NODE_SLOTS);
-	bpf_map__set_max_entries(bpf->maps.ntm_state, NODE_SLOTS);
+	bpf_map__set_max_entries(bpf->maps.ntm_vips, 2 * node_slots);
+	bpf_map__set_max_entries(bpf->maps.ntm_paths, node_slots);
+	bpf_map__set_max_entries(bpf->maps.ntm_ends, node_slots);
+	bpf_map__set_max_entries(bpf->maps.ntm_keys, 2 * node_slots);
+	bpf_map__set_max_entries(bpf->maps.ntm_windows, 2 * node_slots);
+	bpf_map__set_max_entries(bpf->maps.ntm_state, node_slots);
 	if (node_bpf__load(bpf)) {
 		print_error("the programs do not load: %s\n", strerror(errno));
 		node_bpf__destroy(bpf);
@@ -92,7 +93,7 @@ int node_open(struct node *node, uint8_t side)
 	}
 	node->bpf = bpf;
 	node->config = map_mapped(bpf->maps.ntm_config, sizeof(*node->config));
-	node->ends = map_mapped(bpf->maps.ntm_ends, NODE_SLOTS * sizeof(*node->ends));
+	node->ends = map_mapped(bpf->maps.ntm_ends, node_slots * sizeof(*node->ends));
 	node->sources = map_mapped(bpf->maps.ntm_sources, NTM_SOURCES_SLOTS * sizeof(*node->sources));
 	if (!node->config || !node->ends || !node->sources)
 		return -1;
@@ -125,8 +126,8 @@ void node_window_make(struct node *node, uint32_t tag, uint64_t next)
 {
 	struct ntm_window window = {.next = next};
 
-	if (next)
-		memset(window.bits, 0xff, sizeof(window.bits));
+	for (uint64_t i = 1; i <= NTM_REPLAY_WINDOW && i <= next; i++)
+		window.bits[(next - i) / 64 % (NTM_REPLAY_WINDOW / 64 + 1)] |= 1ULL << ((next - i) % 64);
 	map_put(node->bpf->maps.ntm_windows, &tag, sizeof(tag), &window, sizeof(window));
 }
 
@@ -219,15 +220,19 @@ void node_path(struct node *node, const struct node *peer, bool outer4)
 	node_key(node, 1, 0, 0, 0, 0);
 	node_state_set(node, &state);
 	node_events(node, NULL);
-	for (uint32_t i = 0; i < NTM_FLOWS_SLOTS; i++) {
-		struct ntm_map_flow flow = {0};
-
-		map_put(node->bpf->maps.ntm_flows, &i, sizeof(i), &flow, sizeof(flow));
-	}
 	for (uint32_t reason = 0; reason < NTM_DROP_MAX; reason++) {
 		uint64_t zero[256] = {0};
 
 		assert_int_equal(bpf_map_update_elem(bpf_map__fd(node->bpf->maps.ntm_stats), &reason, zero, BPF_ANY), 0);
+	}
+}
+
+void node_flows_clear(struct node *node)
+{
+	for (uint32_t i = 0; i < NTM_FLOWS_SLOTS; i++) {
+		struct ntm_map_flow flow = {0};
+
+		map_put(node->bpf->maps.ntm_flows, &i, sizeof(i), &flow, sizeof(flow));
 	}
 }
 

@@ -19,7 +19,7 @@
 #include "bpf/node.skel.h"
 #include "prog.h"
 
-#define NODE_SLOTS 64
+#define NODE_SLOTS 64 /* paths a node has room for, if nobody sets node_slots */
 #define NODE_MTU 1400
 #define NODE_OVERHEAD (NTM_HEADER_LEN + NTM_TAG_LEN)
 #define NODE_FRAME 2048
@@ -31,7 +31,7 @@ enum { NODE_SHOT = 2, NODE_REDIRECT = 7, NODE_NEXT = -1 }; /* TC_ACT_SHOT, _REDI
 struct node {
 	struct node_bpf *bpf;
 	struct ntm_config *config; /* mapped */
-	struct ntm_ends *ends; /* mapped, NODE_SLOTS */
+	struct ntm_ends *ends; /* mapped, node_slots */
 	struct ntm_source *sources; /* mapped */
 	struct ntm_addr vip4, vip6;
 	struct ntm_addr real4, real6;
@@ -42,6 +42,7 @@ struct node {
 #define NODE_PATH_ID 0x0123456789abcdefULL
 #define NODE_SLOT 5 /* of the one path there is */
 
+extern unsigned node_slots; /* to be set before node_open */
 /* The interfaces' indexes. */
 extern unsigned node_device, node_seal_in, node_seal_out, node_net;
 
@@ -58,7 +59,8 @@ void node_ends_flip(struct node *node);
 /* A key for this phase; seal and open are the first bytes of otherwise fixed keys. */
 void node_key(struct node *node, unsigned phase, uint8_t seal, uint8_t open, uint32_t tag, uint64_t expires_ns);
 void node_key_bytes(uint8_t ret_key[NTM_KEY_LEN], uint8_t first);
-void node_window_make(struct node *node, uint32_t tag, uint64_t next); /* next counters before it: all seen */
+void node_window_make(struct node *node, uint32_t tag, uint64_t next); /* all before next: seen */
+void node_flows_clear(struct node *node); /* no flow was ever fast */
 void node_state(const struct node *node, struct ntm_state *ret_state);
 void node_state_set(struct node *node, const struct ntm_state *state);
 uint64_t node_drops(const struct node *node, int reason); /* over all CPUs */
@@ -83,7 +85,7 @@ size_t node_frame_make(uint8_t *out, const uint8_t *inner, size_t len);
 struct node_outer {
 	bool four;
 	uint8_t tos, type, key;
-	uint64_t counter;
+	uint64_t counter, path_id; /* 0: NODE_PATH_ID */
 };
 size_t node_outer_make(uint8_t *out, const struct node *from, const struct node *to, const struct node_outer *what,
 		       const uint8_t *text, size_t len);

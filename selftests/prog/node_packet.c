@@ -141,7 +141,7 @@ size_t node_outer_make(uint8_t *out, const struct node *from, const struct node 
 	put16(udp, from->port);
 	put16(udp + 2, to->port);
 	put16(udp + 4, packet - ip);
-	ntm_header_set(h, what->type, what->counter, NODE_PATH_ID);
+	ntm_header_set(h, what->type, what->counter, what->path_id ? what->path_id : NODE_PATH_ID);
 	node_key_bytes(key, what->key);
 	ntm_aead_seal_once(key, what->counter, h, sizeof(*h), text, len, h + 1);
 	checksum_set(p, packet, ip + 6);

@@ -156,7 +156,16 @@ static inline void frame_build(struct frame *f)
 	f->len += f->trailer;
 }
 
-/* The value of payload_end by which the UDP checksum of the frame becomes `check` (but 0 is written as 0xffff). */
+/* After changes: makes the IPv4 header's checksum again, with its options. */
+static inline void frame_ip4_fix(struct frame *f)
+{
+	uint8_t *ip = f->b + f->ip;
+
+	frame_put16(ip + 10, 0);
+	frame_put16(ip + 10, (uint16_t)~frame_sum(ip, (ip[0] & 15) * 4U, 0));
+}
+
+/* Builds the frame so that its UDP checksum becomes `check` (but 0 is written as 0xffff): payload_end does that. */
 static inline void frame_steer(struct frame *f, uint16_t check)
 {
 	uint32_t sum;

@@ -164,7 +164,8 @@ static inline int world_maps(struct world *w)
 					      .generation = 1,
 					      .locals = LOCALS,
 					      .unknown_limit = 1000000,
-					      .too_big_limit = 1000000};
+					      .too_big_limit = 1000000,
+					      .slots = bpf_map__max_entries(w->bpf->maps.rs_state)};
 	return err | world_config(w);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * test_node_out.c - what leaves a node: bpf/tc_egress.bpf.c chooses the lane, bpf/tc_seal.bpf.c seals and sends.
+ * test_node_out.c - what leaves a node: bpf/tc_seal.bpf.c seals and sends what bpf/tc_egress.bpf.c gives it. The choice of
+ * the lane: test_node_lane.c.
  */
 #include "node.h"
 
@@ -178,128 +179,19 @@ static void congestion_bits_stay_inside_unless_the_peer_brings_them_back(void **
 	}
 }
 
-/* ---- lanes */
-
-static void large_ones_and_trains_are_bulk_and_stay_so_for_a_while(void **state)
-{
-	uint8_t large[NODE_FRAME], small[NODE_FRAME];
-	size_t large_len = plain_make(large, NTM_LANE_SIZE), small_len = plain_make(small, 64);
-	struct prog_run run;
-
-	(void)state;
-	a.config->lane_hold_ns = 50000000;
-	usleep(60000);
-	assert_int_equal(node_egress(&a, small, small_len, 0, &run), NODE_REDIRECT);
-	assert_int_equal(node_egress(&a, large, large_len, 0, &run), NODE_NEXT);
-	assert_memory_equal(run.out, large, large_len);
-	assert_int_equal(node_egress(&a, small, small_len, 0, &run), NODE_NEXT);
-	usleep(60000);
-	assert_int_equal(node_egress(&a, small, small_len, 0, &run), NODE_REDIRECT);
-	assert_int_equal(node_egress(&a, small, small_len, 20, &run), NODE_NEXT);
-	assert_int_equal(node_egress(&a, small, small_len, 0, &run), NODE_NEXT);
-}
-
-static void fast_flows_are_bulk_until_they_are_slow_again(void **state)
-{
-	uint8_t fast[NODE_FRAME];
-	size_t len = plain_make(fast, 64);
-	struct prog_run run;
-	int inlined = 0;
-
-	(void)state;
-	a.config->lane_ns = 1000000000;
-	a.config->lane_hold_ns = 20000000;
-	for (unsigned i = 0; i < 2 * NTM_LANE_PACKETS; i++)
-		inlined += node_egress(&a, fast, len, 0, &run) == NODE_REDIRECT;
-	assert_int_equal(inlined, NTM_LANE_PACKETS);
-	/* once it is slow it comes back, when the time has gone for which its last packets may still be on their way */
-	a.config->lane_ns = 1000;
-	assert_int_equal(node_egress(&a, fast, len, 0, &run), NODE_NEXT);
-	usleep(30000);
-	assert_int_equal(node_egress(&a, fast, len, 0, &run), NODE_REDIRECT);
-}
-
-static void without_ntmd_here_or_there_everything_is_inline(void **state)
-{
-	uint8_t inner[NODE_FRAME];
-	size_t len = plain_make(inner, NTM_LANE_SIZE);
-	struct prog_run run;
-
-	(void)state;
-	assert_int_equal(node_egress(&a, inner, len, 500, &run), NODE_NEXT);
-	a.config->heartbeat_ns = node_now() - NTM_HEARTBEAT_NS - 1000000;
-	assert_int_equal(node_egress(&a, inner, len, 500, &run), NODE_REDIRECT);
-	a.config->heartbeat_ns = node_now();
-	node_ends_next(&a)->flags |= NTM_ENDS_BULK_DEAD;
-	node_ends_flip(&a);
-	assert_int_equal(node_egress(&a, inner, len, 500, &run), NODE_REDIRECT);
-}
-
-/* What each of these lacks is ntmd's to find, hold or answer: the packet goes on to the TUN as it is. */
-enum lack { NO_VIP, NO_ROUTE_FLAG, AWAY, NO_PHASE, NO_KEY, OTHER_PHASE, KEY_OVER, WORN, TOO_LARGE, UNPROVEN, LACKS };
-
-static void lack_make(enum lack lack)
-{
-	struct ntm_ends_copy *next = node_ends_next(&a);
-	struct ntm_state worn = {.tx_next = NTM_STOP_AFTER_CHACHA};
-
-	if (lack == NO_VIP)
-		bpf_map__delete_elem(a.bpf->maps.ntm_vips, &b.vip4, sizeof(b.vip4), 0);
-	else if (lack == NO_ROUTE_FLAG)
-		next->flags = 0;
-	else if (lack == AWAY)
-		next->flags |= NTM_ENDS_AWAY;
-	else if (lack == NO_PHASE)
-		next->phase = NTM_ENDS_NO_PHASE;
-	else if (lack == NO_KEY)
-		node_key(&a, 0, 0, 0, 0, 0);
-	else if (lack == OTHER_PHASE)
-		next->phase = 2;
-	else if (lack == KEY_OVER)
-		node_key(&a, 0, 10, 20, 1, node_now());
-	else if (lack == WORN)
-		node_state_set(&a, &worn);
-	else if (lack == TOO_LARGE)
-		next->mtu = 100;
-	else if (lack == UNPROVEN)
-		next->unproven_bytes = 100;
-	node_ends_flip(&a);
-}
-
-static void what_bpf_cannot_send_goes_on_to_ntmd_untouched(void **state)
-{
-	uint8_t inner[NODE_FRAME];
-	size_t len = plain_make(inner, 100);
-	struct prog_run run;
-
-	a.config->flags = NTM_CONFIG_ALL_INLINE;
-	for (enum lack lack = 0; lack < LACKS; lack++) {
-		fresh(state);
-		a.config->flags = NTM_CONFIG_ALL_INLINE;
-		assert_int_equal(node_egress(&a, inner, len, 0, &run), NODE_REDIRECT);
-		lack_make(lack);
-		assert_int_equal(node_egress(&a, inner, len, 0, &run), NODE_NEXT);
-		assert_int_equal(run.out_len, len);
-		assert_memory_equal(run.out, inner, len);
-		assert_int_equal(node_drops_all(&a), 0);
-	}
-}
-
 /* ---- drops */
 
-static void somebody_elses_source_is_dropped_at_once(void **state)
+/* Router solicitations of the pair's own devices come there too. */
+static void what_the_host_itself_says_there_is_no_drop(void **state)
 {
-	uint8_t inner[NODE_FRAME];
+	uint8_t inner[NODE_FRAME], frame[NODE_FRAME];
+	size_t len = node_frame_make(frame, inner, plain_make(inner, 64));
 	struct prog_run run;
 
 	(void)state;
-	for (int six = 0; six < 2; six++) {
-		size_t len = node_inner_make(inner, &a, &b, &(struct node_inner){.six = six});
-
-		inner[six ? 23 : 15] ^= 4;
-		assert_int_equal(node_egress(&a, inner, len, 0, &run), NODE_SHOT);
-		assert_int_equal(node_drops(&a, NTM_DROP_INNER_SOURCE), six + 1);
-	}
+	frame[11] = 1;
+	assert_int_equal(node_seal(&a, frame, len, &run), NODE_SHOT);
+	assert_int_equal(node_drops_all(&a), 0);
 }
 
 /* Spoils the frame or the maps before tc_seal. */
@@ -403,6 +295,7 @@ static void maps_spoil(enum fault fault)
 
 static void every_fault_is_dropped_and_counted_by_its_reason(void **state)
 {
+	(void)state;
 	for (size_t i = 0; i < sizeof(fixtures) / sizeof(fixtures[0]); i++) {
 		const struct fixture *f = &fixtures[i];
 		uint8_t inner[NODE_FRAME], frame[NODE_FRAME];
@@ -410,7 +303,7 @@ static void every_fault_is_dropped_and_counted_by_its_reason(void **state)
 		struct prog_run run;
 		size_t len;
 
-		fresh(state);
+		node_path(&a, &b, true);
 		len = node_inner_make(inner, &a, &b, &(struct node_inner){.six = f->six, .payload = 70});
 		len = node_frame_make(frame, inner, len);
 		assert_int_equal(node_seal(&a, frame, len, &run), NODE_REDIRECT);
@@ -639,11 +532,7 @@ int main(void)
 		cmocka_unit_test_setup(what_is_behind_the_packet_stays_here, fresh),
 		cmocka_unit_test_setup(phase_and_side_are_in_the_header, fresh),
 		cmocka_unit_test_setup(congestion_bits_stay_inside_unless_the_peer_brings_them_back, fresh),
-		cmocka_unit_test_setup(large_ones_and_trains_are_bulk_and_stay_so_for_a_while, fresh),
-		cmocka_unit_test_setup(fast_flows_are_bulk_until_they_are_slow_again, fresh),
-		cmocka_unit_test_setup(without_ntmd_here_or_there_everything_is_inline, fresh),
-		cmocka_unit_test_setup(what_bpf_cannot_send_goes_on_to_ntmd_untouched, fresh),
-		cmocka_unit_test_setup(somebody_elses_source_is_dropped_at_once, fresh),
+		cmocka_unit_test_setup(what_the_host_itself_says_there_is_no_drop, fresh),
 		cmocka_unit_test_setup(every_fault_is_dropped_and_counted_by_its_reason, fresh),
 		cmocka_unit_test_setup(larger_ones_are_answered, fresh),
 		cmocka_unit_test_setup(the_devices_mtu_counts_too, fresh),

@@ -3,266 +3,7 @@
  * test_relay.c - the relay's XDP program (bpf/xdp_relay.bpf.c): what it does with each kind of packet, to the
  * byte and to the counter. What comes out is compared with a frame built from its description, not changed.
  */
-#include <time.h>
-
-#include "relay_world.h"
-
-static struct world world;
-static int failed;
-
-/* ---- the paths */
-
-enum path {
-	P44,
-	P66,
-	P46,
-	P_SAME, /* both ends behind nw0 */
-	P_SAME6,
-	P_SAME46,
-	P_OTHER, /* side 1 is bound at another address of ours */
-	P_VLAN,
-	P_VLAN6,
-	P_HALF,
-	P_NO_NEIGHBOUR,
-	P_NO_ROUTE,
-	P_NO_DEVICE,
-	P_TX_ONLY,
-	P_USER,
-	P_OVER,
-	P_MOVING,
-	P_MOVING_FULL, /* there was no room for it in rs_moving */
-	P_RATE,
-	PATHS,
-	P_NONE = PATHS, /* an unknown Path ID */
-};
-
-#define ID(path) (0xa1b2c3d4e5f60000ULL + (path))
-
-struct path_ends {
-	const char *remote[2];
-	uint16_t local[2];
-	uint32_t flags;
-};
-
-static const struct path_ends path_ends[PATHS] = {
-	[P44] = {{"192.0.2.10:1000", "198.51.100.10:2000"}, {LOCAL4, LOCAL4}, 0},
-	[P66] = {{"[2001:db8:1::10]:1000", "[2001:db8:2::10]:2000"}, {LOCAL6, LOCAL6}, 0},
-	[P46] = {{"192.0.2.10:1000", "[2001:db8:2::10]:2000"}, {LOCAL4, LOCAL6}, 0},
-	[P_SAME] = {{"192.0.2.10:1000", "192.0.2.11:1000"}, {LOCAL4, LOCAL4}, 0},
-	[P_SAME6] = {{"[2001:db8:1::10]:1000", "[2001:db8:1::11]:1000"}, {LOCAL6, LOCAL6}, 0},
-	[P_SAME46] = {{"192.0.2.10:1000", "[2001:db8:1::11]:1000"}, {LOCAL4, LOCAL6}, 0},
-	[P_OTHER] = {{"192.0.2.10:1000", "192.0.2.11:1000"}, {LOCAL4, LOCAL4_OTHER}, 0},
-	[P_VLAN] = {{"192.0.2.10:1000", "203.0.113.10:2000"}, {LOCAL4, LOCAL4}, 0},
-	[P_VLAN6] = {{"192.0.2.10:1000", "[2001:db8:3::10]:2000"}, {LOCAL4, LOCAL6}, 0},
-	[P_HALF] = {{"192.0.2.10:1000", NULL}, {LOCAL4, LOCAL4}, 0},
-	[P_NO_NEIGHBOUR] = {{"192.0.2.10:1000", "198.51.100.99:2000"}, {LOCAL4, LOCAL4}, 0},
-	[P_NO_ROUTE] = {{"192.0.2.10:1000", "100.64.0.1:2000"}, {LOCAL4, LOCAL4}, 0},
-	[P_NO_DEVICE] = {{"192.0.2.10:1000", "192.168.3.10:2000"}, {LOCAL4, LOCAL4}, 0},
-	[P_TX_ONLY] = {{"192.0.2.10:1000", "192.168.4.10:2000"}, {LOCAL4, LOCAL4}, 0},
-	[P_USER] = {{"192.0.2.10:1000", "198.51.100.10:2000"}, {LOCAL4, LOCAL4}, NTM_RELAY_PASS},
-	[P_OVER] = {{"192.0.2.10:1000", "198.51.100.10:2000"}, {LOCAL4, LOCAL4}, 0},
-	[P_MOVING] = {{"192.0.2.10:1000", "198.51.100.10:2000"}, {LOCAL4, LOCAL4}, NTM_RELAY_MOVING},
-	[P_MOVING_FULL] = {{"192.0.2.10:1000", "198.51.100.10:2000"}, {LOCAL4, LOCAL4}, NTM_RELAY_MOVING},
-	[P_RATE] = {{"192.0.2.10:1000", "192.0.2.11:1000"}, {LOCAL4, LOCAL4}, 0},
-};
-
-#define MOVED_TO "[2001:db8:1::11]:1111" /* candidate of side 0 of P_MOVING */
-#define MOVED_FROM "192.0.2.11:1212" /* old source of side 0 */
-#define MOVED_LONG_AGO "198.51.100.10:1313" /* old source of side 1, no longer valid */
-#define RATE 1000000 /* bytes a second, P_RATE */
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000ULL + (uint64_t)now.tv_nsec;
-}
-
-static struct ntm_relay_path path_make(enum path i)
-{
-	const struct path_ends *ends = &path_ends[i];
-
-	return (struct ntm_relay_path){.leg = {world_leg(ends->remote[0], ends->local[0]),
-					       world_leg(ends->remote[1], ends->local[1])},
-				       .rate = i == P_RATE ? RATE : 0,
-				       .slot = i,
-				       .flags = ends->flags,
-				       .expires = i == P_OVER ? 1 : UINT32_MAX};
-}
-
-static int paths_make(void)
-{
-	struct ntm_relay_moving moving = {
-		.leg = {{.candidate = endpoint(MOVED_TO),
-			 .old = endpoint(MOVED_FROM),
-			 .old_until_ns = now_ns() + 3600 * 1000000000ULL},
-			{.old = endpoint(MOVED_LONG_AGO), .old_until_ns = now_ns() - 1000000}}};
-	uint64_t id = ID(P_MOVING);
-	int err = world_put(world.bpf->maps.rs_moving, &id, &moving);
-
-	for (enum path i = 0; i < PATHS; i++) {
-		struct ntm_relay_path path = path_make(i);
-
-		err |= world_path(&world, ID(i), &path);
-	}
-	return err;
-}
-
-/* ---- saying what holds */
-
-static bool check(bool holds, const char *name)
-{
-	printf("%s - %s\n", holds ? "ok" : "not ok", name);
-	failed |= !holds;
-	return holds;
-}
-
-static void dump(const char *what, const uint8_t *b, size_t len)
-{
-	printf("# %s, %zu bytes:", what, len);
-	for (size_t i = 0; i < len && i < 128; i++)
-		printf("%s%02x", i % 16 ? " " : "\n#   ", b[i]);
-	putchar('\n');
-}
-
-/* ---- one packet */
-
-#define NATIVE 1
-#define GENERIC 2
-#define BOTH (NATIVE | GENERIC)
-
-static const struct bpf_program *prog_of(int mode)
-{
-	return mode == NATIVE ? world.bpf->progs.rs_relay : world.bpf->progs.rs_relay_skb;
-}
-
-struct fixture {
-	const char *name;
-	enum path path;
-	uint8_t type;
-	const char *from, *to; /* packet in; to NULL: our endpoint of the sender's family */
-	void (*describe)(struct frame *in); /* what is special about it, before it is built */
-	void (*change)(struct frame *in); /* and after */
-	uint32_t verdict;
-	int drop; /* reason counted */
-	const char *out_from, *out_to; /* packet out, when it is passed on */
-	void (*expect)(struct frame *out); /* what is special about that */
-	int modes; /* 0: both */
-};
-
-static void frame_in(const struct fixture *fixture, struct frame *f)
-{
-	*f = (struct frame){.source = endpoint(fixture->from),
-			    .tos = 0xb9, /* DSCP EF, ECN ECT(1) */
-			    .ttl = 64,
-			    .flow_label = 0x12345,
-			    .ip4_id = 0x4321,
-			    .ip4_frag = 0x4000,
-			    .type = fixture->type,
-			    .id = ID(fixture->path),
-			    .payload = 64,
-			    .payload_end = 0x1234};
-	f->dest = endpoint(fixture->to ? fixture->to : world_local[ntm_endpoint_is4(&f->source) ? LOCAL4 : LOCAL6]);
-	world_mac(f->dmac, 0, 0);
-	world_mac(f->smac, 2, 1);
-	if (fixture->describe)
-		fixture->describe(f);
-	frame_build(f);
-	if (fixture->change)
-		fixture->change(f);
-}
-
-static uint32_t flow_label(uint64_t id)
-{
-	return (uint32_t)((id ^ WORLD_FLOW_KEY) * 0x9e3779b97f4a7c15ULL >> 44);
-}
-
-static void frame_out(const struct fixture *fixture, const struct frame *in, struct frame *f)
-{
-	const struct world_neighbour *next;
-	bool is4;
-
-	*f = *in;
-	f->source = endpoint(fixture->out_from);
-	f->dest = endpoint(fixture->out_to);
-	is4 = ntm_endpoint_is4(&f->dest);
-	next = world_neighbour(&f->dest);
-	if (!next)
-		abort();
-	world_mac(f->dmac, 1, next->mac);
-	world_mac(f->smac, 0, next->device);
-	f->outer_vlan = 0;
-	f->vlan = next->device == 2 ? WORLD_VLAN : 0;
-	f->ttl--;
-	f->flow_label = flow_label(in->id);
-	if (!is4 || !ntm_endpoint_is4(&in->source)) {
-		f->ip4_id = 0;
-		f->ip4_frag = 0x4000;
-	}
-	if (fixture->expect)
-		fixture->expect(f);
-	frame_build(f);
-}
-
-static bool drops_are(const uint64_t before[NTM_DROP_MAX], int reason)
-{
-	uint64_t now[NTM_DROP_MAX];
-
-	world_drops(&world, now);
-	for (int i = 0; i < NTM_DROP_MAX; i++) {
-		if (now[i] - before[i] != (i && i == reason)) {
-			printf("# drop reason %d counted %d times\n", i, (int)(now[i] - before[i]));
-			return false;
-		}
-	}
-	return true;
-}
-
-static bool out_is(const struct world_run *run, const uint8_t *b, size_t len)
-{
-	if (run->len == len && !memcmp(run->out, b, len))
-		return true;
-	dump("came out", run->out, run->len);
-	dump("should be", b, len);
-	return false;
-}
-
-static bool fixture_holds(const struct fixture *fixture, int mode)
-{
-	uint64_t before[NTM_DROP_MAX];
-	struct frame in, out;
-	struct world_run run;
-
-	world_drops(&world, before);
-	frame_in(fixture, &in);
-	if (world_run(&world, prog_of(mode), in.b, in.len, &run))
-		return false;
-	if (run.verdict != fixture->verdict) {
-		printf("# verdict %u, not %u\n", run.verdict, fixture->verdict);
-		return false;
-	}
-	if (!drops_are(before, fixture->drop))
-		return false;
-	if (run.verdict == XDP_DROP)
-		return true;
-	if (run.verdict == XDP_PASS)
-		return out_is(&run, in.b, in.len);
-	frame_out(fixture, &in, &out);
-	return out_is(&run, out.b, out.len);
-}
-
-static void fixtures_run(const struct fixture *fixture, size_t n)
-{
-	for (size_t i = 0; i < n; i++, fixture++) {
-		int modes = fixture->modes ? fixture->modes : BOTH;
-
-		check((!(modes & NATIVE) || fixture_holds(fixture, NATIVE)) &&
-			      (!(modes & GENERIC) || fixture_holds(fixture, GENERIC)),
-		      fixture->name);
-	}
-}
-#define FIXTURES_RUN(fixtures) fixtures_run(fixtures, sizeof(fixtures) / sizeof((fixtures)[0]))
+#include "relay_fuzz.h"
 
 /* ---- passed on */
 
@@ -353,8 +94,6 @@ static void may_be_cut(struct frame *f) /* no DF */
 	f->ip4_frag = 0;
 }
 
-#define DATA0 NTM_TYPE_DATA
-#define DATA1 (NTM_TYPE_DATA | NTM_TYPE_SIDE_BIT)
 #define ON44 .out_from = "192.0.2.1:6866", .out_to = "198.51.100.10:2000"
 #define ON66 .out_from = "[2001:db8:1::1]:6866", .out_to = "[2001:db8:2::10]:2000"
 #define BACK4 .out_from = "192.0.2.1:6866", .out_to = "192.0.2.10:1000"
@@ -459,22 +198,16 @@ static void wrong_ip_check(struct frame *f)
 	f->b[f->ip + 10] ^= 0x55;
 }
 
-static void ip4_fix(struct frame *f)
-{
-	frame_put16(f->b + f->ip + 10, 0);
-	frame_put16(f->b + f->ip + 10, (uint16_t)~frame_sum(f->b + f->ip, (f->b[f->ip] & 15) * 4, 0));
-}
-
 static void first_fragment(struct frame *f)
 {
 	frame_put16(f->b + f->ip + 6, 0x2000);
-	ip4_fix(f);
+	frame_ip4_fix(f);
 }
 
 static void last_fragment(struct frame *f)
 {
 	frame_put16(f->b + f->ip + 6, 0x0010);
-	ip4_fix(f);
+	frame_ip4_fix(f);
 }
 
 /* n bytes of headers in front of UDP, whose first byte is the next header's number in IPv6 */
@@ -492,7 +225,7 @@ static void ip4_options(struct frame *f)
 	insert(f, sizeof(router_alert), router_alert);
 	f->b[f->ip] = 0x46;
 	frame_put16(f->b + f->ip + 2, (unsigned)(f->len - f->ip));
-	ip4_fix(f);
+	frame_ip4_fix(f);
 }
 
 static void ip6_extension(struct frame *f, uint8_t number, const uint8_t bytes[8])
@@ -520,7 +253,7 @@ static void ip6_fragment(struct frame *f)
 static void tcp(struct frame *f)
 {
 	f->b[f->ip + 9] = IPPROTO_TCP;
-	ip4_fix(f);
+	frame_ip4_fix(f);
 }
 
 static void udp_longer(struct frame *f)
@@ -537,7 +270,7 @@ static void ip_longer(struct frame *f)
 {
 	frame_put16(f->b + f->ip + 2, frame_get16(f->b + f->ip + 2) + 4u);
 	frame_put16(f->b + f->udp + 4, frame_get16(f->b + f->udp + 4) + 4u);
-	ip4_fix(f);
+	frame_ip4_fix(f);
 }
 
 static void truncated(struct frame *f)
@@ -898,156 +631,6 @@ static void test_hops(void)
 	path.leg[1].moves++;
 	world_put(world.bpf->maps.rs_paths, &(uint64_t){ID(P44)}, &path);
 	check(goes_to(0x20), "and looked up again when the leg moves");
-}
-
-/* ---- anything at all */
-
-#define FUZZ_FRAMES 20000
-
-static bool is_remote(const struct ntm_relay_path *path, const uint8_t *addr, bool is4, uint16_t port)
-{
-	for (int side = 0; side < 2; side++) {
-		const struct ntm_endpoint *remote = &path->leg[side].remote;
-
-		if (remote->port == port && ntm_endpoint_is4(remote) == is4 &&
-		    !memcmp(frame_addr(remote), addr, is4 ? 4 : 16))
-			return true;
-	}
-	return false;
-}
-
-/* An error about a packet, not the packet. */
-static bool is_icmp(const uint8_t *b)
-{
-	size_t ip = ETH_LEN + (frame_get16(b + 12) == 0x8100 ? 4 : 0);
-
-	return (frame_get16(b + ip - 2) == 0x0800 ? b[ip + 9] : b[ip + 6]) != IPPROTO_UDP;
-}
-
-/* Whether what left is a whole packet from one of our endpoints to a bound one, or an ICMP error to one. */
-static bool left_well(const struct world_run *run)
-{
-	const uint8_t *b = run->out;
-	size_t ip = ETH_LEN + (frame_get16(b + 12) == 0x8100 ? 4 : 0), at;
-	bool is4 = frame_get16(b + ip - 2) == 0x0800, icmp = is_icmp(b);
-	const uint8_t *addr = b + ip + (is4 ? 16 : 24);
-
-	at = ip + (is4 ? IP4_LEN : IP6_LEN);
-	for (enum path i = 0; i < PATHS; i++) {
-		struct ntm_relay_path path = path_make(i);
-
-		if (icmp ? is_remote(&path, addr, is4, path.leg[0].remote.port) ||
-				   is_remote(&path, addr, is4, path.leg[1].remote.port) :
-			   is_remote(&path, addr, is4, frame_get16(b + at + 2)))
-			return true;
-	}
-	return false;
-}
-
-/* Of an untagged frame that was passed on. */
-static bool looks_partial(const uint8_t *b)
-{
-	bool is4 = frame_get16(b + 12) == 0x0800;
-	const uint8_t *ip = b + ETH_LEN, *udp = ip + (is4 ? IP4_LEN : IP6_LEN);
-	uint32_t pseudo = is4 ? frame_pseudo(ip + 12, ip + 16, true, IPPROTO_UDP, frame_get16(udp + 4)) :
-				frame_pseudo(ip + 8, ip + 24, false, IPPROTO_UDP, frame_get16(udp + 4));
-
-	return frame_get16(udp + 6) == pseudo;
-}
-
-/* A wrong checksum must not be made right on the way, nor a right one wrong; an unfinished one is finished. */
-static bool checks_kept(const struct frame *in, const struct world_run *run, int mode)
-{
-	bool holds = frame_checks_hold(run->out, run->len);
-
-	if (is_icmp(run->out))
-		return holds;
-	if (looks_partial(in->b))
-		return mode == NATIVE ? holds : true;
-	return holds == frame_checks_hold(in->b, in->len);
-}
-
-static void fuzz_mutate(struct frame *f)
-{
-	size_t headers = f->ntm + NTM_HEADER_LEN;
-
-	for (long n = random() % 4; n > 0; n--) {
-		/* Mostly in the headers, and there mostly by single bits. */
-		size_t at = (size_t)random() % (random() % 4 ? headers : f->len);
-
-		f->b[at] ^= (uint8_t)(random() % 2 ? 1 << random() % 8 : random() % 256);
-	}
-	if (random() % 2 && frame_get16(f->b + f->ip - 2) == 0x0800)
-		ip4_fix(f);
-	if (random() % 8 == 0)
-		f->len = ETH_LEN + (size_t)random() % (f->len - ETH_LEN + 1);
-}
-
-static void fuzz_describe(struct frame *f)
-{
-	f->payload = (size_t)(random() % 8 ? random() % 200 : random() % 1420);
-	f->check = random() % 8 ? CHECK_FULL : random() % 2 ? CHECK_ZERO : CHECK_PARTIAL;
-	f->vlan = (uint16_t)(random() % 4 ? 0 : random() % 4096);
-	f->outer_vlan = (uint16_t)(f->vlan && random() % 2 ? 1 + random() % 4095 : 0);
-	f->ttl = (uint8_t)(random() % 8 ? 64 : random() % 256);
-	f->payload_end = (uint16_t)random();
-}
-
-static bool fuzz_one(unsigned verdicts[8])
-{
-	static const uint8_t types[] = {DATA0, DATA1, NTM_TYPE_PATH, NTM_TYPE_TUNNEL_REQUEST, NTM_TYPE_COOKIE};
-	enum path path = (enum path)(random() % PATHS);
-	int side = (int)(random() % 2), mode = random() % 2 ? NATIVE : GENERIC;
-	const char *from = path_ends[path].remote[side];
-	struct fixture fixture = {.path = path,
-				  .type = random() % 2 ? (side ? DATA1 : DATA0) : types[random() % sizeof(types)],
-				  .from = from ? from : MOVED_TO,
-				  .describe = fuzz_describe,
-				  .change = fuzz_mutate};
-	struct world_run run;
-	struct frame in;
-
-	frame_in(&fixture, &in);
-	if (in.len < ETH_LEN)
-		return true;
-	if (world_run(&world, prog_of(mode), in.b, in.len, &run)) {
-		printf("# cannot run on %zu bytes: %s\n", in.len, strerror(errno));
-		return false;
-	}
-	verdicts[run.verdict & 7]++;
-	if (run.verdict == XDP_PASS)
-		return out_is(&run, in.b, in.len);
-	if (run.verdict == XDP_DROP)
-		return true;
-	if (run.verdict != XDP_TX && run.verdict != XDP_REDIRECT)
-		return false;
-	/* The checks below look for no tags. */
-	while (frame_get16(in.b + 12) == 0x8100 || frame_get16(in.b + 12) == 0x88a8) {
-		memmove(in.b + 12, in.b + 16, in.len - 16);
-		in.len -= 4;
-	}
-	if (left_well(&run) && checks_kept(&in, &run, mode))
-		return true;
-	printf("# path %d side %d mode %d verdict %u\n", path, side, mode, run.verdict);
-	dump("went in", in.b, in.len);
-	dump("came out", run.out, run.len);
-	return false;
-}
-
-static void test_fuzz(void)
-{
-	unsigned verdicts[8] = {0};
-	bool holds = true;
-
-	srandom(20140624);
-	for (int i = 0; i < FUZZ_FRAMES && holds; i++)
-		holds = fuzz_one(verdicts);
-	printf("# dropped %u, up %u, sent back %u, redirected %u\n", verdicts[XDP_DROP], verdicts[XDP_PASS],
-	       verdicts[XDP_TX], verdicts[XDP_REDIRECT]);
-	check(holds, "frames changed at random: up as they came, dropped, or to a bound endpoint as they were");
-	check(verdicts[XDP_DROP] > FUZZ_FRAMES / 50 && verdicts[XDP_PASS] > FUZZ_FRAMES / 50 &&
-		      verdicts[XDP_TX] > FUZZ_FRAMES / 50 && verdicts[XDP_REDIRECT] > FUZZ_FRAMES / 50,
-	      "each of it often enough");
 }
 
 int main(void)

@@ -294,6 +294,47 @@ static void a_guessed_mtu_is_always_smaller(void **state)
 	assert_int_equal(ntmd_inner_mtu_guess(1420), 1392);
 }
 
+/* Every case of RFC 6040, figure 4; -1: dropped. */
+static void congestion_marks_come_in_from_the_outer_packet(void **state)
+{
+	static const int expected[4][4] = {{0, 0, 0, -1}, {1, 1, 1, 3}, {2, 1, 2, 3}, {3, 3, 3, 3}};
+
+	(void)state;
+	for (int i = 0; i < 32; i++) {
+		bool four = i & 1;
+		int inner = i >> 1 & 3, outer = i >> 3 & 3, ecn = expected[inner][outer];
+		uint8_t packet[52], sent[52];
+
+		memcpy(packet, four ? packet4 : packet6, four ? sizeof(packet4) : sizeof(packet6));
+		if (four) {
+			unsigned sum;
+
+			packet[1] = (uint8_t)(0xb8 | inner);
+			packet[10] = packet[11] = 0;
+			sum = ~whole_sum(0, packet, 20);
+			packet[10] = (uint8_t)(sum >> 8);
+			packet[11] = (uint8_t)sum;
+		} else {
+			packet[0] = 0x6b;
+			packet[1] = (uint8_t)(0x80 | inner << 4 | 5);
+		}
+		memcpy(sent, packet, sizeof(sent));
+		assert_int_equal(ntmd_inner_ecn(packet, (uint8_t)(0x48 | outer)), ecn < 0 ? -NTM_DROP_ECN : 0);
+		if (ecn < 0)
+			continue;
+		if (four) {
+			assert_int_equal(packet[1], 0xb8 | ecn);
+			assert_int_equal(whole_sum(0, packet, 20), 0xffff);
+			packet[1] = sent[1];
+			memcpy(packet + 10, sent + 10, 2);
+		} else {
+			assert_int_equal(packet[1], 0x80 | ecn << 4 | 5);
+			packet[1] = sent[1];
+		}
+		assert_memory_equal(packet, sent, four ? sizeof(packet4) : sizeof(packet6));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest inner[] = {
@@ -307,6 +348,7 @@ int main(void)
 		cmocka_unit_test(too_big_tells_the_size_and_is_itself_small),
 		cmocka_unit_test(no_error_answers_an_error_a_fragment_or_a_group),
 		cmocka_unit_test(a_guessed_mtu_is_always_smaller),
+		cmocka_unit_test(congestion_marks_come_in_from_the_outer_packet),
 	};
 
 	return cmocka_run_group_tests(inner, NULL, NULL);

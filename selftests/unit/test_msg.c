@@ -137,7 +137,7 @@ static const struct ntm_relay_direction sample_relay_direction = {
 	.leg_key = {BYTES32(0xa0), BYTES32(0xc0)},
 	.rate = 12500000,
 };
-static const struct ntm_relay_response sample_relay_response = {.boot_id = 0x6162636465666768};
+static const struct ntm_relay_response sample_relay_response = {.boot_id = 0x6162636465666768, .bound = 3};
 static const struct ntm_relay_withdraw sample_relay_withdraw = {.path_id = 0x4142434445464748};
 static const struct ntm_relay_report sample_relay_report = {
 	.boot_id = 0x6162636465666768,

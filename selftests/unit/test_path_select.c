@@ -294,6 +294,10 @@ struct relay_row {
 	{                                                  \
 		.name = "down", .has4 = true, .has6 = true \
 	}
+#define DRAINING                                                                           \
+	{                                                                                  \
+		.name = "drain", .alive = true, .has4 = true, .has6 = true, .draining = true \
+	}
 #define ONLY4                                             \
 	{                                                 \
 		.name = "v4", .alive = true, .has4 = true \
@@ -356,6 +360,27 @@ static const struct relay_row relay_table[] = {
 	 -1,
 	 "1",
 	 {NTM_WHY_RELAY_FAMILY, NTM_WHY_STANDBY, NTM_WHY_RELAY_FAMILY}},
+	{"one that is drained is taken for no new path, however near",
+	 {DRAINING, UP(0), DOWN},
+	 {1000, 90000, 1},
+	 {1000, 90000, 1},
+	 -1,
+	 "1",
+	 {NTM_WHY_RELAY_DRAINING, NTM_WHY_STANDBY, NTM_WHY_RELAY_DOWN}},
+	{"a pair that has it leaves it for any other",
+	 {DRAINING, UP(1500), DOWN},
+	 {1000, 0, 1},
+	 {1000, 0, 1},
+	 0,
+	 "10",
+	 {NTM_WHY_RELAY_DRAINING, NTM_WHY_STANDBY, NTM_WHY_RELAY_DOWN}},
+	{"but keeps it where there is no other",
+	 {DRAINING, DOWN, DRAINING},
+	 {1000, 0, 1},
+	 {1000, 0, 1},
+	 0,
+	 "0",
+	 {NTM_WHY_STANDBY, NTM_WHY_RELAY_DOWN, NTM_WHY_RELAY_DRAINING}},
 };
 
 static void relays_are_chosen_by_round_trip_and_load(void **state)

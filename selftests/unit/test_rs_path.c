@@ -184,6 +184,81 @@ static void expiry(void **state)
 	assert_int_equal(paths.count, 0);
 }
 
+static int64_t elsewhere_ms;
+
+static int64_t used_elsewhere_ms(void *ctx, uint64_t id)
+{
+	assert_ptr_equal(ctx, &elsewhere_ms);
+	assert_int_equal(id, 1);
+	return elsewhere_ms;
+}
+
+/* Neither packets nor its nodes: forgotten. Any of them, or XDP, keeps it. */
+static void idleness(void **state)
+{
+	const int64_t idle = NTM_RELAY_IDLE_S * 1000LL;
+	struct ntm_endpoint b = endpoint(B), stranger = endpoint(A3);
+	unsigned counts[3] = {0};
+	struct rs_path *path;
+	int64_t now = NOW;
+
+	(void)state;
+	path = bound_path();
+	assert_int_equal(admit(path, DATA0, A, now + 5000), 0);
+	now += 5000 + idle;
+	rs_paths_sweep(&paths, now - 1, count, counts);
+	assert_int_equal(counts[1], 0);
+	rs_paths_heard(&paths, &b, now - 1000); /* of whole seconds */
+	now += idle - 1000;
+	rs_paths_sweep(&paths, now - 1, count, counts);
+	assert_int_equal(counts[1], 0);
+	rs_paths_heard(&paths, &stranger, now);
+	paths.used_elsewhere_ms = used_elsewhere_ms;
+	paths.used_ctx = &elsewhere_ms;
+	elsewhere_ms = now - idle + 1;
+	rs_paths_sweep(&paths, now, count, counts);
+	assert_int_equal(counts[1], 0);
+	rs_paths_sweep(&paths, now + 1, count, counts);
+	assert_int_equal(counts[1], 1);
+	assert_int_equal(paths.count, 0);
+	paths.used_elsewhere_ms = NULL;
+}
+
+/* From an ntm-rs before this one: forwarded, but keyless until its own DC directs it, which moves no leg. */
+static void inheritance(void **state)
+{
+	struct rs_path_left left = {.id = 1, .expires_ms = NOW + 90000};
+	struct rs_path *path;
+
+	(void)state;
+	left.bound[0].remote = endpoint(A);
+	left.bound[1].remote = endpoint(B);
+	assert_int_equal(rs_path_inherit(&paths, &left, DC(0), NOW), 0);
+	assert_int_equal(rs_path_inherit(&paths, &left, DC(0), NOW), -EEXIST);
+	assert_int_equal(paths.count, 1);
+	assert_int_equal(paths.bound, 1);
+	assert_int_equal(paths.inherited, 1);
+	path = rs_path_find(&paths, 1, NOW + 89999);
+	assert_non_null(path);
+	assert_null(rs_path_find(&paths, 1, NOW + 90000));
+	assert_true(path->inherited);
+	assert_int_equal(admit(path, DATA0, A, NOW), 0);
+	assert_int_equal(admit(path, DATA1, B, NOW), 1);
+	assert_int_equal(direct(1, DC(1), 1, NOW), -EEXIST);
+	assert_true(path->inherited);
+	assert_int_equal(direct(1, DC(0), 1, NOW), 0);
+	assert_false(path->inherited);
+	assert_int_equal(paths.inherited, 0);
+	assert_int_equal(paths.bound, 1);
+	assert_int_equal(admit(path, DATA0, A, NOW), 0);
+	assert_int_equal(path->expires_ms, NOW + LIFETIME_S * 1000LL);
+	left.id = 2;
+	assert_int_equal(rs_path_inherit(&paths, &left, DC(0), NOW), 0);
+	rs_path_remove(&paths, rs_path_find(&paths, 2, NOW));
+	assert_int_equal(paths.inherited, 0);
+	assert_int_equal(paths.bound, 1);
+}
+
 static void candidates(void **state)
 {
 	struct rs_path *path;
@@ -304,6 +379,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(directions, setup, teardown),
 		cmocka_unit_test_setup_teardown(limit, setup, teardown),
 		cmocka_unit_test_setup_teardown(expiry, setup, teardown),
+		cmocka_unit_test_setup_teardown(idleness, setup, teardown),
+		cmocka_unit_test_setup_teardown(inheritance, setup, teardown),
 		cmocka_unit_test_setup_teardown(candidates, setup, teardown),
 		cmocka_unit_test_setup_teardown(moves, setup, teardown),
 		cmocka_unit_test_setup_teardown(sides, setup, teardown),

@@ -224,7 +224,7 @@ static void datagrams_lost_in_the_buffer_are_counted(void **state)
 		assert_int_equal(ntm_udp_send(&flow, last_bytes, 1000), 0);
 	event_base_loop(base, EVLOOP_NONBLOCK);
 	assert_true(received < 100);
-	/* The count comes with the next datagram that finds room. */
+	/* The count is read when datagrams are. */
 	assert_int_equal(ntm_udp_send(&flow, "x", 1), 0);
 	event_base_loop(base, EVLOOP_NONBLOCK);
 	assert_int_equal(received + a.overruns, sent + 1);
@@ -414,6 +414,30 @@ static void the_kernel_says_which_source_it_would_use(void **state)
 	assert_true(ntm_addr_equal(&local, &expected));
 }
 
+static void the_traffic_class_arrives_too(void **state)
+{
+	static const char *const loopback[] = {"127.0.0.1", "::1"};
+	struct ntm_udp a, b;
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		int class = 0xbb;
+		struct ntm_flow flow;
+
+		open_at(&a, loopback[i]);
+		open_at(&b, loopback[i]);
+		assert_int_equal(setsockopt(b.fd, i ? IPPROTO_IPV6 : IPPROTO_IP, i ? IPV6_TCLASS : IP_TOS, &class, sizeof(class)), 0);
+		flow = flow_to(&b, loopback[i], a.bound.port);
+		received = 0;
+		assert_int_equal(ntm_udp_send(&flow, "x", 1), 0);
+		event_base_loop(base, EVLOOP_NONBLOCK);
+		assert_int_equal(received, 1);
+		assert_int_equal(last.tos, class);
+		ntm_udp_close(&a);
+		ntm_udp_close(&b);
+	}
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -433,6 +457,7 @@ int main(void)
 		TEST(a_socket_only_for_sending_needs_no_loop),
 		TEST(fragments_are_never_made),
 		TEST(the_kernel_says_which_source_it_would_use),
+		TEST(the_traffic_class_arrives_too),
 	};
 
 	return cmocka_run_group_tests_name("udp", tests, NULL, NULL);

@@ -18,6 +18,8 @@ vm_needed() { # SENTENCE
 	done
 }
 
+prog_tests() { (cd selftests && ls prog/test_*.c | sed 's/\.c$//'); }
+
 # Without the archive there is no kernel: that is no fault of the programs.
 vm_run() { # SUITE TEST...: see inside.sh
 	local suite=$1 status=0

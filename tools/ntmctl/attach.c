@@ -84,14 +84,14 @@ static void stop_one(void *ctx, const struct ntm_pins *pins, bool complete)
 	ntm_pins_hooks_each(pins, taking_remove, NULL);
 }
 
-/* One end of the helper pair; its name ends with p, and the other end goes with it. */
+/* One end of a helper pair; its name ends with p or q, and the other end goes with it. */
 static void helper_note(void *ctx, const struct ntm_pins *pins, const char *hook, unsigned ifindex)
 {
 	char name[IF_NAMESIZE];
 	unsigned *helper = ctx;
 
 	(void)pins;
-	if (!strcmp(hook, "inseal") && if_indextoname(ifindex, name) && name[0] && name[strlen(name) - 1] == 'p')
+	if (!strcmp(hook, "inseal") && if_indextoname(ifindex, name) && name[0] && strchr("pq", name[strlen(name) - 1]))
 		*helper = ifindex;
 }
 

@@ -11,6 +11,7 @@ static const struct ntm_print_column explain_lines[] = {
 	{ "peer", "peer", NTM_PRINT_PLAIN },
 	{ "path_id", "Path ID", NTM_PRINT_PLAIN },
 	{ "taken", "taken", NTM_PRINT_PLAIN },
+	{ "because", "because", NTM_PRINT_PLAIN },
 	{ NULL, NULL, NTM_PRINT_PLAIN },
 };
 

@@ -1,0 +1,186 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
+# test: attached, BPF has the inline lane of both ends: small packets, counted exactly; bulk stays in its lane; attach and detach lose nothing
+# timeout: 150
+#
+#	dc (srv1) ---- core ---- mn, cn (dual, dual2)	by IPv6
+#	                 '------ mn4, cn4 (v4, v4b)	by IPv4
+#
+# shellcheck source=selftests/netns/lib.sh
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/bpf.sh"
+
+state() { # NAME FIELD: of all slots
+	ns "$1" bpftool -j map dump pinned /sys/fs/bpf/ntm/ntm0/ntm_state | jq "[.[].formatted.value.$2] | add"
+}
+
+# What 32 consecutive bytes of a key look like in another map's memory.
+keys_elsewhere() { # NAME
+	local name=$1 map key found=""
+	mapfile -t keys < <(ns "$name" bpftool -j map dump pinned /sys/fs/bpf/ntm/ntm0/ntm_keys |
+		jq -r '.[] | .formatted.value | select(.tag != 0) | [.send, .receive] | .[] | map(tostring) | join(",")')
+	[ ${#keys[@]} -ge 2 ] || { echo "only ${#keys[@]} keys in ntm_keys"; return; }
+	for map in ends sources windows state local config stats vips paths flows; do
+		ns "$name" bpftool -j map dump pinned "/sys/fs/bpf/ntm/ntm0/ntm_$map" | tr -d ' \n' >"$WORK/dump"
+		[ -s "$WORK/dump" ] || found+="no dump of $map "
+		for key in "${keys[@]}"; do
+			if grep -qF "$key" "$WORK/dump"; then found+="ntm_$map "; fi
+		done
+	done
+	rm "$WORK/dump"
+	echo "$found"
+}
+
+programs_on() { [ "$(status "$1" ".interfaces | any(.name == \"$2\" and .mode != \"none\")")" = true ]; } # NAME DEV
+
+small_packets() { # MN CN OUTER
+	local mn=$1 cn=$2 outer=$3 tx rx bulk tx_state
+	for vip in vip4 vip6; do
+		tx=$(lane "$mn" "$cn" tx inline) rx=$(lane "$mn" "$cn" rx inline) bulk=$(lane "$mn" "$cn" tx bulk)
+		tx_state=$(state "$mn" tx_packets)
+		ns "$mn" ping -q -i 0.005 -c 100 -W 1 "$($vip "$cn")" >"$WORK/ping" || :
+		check "100 pings to $vip over $outer are answered" grep -q '100 received' "$WORK/ping"
+		eq "they are 100 packets more that BPF sent ($vip over $outer)" $((tx + 100)) "$(lane "$mn" "$cn" tx inline)"
+		eq "and 100 that it received" $((rx + 100)) "$(lane "$mn" "$cn" rx inline)"
+		eq "by the counter in ntm_state" $((tx_state + 100)) "$(state "$mn" tx_packets)"
+		eq "and none in the bulk lane" "$bulk" "$(lane "$mn" "$cn" tx bulk)"
+	done
+	for len in 64 512; do
+		tx=$(lane "$mn" "$cn" tx inline)
+		datagrams_start "$mn" "$cn" $len 2
+		datagrams_end "each UDP datagram of $len bytes arrives over $outer" "$mn" "$cn"
+		check "inline" test "$(($(lane "$mn" "$cn" tx inline) - tx))" -ge 1500
+	done
+	tx=$(lane "$mn" "$cn" tx inline)
+	for vip in vip4 vip6; do
+		for i in 1 2 3; do
+			check "TCP request and response $i ($vip over $outer)" echoes "$mn" "$($vip "$cn")" 7001
+		done
+	done
+	check "inline, too" test "$(($(lane "$mn" "$cn" tx inline) - tx))" -ge 24
+	rm "$WORK/ping"
+}
+
+bulk() { # MN CN OUTER
+	local before
+	nsbg "$2" iperf.log iperf3 -s -1
+	eventually 3 accepting "$2" 5201
+	before=$(lane "$1" "$2" tx bulk)
+	ns "$1" iperf3 -J -t 1 -c "$(vip4 "$2")" >"$WORK/bulk.json"
+	check "bulk TCP over $3 takes the bulk lane ($(jq '.end.sum_received.bits_per_second / 1e6 | floor' "$WORK/bulk.json") Mbit/s)" \
+		test "$(($(lane "$1" "$2" tx bulk) - before))" -gt 2000
+	rm "$WORK/bulk.json"
+}
+
+# While a node of two families finds its route, some packets go by two routes: only one of each is taken.
+declare -A REPLAYS=()
+replays_note() { for name; do REPLAYS[$name]=$(stats "$name" .drops.replay); done; } # NAME...
+
+clean() { # NAME...
+	for name; do
+		no_drops "no wrong checksum, no failed authentication at $name" "$name" auth checksum inner_source no_route
+		eq "no packet came twice at $name" "${REPLAYS[$name]}" "$(stats "$name" .drops.replay)"
+	done
+}
+
+net_up
+dc_start
+NTM_ENGINE=user nodes_add mn=dual cn=dual2
+NTM_ENGINE=bpf nodes_add mn4=v4 cn4=v4b
+for name in cn cn4; do server_start $name 7001; done
+reaches mn "$(vip4 cn)" -W 3 >/dev/null
+eventually 3 route_is mn cn direct
+reaches mn4 "$(vip4 cn4)" -W 3 >/dev/null
+eventually 3 inline_is mn4 cn4 bpf
+eventually 3 inline_is cn4 mn4 bpf
+
+sleep 0.5
+replays_note mn cn mn4 cn4
+
+# ---- attach while packets flow, back, and again
+eq "engine = user: nothing is attached" "user user" "$(status mn .engine) $(tunnel mn cn .engine)"
+nothing_pinned "nor pinned" mn
+check "the kernel takes the programs" ns mn ntmctl attach --check
+nothing_pinned "a check leaves nothing" mn
+check_not "an interface that is not there is told" ns mn ntmctl attach --interface nosuch0
+check "detached" ns mn ntmctl detach
+check_not "what is not attached cannot be detached" ns mn ntmctl detach
+nsbg mn flood.log ping -q -i 0.002 -c 3000 -W 1 "$(vip4 cn)"
+flood=$SPAWNED
+sleep 0.5
+check "ntmctl attach" ns mn ntmctl attach
+check "ntmctl attach at the other end, to an interface" ns cn ntmctl attach --interface eth0 --mode generic
+check "BPF has the tunnel's inline lane" eventually 4 inline_is mn cn bpf
+check "at the other end, too" eventually 4 inline_is cn mn bpf
+eq "status tells interface and mode" "bpf eth0 generic" "$(status mn '"\(.engine) \(.interfaces[0].name) \(.interfaces[0].mode)"')"
+before=$(lane mn cn rx inline)
+sleep 0.5
+check "the flood comes inline" test "$(($(lane mn cn rx inline) - before))" -gt 50
+check "ntmctl detach" ns mn ntmctl detach
+check "the tunnel has a new key phase" eventually 4 inline_is mn cn user
+nothing_pinned "nothing is left of it" mn
+sleep 0.3
+check "ntmctl attach once more" ns mn ntmctl attach
+check "BPF has it again" eventually 4 inline_is mn cn bpf
+eventually 10 not_alive "$flood"
+check "not one packet of the flood was lost" grep -q '3000 packets transmitted, 3000 received' "$WORK/flood.log"
+sleep 0.2
+
+# ---- packets
+check "by IPv6" grep -qF "[$(host_addr6 cn)]:" <<<"$(tunnel mn cn .remote)"
+small_packets mn cn IPv6
+bulk mn cn IPv6
+small_packets mn4 cn4 IPv4
+bulk mn4 cn4 IPv4
+mtu=$(ns mn4 cat /sys/class/net/ntm0/mtu)
+check "the largest packet passes whole ($mtu bytes)" reaches mn4 "$(vip4 cn4)" -M "do" -s $((mtu - 28))
+check "a larger one passes in fragments" reaches mn4 "$(vip4 cn4)" -s 4000
+clean mn cn mn4 cn4
+
+# ---- what can be seen
+for map in ends vips paths config state windows; do
+	check "ntm_$map can be read, with names" \
+		eval "ns mn bpftool -j map dump pinned /sys/fs/bpf/ntm/ntm0/ntm_$map | jq -e '.[0].formatted.value != null'"
+done
+eq "no key is in any other map than ntm_keys" "" "$(keys_elsewhere mn)"
+eq "drops of the programs are counted with the others" 0 "$(stats mn .drops.no_path)"
+
+# ---- handover: the programs send by the new address at once
+nsbg mn flow.log ping -q -i 0.005 -c 400 -W 1 "$(vip4 cn)"
+flood=$SPAWNED
+sleep 0.5
+host_attach mn v6 eth1 50
+check "a better interface gets the programs" eventually 3 programs_on mn eth1
+eventually 10 not_alive "$flood"
+check "make before break loses nothing" grep -q '400 received' "$WORK/flow.log"
+check "packets leave by it" eventually 2 grep -qF "$(host_addr6 mn eth1)" <<<"$(tunnel mn cn .local)"
+
+# ---- the end
+for name in mn cn mn4 cn4; do
+	check "$name detaches" ns $name ntmctl detach
+	nothing_pinned "nothing is left at $name" $name
+done
+check "the tunnels go on" reaches mn "$(vip4 cn)"
+
+# ---- what cannot be
+node_start_refused() { # SENTENCE NAME LINES EXPECTED
+	daemon_stop "$2" ntmd
+	cp "$WORK/$2/ntmd.conf" "$WORK/$2/ntmd.conf.kept"
+	sed -i "/^\[datapath\]/,/^\[/{/^engine/d}; s|^\[datapath\]|&\n$3|" "$WORK/$2/ntmd.conf"
+	daemon_run "$2" ntmd
+	check "$1: one message" grep -qE "$4" <<<"$(status "$2" .engine_why)"
+	eq "and the user engine carries on" user "$(status "$2" .engine)"
+	mv "$WORK/$2/ntmd.conf.kept" "$WORK/$2/ntmd.conf"
+}
+node_start_refused "without a BPF file system" mn4 'engine = auto\npin-dir = /run/ntm/pins' 'mount -t bpf'
+check "the tunnel works" eventually 5 reaches mn4 "$(vip4 cn4)"
+
+daemon_stop mn4 ntmd
+sed -i 's|^\[datapath\]|&\npaths = 1|' "$WORK/mn4/ntmd.conf"
+daemon_run mn4 ntmd
+eventually 5 nodes_registered mn4
+reaches mn4 "$(vip4 cn4)" -W 3 >/dev/null
+reaches mn4 "$(vip4 cn)" -W 3 >/dev/null
+check "with room for one path, both tunnels work" eventually 3 reaches mn4 "$(vip4 cn)"
+eq "one by BPF, one by the user engine" "bpf user" "$(tunnels mn4 '[.[].engine] | sort | join(" ")')"
+eq "that is said once" 1 "$(grep -c 'paths of the BPF engine are taken' "$WORK/mn4-ntmd.log")"
