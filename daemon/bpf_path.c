@@ -281,16 +281,10 @@ static void path_stats(struct ntmd_kernel *kernel, const struct ntmd_engine_path
 	traffic_add(&traffic, stats);
 }
 
-static void stats_keep(struct ntmd_kernel *kernel, struct ntmd_engine_path *path)
-{
-	NTMD_USER_LOCKED(path->engine);
-
-	path_stats(kernel, path, &path->stats);
-}
-
 void ntmd_bpf_paths_retire(struct ntmd_kernel *kernel)
 {
 	struct ntmd_engine_path *path, *next;
+	struct ntmd_engine *home;
 	struct ntmd_kernel_path *kp;
 
 	for (path = LIST_FIRST(&kernel->engine->paths); path; path = next) {
@@ -298,9 +292,11 @@ void ntmd_bpf_paths_retire(struct ntmd_kernel *kernel)
 		kp = path->kernel;
 		if (!kp)
 			continue;
-		stats_keep(kernel, path);
+		home = ntmd_user_lock(path->engine);
+		path_stats(kernel, path, &path->stats);
 		phases_drain(path, kernel->now);
 		path->kernel = NULL;
+		ntmd_user_unlock(home);
 		if (kp->drain_ms)
 			TAILQ_REMOVE(&kernel->draining, kp, draining);
 		if (kp->inherited) /* its peer hears of it when it sends */

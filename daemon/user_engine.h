@@ -132,17 +132,17 @@ struct ntmd_engine_path {
 	int phase; /* that seals; -1: none yet */
 
 	/* ---- where to */
+	unsigned route_serial; /* counts route_set */
 	struct ntm_flow route, second;
 	bool relayed; /* one of them is a relay */
 	bool has_route, has_second, failed_told, settling, again;
 	bool train_refused; /* the route's device does not segment: packets go one by one */
-	unsigned route_serial; /* counts route_set */
 	uint64_t unproven_bytes, unproven_sent; /* 0: no bound */
 	int64_t retry_ms; /* nothing is sent before; 0: no failure */
 	unsigned mtu, mtu_learned; /* inner; 0: not known */
 	struct ntm_endpoint *source;
-	unsigned sources;
 	int64_t new_source_ms; /* told last; 0: never */
+	unsigned sources;
 
 	/* ---- does the peer's daemon live? does the peer hear that ours does? */
 	bool bulk_dead, bulk_waiting; /* waiting: bulk went out since the last acknowledgement */

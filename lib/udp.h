@@ -22,8 +22,8 @@ struct ntm_flow {
 	struct ntm_udp *udp; /* the socket */
 	struct ntm_endpoint remote;
 	struct ntm_addr local; /* source address of what we send; none: the kernel chooses */
-	unsigned ifindex; /* interface that what we send leaves by; 0: the kernel chooses */
 	uint8_t tos; /* of what came: TOS byte or traffic class, with its congestion mark; sending does not look at it */
+	unsigned ifindex; /* interface that what we send leaves by; 0: the kernel chooses */
 };
 
 /*
