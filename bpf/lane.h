@@ -13,11 +13,12 @@
 /*
  * Whether this packet is bulk. A flow that was bulk stays so for lane_hold_ns, since packets that take the inline
  * lane overtake what ntmd still has. Two flows with one place in the table: the bulk one keeps it, the other is
- * judged by its packets' size only. CPUs do not wait for each other here: a wrong count is no harm.
+ * judged packet by packet: super-packets are bulk. CPUs do not wait for each other here: a wrong count is no harm.
  */
 static __always_inline bool lane_is_bulk(struct __sk_buff *skb, const struct ntm_config *config, __u64 now)
 {
-	bool bulk = skb->gso_size || skb->len > config->lane_size;
+	__u32 weight = skb->len > config->lane_size ? 2 : 1;
+	bool bulk = skb->gso_size;
 	__u32 hash, at, time = (__u32)(now >> LANE_SHIFT);
 	struct ntm_map_flow *flow;
 
@@ -40,7 +41,7 @@ static __always_inline bool lane_is_bulk(struct __sk_buff *skb, const struct ntm
 		flow->packets = 0;
 		flow->since = time;
 	}
-	flow->packets++;
+	flow->packets += weight;
 	if (bulk || flow->packets > config->lane_packets) {
 		flow->bulk = time ? time : 1;
 		return true;

@@ -162,15 +162,23 @@ enum ntm_config_flag {
 };
 
 /*
- * The choice of the lane, where ntmd lives: bulk if the packet is a super-packet (gso), larger than lane_size, or
- * of a flow that had more than lane_packets in lane_ns, or has been bulk less than lane_hold_ns ago. Defaults:
- * sealing and opening 1 KiB in BPF takes about as long as waking ntmd at both ends; below some ten packets a
- * millisecond ntmd finds no batch to save work with; and what ntmd has got is on its way within a few
- * milliseconds even when it is busy, so that the packets of one flow do not overtake each other.
+ * The choice of the lane, where ntmd lives: bulk if the packet is a super-packet (gso), or of a flow that had more
+ * than lane_packets in lane_ns (those larger than lane_size count twice), or has been bulk less than lane_hold_ns ago.
+ * The defaults come from measurement (doc/DATAPATH.md has the table; the rows lane_* of `make bench` measure again):
+ *
+ * lane_packets, lane_ns: inline costs the same for every packet, 10 us from sendmsg to the receiver's socket where this
+ * was measured, and one CPU was full at 75,000 a second. ntmd costs a wake-up at both ends, shared by what has come
+ * meanwhile: 24 us a packet at 20,000 a second, 11 at 40,000, 6 at 60,000. So both cost the same at some 48 a
+ * millisecond; inline is faster on the way (28 us against 60) up to there and a little beyond. Counted over 2 ms, so
+ * that one sendmmsg of 64, or a sender that slept too long, makes no slow flow bulk.
+ * lane_size: full-sized packets are faster inline as well (30 us against 55, up to 20,000 a second), but cost 7 us more
+ * to seal and open, so both lanes cost the same at about half the rate.
+ * lane_hold_ns: what ntmd has got is on its way within a few milliseconds even when it is busy, so that the packets of
+ * one flow do not overtake each other.
  */
-#define NTM_LANE_SIZE 1024 /* inner packet, bytes */
-#define NTM_LANE_PACKETS 32
-#define NTM_LANE_NS 1000000
+#define NTM_LANE_SIZE 512 /* inner packet, bytes */
+#define NTM_LANE_PACKETS 96
+#define NTM_LANE_NS 2000000
 #define NTM_LANE_HOLD_NS 5000000
 #define NTM_HEARTBEAT_NS 100000000 /* ntmd is taken for dead after that */
 

@@ -169,7 +169,9 @@ turn_aead() {
 
 turn_programs() {
 	local row name columns i
-	"$NTM_BIN/bench/bpf_node" >"$WORK/programs"
+	"$NTM_BIN/bench/bpf_node" >"$WORK/node"
+	sed '/paths in use/,$d' "$WORK/node" >"$WORK/programs"
+	sed -n '/paths in use/,$p' "$WORK/node" >"$WORK/paths"
 	while IFS=: read -r row name columns; do
 		for i in $columns; do
 			sample "${row}_$([ "$i" = 1 ] && echo 64 || echo 1400)" ntm "$(figure "$WORK/programs" "$name" "$i")"
@@ -188,7 +190,6 @@ turn_programs() {
 
 # The same program's figures with one path and with 65,536, and the memory of these.
 turn_paths() {
-	awk '/paths in use/ { after = 1 } after' "$WORK/programs" >"$WORK/paths"
 	sample bpf_paths_out ntm "$(figure "$WORK/paths" "tc_seal, IPv4" 2)"
 	sample bpf_paths_out one "$(figure "$WORK/paths" "tc_seal, IPv4" 1)"
 	sample bpf_paths_in ntm "$(figure "$WORK/paths" "xdp_ingress, IPv4" 2)"
@@ -208,6 +209,7 @@ label best "the better lane"
 label inline "inline"
 label bulk "bulk"
 
+net_up # also the folder that all need
 LANES=()
 for rate in "${RATES[@]}"; do
 	if wanted "lane_${rate}k" "lane_${rate}k_delay" "lane_${rate}k_p99"; then LANES+=("$rate"); fi
@@ -220,7 +222,6 @@ for _ in $(turns); do
 done
 if [ ${#LANES[@]} = 0 ] && ! wanted bpf_rtt_median bpf_rtt_p99 bpf_bulk_tcp bpf_udp64 bpf_requests bpf_dead_tcp; then exit 0; fi
 
-net_up
 dc_start
 pair_start a b bpf auto
 pair_start c d user auto

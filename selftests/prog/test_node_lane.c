@@ -35,23 +35,45 @@ static size_t plain_make(uint8_t *inner, size_t payload)
 	return node_inner_make(inner, &a, &b, &(struct node_inner){.payload = payload});
 }
 
-static void large_ones_and_trains_are_bulk_and_stay_so_for_a_while(void **state)
+static void trains_are_bulk_and_their_flow_stays_so_for_a_while(void **state)
 {
-	uint8_t large[NODE_FRAME], small[NODE_FRAME];
-	size_t large_len = plain_make(large, NTM_LANE_SIZE), small_len = plain_make(small, 64);
+	uint8_t small[NODE_FRAME];
+	size_t len = plain_make(small, 64);
 	struct prog_run run;
 
 	(void)state;
 	a.config->lane_hold_ns = 50000000;
+	assert_int_equal(node_egress(&a, small, len, 0, &run), NODE_REDIRECT);
+	assert_int_equal(node_egress(&a, small, len, 20, &run), NODE_NEXT);
+	assert_memory_equal(run.out, small, len);
+	assert_int_equal(node_egress(&a, small, len, 0, &run), NODE_NEXT);
 	usleep(60000);
-	assert_int_equal(node_egress(&a, small, small_len, 0, &run), NODE_REDIRECT);
-	assert_int_equal(node_egress(&a, large, large_len, 0, &run), NODE_NEXT);
-	assert_memory_equal(run.out, large, large_len);
-	assert_int_equal(node_egress(&a, small, small_len, 0, &run), NODE_NEXT);
-	usleep(60000);
-	assert_int_equal(node_egress(&a, small, small_len, 0, &run), NODE_REDIRECT);
-	assert_int_equal(node_egress(&a, small, small_len, 20, &run), NODE_NEXT);
-	assert_int_equal(node_egress(&a, small, small_len, 0, &run), NODE_NEXT);
+	assert_int_equal(node_egress(&a, small, len, 0, &run), NODE_REDIRECT);
+}
+
+/* How many of so many packets of a flow go inline. */
+static int inline_of(const uint8_t *packet, size_t len, unsigned count)
+{
+	struct prog_run run;
+	int inlined = 0;
+
+	for (unsigned i = 0; i < count; i++)
+		inlined += node_egress(&a, packet, len, 0, &run) == NODE_REDIRECT;
+	return inlined;
+}
+
+static void large_packets_count_twice(void **state)
+{
+	uint8_t large[NODE_FRAME];
+	size_t at = NTM_LANE_SIZE - 28, len = plain_make(large, at + 1);
+
+	(void)state;
+	a.config->lane_ns = 1000000000;
+	assert_int_equal(len, NTM_LANE_SIZE + 1);
+	assert_int_equal(inline_of(large, len, 2 * NTM_LANE_PACKETS), NTM_LANE_PACKETS / 2);
+	node_flows_clear(&a);
+	len = plain_make(large, at);
+	assert_int_equal(inline_of(large, len, 2 * NTM_LANE_PACKETS), NTM_LANE_PACKETS);
 }
 
 static void fast_flows_are_bulk_until_they_are_slow_again(void **state)
@@ -59,14 +81,11 @@ static void fast_flows_are_bulk_until_they_are_slow_again(void **state)
 	uint8_t fast[NODE_FRAME];
 	size_t len = plain_make(fast, 64);
 	struct prog_run run;
-	int inlined = 0;
 
 	(void)state;
 	a.config->lane_ns = 1000000000;
 	a.config->lane_hold_ns = 20000000;
-	for (unsigned i = 0; i < 2 * NTM_LANE_PACKETS; i++)
-		inlined += node_egress(&a, fast, len, 0, &run) == NODE_REDIRECT;
-	assert_int_equal(inlined, NTM_LANE_PACKETS);
+	assert_int_equal(inline_of(fast, len, 2 * NTM_LANE_PACKETS), NTM_LANE_PACKETS);
 	/* once it is slow it comes back, when the time has gone for which its last packets may still be on their way */
 	a.config->lane_ns = 1000;
 	assert_int_equal(node_egress(&a, fast, len, 0, &run), NODE_NEXT);
@@ -158,7 +177,8 @@ static void somebody_elses_source_is_dropped_at_once(void **state)
 int main(void)
 {
 	const struct CMUnitTest lane[] = {
-		cmocka_unit_test_setup(large_ones_and_trains_are_bulk_and_stay_so_for_a_while, fresh),
+		cmocka_unit_test_setup(trains_are_bulk_and_their_flow_stays_so_for_a_while, fresh),
+		cmocka_unit_test_setup(large_packets_count_twice, fresh),
 		cmocka_unit_test_setup(fast_flows_are_bulk_until_they_are_slow_again, fresh),
 		cmocka_unit_test_setup(without_ntmd_here_or_there_everything_is_inline, fresh),
 		cmocka_unit_test_setup(what_bpf_cannot_send_goes_on_to_ntmd_untouched, fresh),
