@@ -104,6 +104,7 @@ int ntmd_user_engine_init(struct ntmd_engine *engine, struct event_base *base, c
 	LIST_INIT(&engine->paths);
 	TAILQ_INIT(&engine->held);
 	engine->piece_room.max = NTM_PIECE_TOTAL;
+	engine->held_max = NTMD_USER_HELD_TOTAL;
 	TAILQ_INIT(&engine->acks);
 	TAILQ_INIT(&engine->unsettled);
 	return ntmd_user_table_init(&engine->by_id) || ntmd_user_table_init(&engine->by_vip) ? -ENOMEM : 0;

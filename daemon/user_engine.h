@@ -183,7 +183,7 @@ struct ntmd_engine {
 	unsigned path_count;
 	struct ntmd_user_table by_id, by_vip;
 	struct ntmd_user_held_list held; /* of all paths, oldest first */
-	uint64_t held_bytes;
+	uint64_t held_bytes, held_max;
 	TAILQ_HEAD(, ntmd_engine_path) acks; /* paused paths, the first to go on first */
 
 	LIST_HEAD(, ntmd_user_pieces) pieces; /* of all paths */

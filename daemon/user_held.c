@@ -2,7 +2,7 @@
 /*
  * user_held.c - packets of applications that wait for a tunnel or a route: user_egress.c puts them here when
  * it cannot send, and gets them back in order when it can. Bounded in bytes (NTM_HELD_BYTES a path,
- * NTMD_USER_HELD_TOTAL in all) and in age (NTM_HELD_MS): an answer that comes later helps no application.
+ * NTMD_USER_HELD_TOTAL in all, of which each shard has its share) and in age (NTM_HELD_MS): an answer that comes later helps no application.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -57,10 +57,10 @@ void ntmd_user_held_put(struct ntmd_engine_path *path, const uint8_t *packet, si
 		return;
 	}
 	while ((path->stats.held_bytes + cost(len) > NTM_HELD_BYTES ||
-		engine->held_bytes + cost(len) > NTMD_USER_HELD_TOTAL) &&
+		engine->held_bytes + cost(len) > engine->held_max) &&
 	       (oldest = oldest_of(path)))
 		drop(oldest, NTM_DROP_HELD_FULL);
-	held = engine->held_bytes + cost(len) > NTMD_USER_HELD_TOTAL ? NULL : malloc(sizeof(*held) + len);
+	held = engine->held_bytes + cost(len) > engine->held_max ? NULL : malloc(sizeof(*held) + len);
 	if (!held) {
 		ntmd_user_path_drop(path, NTM_DROP_HELD_FULL);
 		return;

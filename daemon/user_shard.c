@@ -481,7 +481,20 @@ static int events_make(struct ntmd_user_shards *shards)
 		return -errno;
 	shards->up = event_new(base, shards->up_fd, EV_READ | EV_PERSIST, on_up, shards);
 	shards->place = event_new(base, -1, 0, ntmd_user_place_all, shards);
-	return shards->up && shards->place && !event_add(shards->up, NULL) ? 0 : -ENOMEM;
+	/* With the sockets, in turn: whoever makes threads hand up a lot must not keep control packets away. */
+	if (!shards->up || !shards->place ||
+	    event_priority_set(shards->up, event_base_get_npriorities(base) - 1) < 0 || event_add(shards->up, NULL) < 0)
+		return -ENOMEM;
+	return 0;
+}
+
+/* What bounds all engines together. */
+static void room_share(struct ntmd_engine *engine)
+{
+	unsigned engines = engine->main->shards->count + 1;
+
+	engine->held_max /= engines;
+	engine->piece_room.max /= engines;
 }
 
 int ntmd_user_shards_open(struct ntmd_engine *main, const struct ntmd_engine_config *config, char *ret_why, size_t why_len)
@@ -511,6 +524,9 @@ int ntmd_user_shards_open(struct ntmd_engine *main, const struct ntmd_engine_con
 		return err;
 	}
 	main->shards = shards;
+	room_share(main);
+	for (unsigned i = 0; i < shards->count; i++)
+		room_share(shards->shard[i]->engine);
 	return 0;
 fail:
 	ntmd_user_shards_close(shards);
