@@ -4,6 +4,7 @@
  *test).
  *
  *	user_engine.c	the engine and its timer, paths, routes, statistics
+ *	user_tell.c	what control and the kernel's part are told
  *	user_key.c	keys by phase
  *	user_held.c	packets that wait for a key or a route
  *	user_resume.c	the last segment of each TCP connection, sent again after an interruption
