@@ -479,6 +479,10 @@ void ntmd_engine_path_sources_set(struct ntmd_engine_path *path, const struct nt
 		else
 			memcpy(copy, source, count * sizeof(*copy));
 	}
+	if (path->local && count && (count != path->sources || memcmp(copy, path->source, count * sizeof(*copy)))) {
+		path->local->sources_new = true;
+		ntmd_user_place_want(path);
+	}
 	free(path->source);
 	path->source = copy;
 	path->sources = count;

@@ -212,7 +212,10 @@ static bool can_be_placed(const struct ntmd_engine_path *path)
 	return !path->gone && path->identified && path->has_route;
 }
 
-/* The second route's too, unless another path has that endpoint: then its datagrams go by the control loop. */
+/*
+ * Also the second route's, and the others that the peer may send from: it may change over before we do. But not those that another
+ * path's route has: from there they go by the control loop.
+ */
 static void ends_steer(struct ntmd_engine_path *path, const struct ntmd_user_shard *to)
 {
 	const struct ntmd_user_shards *shards = to->main->shards;
@@ -222,6 +225,10 @@ static void ends_steer(struct ntmd_engine_path *path, const struct ntmd_user_sha
 	steer_end(shards, &path->route.remote, to->number);
 	if (path->has_second && !shard_of(path, &path->second.remote))
 		steer_end(shards, &path->second.remote, to->number);
+	for (unsigned i = 0; i < path->sources; i++)
+		if (!shard_of(path, &path->source[i]))
+			steer_end(shards, &path->source[i], to->number);
+	path->local->sources_new = false;
 }
 
 static bool is_placed(const struct ntmd_engine_path *path, const struct ntmd_user_shard *shard)
@@ -231,7 +238,7 @@ static bool is_placed(const struct ntmd_engine_path *path, const struct ntmd_use
 	for (int family = 0; family < 2; family++)
 		if (has_vip(path, family) && !local->by_vip[family].in)
 			return false;
-	return path->engine == shard->engine && ntm_endpoint_equal(&local->end[0], &path->route.remote) &&
+	return path->engine == shard->engine && !local->sources_new && ntm_endpoint_equal(&local->end[0], &path->route.remote) &&
 	       (!path->has_second || ntm_endpoint_equal(&local->end[1], &path->second.remote));
 }
 

@@ -34,6 +34,7 @@ struct ntmd_user_local {
 	bool telling, placing; /* in the lists of its shard, of the control loop */
 	struct ntm_flow from; /* of NTMD_USER_NOTE_SOURCE */
 	struct ntm_endpoint end[2]; /* that the kernel was last told of */
+	bool sources_new; /* it was not told of all of these */
 };
 TAILQ_HEAD(ntmd_user_local_list, ntmd_user_local);
 
