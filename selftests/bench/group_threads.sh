@@ -18,7 +18,7 @@
 SIZE=1372 # bytes: with its headers 1400
 PPS=300000 # offered to each peer: more than a thread seals
 DRIVE_S=3
-PORT=9100
+DATA_PORT=9100
 
 sealed_bytes() { tunnels a '[.[].tx_bytes] | add'; }
 
@@ -44,7 +44,7 @@ drive() { # CPUS
 	local before after cpu senders=() to start end
 	taskset -apc "$1" "$(daemon_pid a ntmd)" >/dev/null
 	for to in b c; do
-		nsbg a "send-$to.log" "$NTM_BIN/udpload" send "${VIP[$to]}" $PORT $SIZE $((DRIVE_S + 2)) $PPS segment=32
+		nsbg a "send-$to.log" "$NTM_BIN/udpload" send "${VIP[$to]}" $DATA_PORT $SIZE $((DRIVE_S + 2)) $PPS segment=32
 		senders+=("$SPAWNED")
 	done
 	sleep 0.7
@@ -76,11 +76,11 @@ turn_threads() {
 		threads_set $threads
 		[ "$(status a .threads)" = $threads ] || { echo "ntmd has not $threads threads"; return 1; }
 		drive 0
-		sample threads_1cpu $who "$GBIT"
+		sample threads_1cpu "$who" "$GBIT"
 		note threads_1cpu "$threads: $CPU s/GB on one CPU"
 		drive 0,1
-		sample threads_seal $who "$GBIT"
-		sample threads_cpu $who "$CPU"
+		sample threads_seal "$who" "$GBIT"
+		sample threads_cpu "$who" "$CPU"
 	done
 }
 
