@@ -94,4 +94,4 @@ dc_start
 NODE_CONFIG=$'[datapath]\nengine = user\ncipher = chacha20-poly1305\nthreads = 2' nodes_add a=v4
 NODE_CONFIG=$'[datapath]\nengine = user\ncipher = chacha20-poly1305\nthreads = 1' nodes_add b=v4b c=dual
 for to in b c; do VIP[$to]=$(vip4 $to); done
-for turn in $(turns); do timed turn_threads; done
+for _ in $(turns); do timed turn_threads; done
