@@ -258,6 +258,7 @@ static int event_take(void *ctx, void *data, size_t size)
 	struct ntmd_engine *engine = kernel->engine;
 	const struct ntm_event *event = data;
 	struct ntmd_engine_path *path;
+	struct ntmd_engine *home; /* the path's */
 
 	if (size < sizeof(*event) || event->slot >= ntmd_maps_slots(ntmd_bpf_set_maps(kernel->now->set)) ||
 	    !kernel->by_slot[event->slot])
@@ -265,6 +266,7 @@ static int event_take(void *ctx, void *data, size_t size)
 	path = kernel->by_slot[event->slot]->path;
 	if (!path || path->id != event->path_id || path->kernel->inherited)
 		return 0;
+	home = ntmd_user_lock(path->engine);
 	ntmd_user_path_pin(path);
 	switch (event->kind) {
 	case NTM_EVENT_PHASE_OPENED:
@@ -291,6 +293,7 @@ static int event_take(void *ctx, void *data, size_t size)
 		break;
 	}
 	ntmd_user_path_unpin(path);
+	ntmd_user_unlock(home);
 	return 0;
 }
 

@@ -197,6 +197,7 @@ void ntmd_bpf_path_sync(struct ntmd_kernel *kernel, struct ntmd_engine_path *pat
 	struct ntmd_kernel_path *kp = path->kernel;
 	struct ntmd_maps_ends ends;
 	bool ready, reached;
+	NTMD_USER_LOCKED(path->engine);
 
 	if (!kp || kp->inherited || !kernel->now)
 		return;
@@ -282,6 +283,7 @@ static void path_stats(struct ntmd_kernel *kernel, const struct ntmd_engine_path
 void ntmd_bpf_paths_retire(struct ntmd_kernel *kernel)
 {
 	struct ntmd_engine_path *path, *next;
+	struct ntmd_engine *home;
 	struct ntmd_kernel_path *kp;
 
 	for (path = LIST_FIRST(&kernel->engine->paths); path; path = next) {
@@ -289,9 +291,11 @@ void ntmd_bpf_paths_retire(struct ntmd_kernel *kernel)
 		kp = path->kernel;
 		if (!kp)
 			continue;
+		home = ntmd_user_lock(path->engine);
 		path_stats(kernel, path, &path->stats);
 		phases_drain(path, kernel->now);
 		path->kernel = NULL;
+		ntmd_user_unlock(home);
 		if (kp->drain_ms)
 			TAILQ_REMOVE(&kernel->draining, kp, draining);
 		if (kp->inherited) /* its peer hears of it when it sends */

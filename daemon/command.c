@@ -108,6 +108,7 @@ static void handle_status(void *ctx, struct ntm_control_request *request, struct
 	json_object_object_add(o, "interfaces", ntmd_attach_interfaces_json(ntmd));
 	json_object_object_add(o, "ciphers", ciphers_json(ntmd));
 	json_object_object_add(o, "offloads", offloads_json(ntmd));
+	add_int(o, "threads", ntmd_engine_threads(ntmd->engine));
 	add_string(o, "nat", ntm_nat_name(ntmd->netcheck.nat));
 	json_object_object_add(o, "real", addresses_json(ntmd));
 	json_object_object_add(o, "observed", observed_json(ntmd));
@@ -263,7 +264,8 @@ static void handle_stats(void *ctx, struct ntm_control_request *request, struct 
 	struct ntmd_path *path;
 
 	(void)args;
-	memcpy(dropped, ntm_drops, sizeof(dropped));
+	for (int reason = 0; reason < NTM_DROP_MAX; reason++)
+		dropped[reason] = ntm_drop_get(reason);
 	ntmd_bpf_drops_add(ntmd->engine, dropped);
 	for (int reason = 1; reason < NTM_DROP_MAX; reason++)
 		add_int(drops, ntm_drop_name(reason), (int64_t)dropped[reason]);

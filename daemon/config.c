@@ -97,6 +97,21 @@ static const char *set_cipher(void *ctx, const char *value, void *arg)
 			  "auto, chacha20-poly1305 or aes-256-gcm");
 }
 
+static const char *set_threads(void *ctx, const char *value, void *arg)
+{
+	unsigned long number;
+	char *end;
+
+	(void)arg;
+	if (!strcmp(value, "auto"))
+		return NULL;
+	number = strtoul(value, &end, 10);
+	if (end == value || *end || *value == '-' || !number || number > NTMD_THREADS_MAX)
+		return "auto, or a number from 1 to 32";
+	((struct ntmd_config *)ctx)->threads = (unsigned)number;
+	return NULL;
+}
+
 static const char *set_interface(void *ctx, const char *value, void *arg)
 {
 	struct ntmd_config *config = ctx;
@@ -229,6 +244,7 @@ static const struct ntm_config_key keys[] = {
 	{ "datapath", "pin-dir", false, false, ntm_config_set_string, OFFSET(pin_dir) },
 	{ "datapath", "interface", true, false, set_interface, NULL },
 	{ "datapath", "cipher", false, false, set_cipher, NULL },
+	{ "datapath", "threads", false, false, set_threads, NULL },
 	{ "datapath", "lane", false, false, set_lane, NULL },
 	{ "datapath", "mtu", false, false, ntm_config_set_number, OFFSET(mtu) },
 	{ "datapath", "tun-fd", false, false, set_fd, OFFSET(tun_fd) },

@@ -61,6 +61,14 @@ struct ntmd_engine_config {
 	const char *device; /* ntm0 */
 	int tun_fd; /* a ready TUN (the engine closes it, once it is open), or -1 */
 	unsigned mtu; /* inner MTU of the device */
+	/*
+	 * Data threads; 0 or 1: all is done in the loop. More of them have further queues of the device, and further sockets
+	 * beside these, which were opened by ntm_udp_open_one and are the loop's ([0]: IPv4; NULL or closed: none). If that
+	 * cannot be, there is one thread, and a warning says why.
+	 */
+	unsigned threads;
+	struct ntm_udp *udp[2];
+	const int *tun_queue; /* ready queues, one a thread (the engine closes them); NULL: of `device`, or with tun_fd none */
 };
 
 /* Makes (or takes over) the persistent TUN device. 0 or -errno with a sentence for the user in ret_why. */
@@ -68,6 +76,7 @@ int ntmd_engine_open(struct ntmd_engine **ret_engine, struct event_base *base,
 		     const struct ntmd_engine_config *config, const struct ntmd_engine_ops *ops, void *ctx,
 		     char *ret_why, size_t why_len);
 void ntmd_engine_close(struct ntmd_engine *engine); /* paths must be deleted before */
+unsigned ntmd_engine_threads(const struct ntmd_engine *engine); /* 1: the loop is the only one */
 unsigned ntmd_engine_ifindex(const struct ntmd_engine *engine); /* 0: tun_fd was no TUN */
 const char *ntmd_engine_name(const struct ntmd_engine *engine); /* "bpf": the inline lane is the kernel's, or "user" */
 

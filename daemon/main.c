@@ -3,6 +3,7 @@
  * main.c - ntmd: reads the configuration, opens what the node needs, runs the loop, closes it again.
  */
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,37 @@
 #define UNDERLAY_MTU 1500
 /* IPv6 40, UDP 8, data header 16, tag 16: what every path takes without fragments */
 #define TUNNEL_OVERHEAD (40 + 8 + NTM_HEADER_LEN + NTM_TAG_LEN)
+#define THREADS_AUTO_MAX 8
+
+/* A thread a CPU that is ours; but on two of them one thread is not slower, and waits for nobody (DATAPATH.md). */
+static unsigned threads_count(const struct ntmd_config *config)
+{
+	cpu_set_t cpus;
+	int count;
+
+	if (config->tun_fd >= 0) /* it has one queue */
+		return 1;
+	if (config->threads)
+		return config->threads;
+	count = sched_getaffinity(0, sizeof(cpus), &cpus) ? 1 : CPU_COUNT(&cpus);
+	return count <= 2 ? 1 : count > THREADS_AUTO_MAX ? THREADS_AUTO_MAX : (unsigned)count;
+}
+
+/* Data threads open further sockets at the same port: then this one shares it, after a look whether anybody else has it. */
+static int socket_open(struct ntmd *ntmd, struct ntm_udp *udp, struct ntm_endpoint *at, bool is4)
+{
+	struct ntm_udp alone;
+	int err;
+
+	if (ntmd->threads < 2)
+		return ntm_udp_open(udp, ntmd->loop.base, at, is4, ntmd_receive, ntmd);
+	err = ntm_udp_open(&alone, NULL, at, is4, NULL, NULL);
+	if (err)
+		return err;
+	at->port = alone.bound.port;
+	ntm_udp_close(&alone);
+	return ntm_udp_open_one(udp, ntmd->loop.base, at, is4, ntmd_receive, ntmd);
+}
 
 static int sockets_open(struct ntmd *ntmd)
 {
@@ -28,17 +60,17 @@ static int sockets_open(struct ntmd *ntmd)
 	int err;
 
 	ntmd->udp4.fd = ntmd->udp6.fd = -1;
-	err = ntm_udp_open(&ntmd->udp4, ntmd->loop.base, &any, true, ntmd_receive, ntmd);
+	err = socket_open(ntmd, &ntmd->udp4, &any, true);
 	if (err == -EADDRINUSE && !ntmd->config.listen_port) {
 		any.port = 0; /* the kept one was only a wish */
-		err = ntm_udp_open(&ntmd->udp4, ntmd->loop.base, &any, true, ntmd_receive, ntmd);
+		err = socket_open(ntmd, &ntmd->udp4, &any, true);
 	}
 	if (err) {
 		ntm_error("cannot open UDP port %u: %s; set another [node] listen-port, or 0 for any", port, strerror(-err));
 		return err;
 	}
 	any.port = ntmd->udp4.bound.port;
-	err = ntm_udp_open(&ntmd->udp6, ntmd->loop.base, &any, false, ntmd_receive, ntmd);
+	err = socket_open(ntmd, &ntmd->udp6, &any, false);
 	if (err == -EADDRINUSE) {
 		ntm_error("UDP port %u is free for IPv4 but taken for IPv6; set another [node] listen-port", any.port);
 		return err;
@@ -57,7 +89,8 @@ static int sockets_open(struct ntmd *ntmd)
 
 static int engine_open(struct ntmd *ntmd)
 {
-	struct ntmd_engine_config config = { .device = ntmd->config.device, .tun_fd = ntmd->config.tun_fd };
+	struct ntmd_engine_config config = { .device = ntmd->config.device, .tun_fd = ntmd->config.tun_fd,
+					     .threads = ntmd->threads, .udp = { &ntmd->udp4, &ntmd->udp6 } };
 	char why[256];
 	int err;
 
@@ -270,6 +303,7 @@ int main(int argc, char **argv)
 		return NTM_EXIT_CONFIG;
 	}
 	ntmd.config_path = options.config;
+	ntmd.threads = threads_count(&ntmd.config);
 	ntmd.boot_id = ntm_crypto_random_u64() | 1;
 	ntmd.started_ms = ntm_loop_now_ms();
 	ntmd.udp4.fd = ntmd.udp6.fd = ntmd.state_fd = -1;

@@ -68,13 +68,38 @@ static void attach_explain(const char *device, int err, char *why, size_t why_le
 	}
 }
 
-static int tun_attach(int fd, const char *device)
+static int queue_attach(int fd, const char *device, bool queues)
 {
 	struct ifreq request = {.ifr_flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR};
 
+	if (queues)
+		request.ifr_flags |= IFF_MULTI_QUEUE;
 	memcpy(request.ifr_name, device, strlen(device));
-	if (ioctl(fd, TUNSETIFF, &request) < 0)
+	return ioctl(fd, TUNSETIFF, &request) < 0 ? -errno : 0;
+}
+
+int ntmd_ntm0_queue_open(const char *device)
+{
+	int fd = open(TUN_PATH, O_RDWR | O_NONBLOCK | O_CLOEXEC), err;
+
+	if (fd < 0)
 		return -errno;
+	err = queue_attach(fd, device, true);
+	if (!err)
+		return fd;
+	close(fd);
+	return err;
+}
+
+static int tun_attach(int fd, const char *device, bool queues)
+{
+	int err = queue_attach(fd, device, queues);
+
+	/* The kernel refuses the other kind, which an earlier ntmd may have made. */
+	if (err == -EINVAL)
+		err = queue_attach(fd, device, !queues);
+	if (err)
+		return err;
 	/* It outlives us, so that a new ntmd takes it over with addresses, routes and the sockets bound to
 	 * them. */
 	if (ioctl(fd, TUNSETPERSIST, 1) < 0)
@@ -113,6 +138,7 @@ void ntmd_ntm0_adopt(struct ntmd_ntm0 *ret_ntm0, int fd)
 	if (!ioctl(fd, TUNGETIFF, &request)) {
 		request.ifr_name[IFNAMSIZ - 1] = 0;
 		ntm0.ifindex = if_nametoindex(request.ifr_name);
+		ntm0.queues = request.ifr_flags & IFF_MULTI_QUEUE;
 		ntm0.vnet = (request.ifr_flags & IFF_VNET_HDR) && !ioctl(fd, TUNSETVNETHDRSZ, &len);
 		offloads_set(&ntm0);
 	}
@@ -132,7 +158,8 @@ int ntmd_ntm0_link_up(unsigned ifindex, bool tso, unsigned mtu)
 	return 0;
 }
 
-int ntmd_ntm0_open(struct ntmd_ntm0 *ret_ntm0, const char *device, unsigned mtu, char *ret_why, size_t why_len)
+int ntmd_ntm0_open(struct ntmd_ntm0 *ret_ntm0, const char *device, unsigned mtu, bool queues, char *ret_why,
+		   size_t why_len)
 {
 	struct ntmd_ntm0 ntm0;
 	int fd, err;
@@ -146,7 +173,7 @@ int ntmd_ntm0_open(struct ntmd_ntm0 *ret_ntm0, const char *device, unsigned mtu,
 	fd = tun_open(ret_why, why_len);
 	if (fd < 0)
 		return fd;
-	err = tun_attach(fd, device);
+	err = tun_attach(fd, device, queues);
 	if (err) {
 		attach_explain(device, err, ret_why, why_len);
 		goto fail;

@@ -16,6 +16,7 @@ struct ntmd_ntm0 {
 	int fd; /* non-blocking; the caller closes it */
 	unsigned ifindex; /* 0: a ready descriptor that is no TUN device */
 	bool vnet; /* packets have a struct virtio_net_hdr before them */
+	bool queues; /* it may have several */
 	bool tso, uso; /* TCP and UDP come, and may be given, in super-packets (vnet.h) */
 };
 
@@ -23,8 +24,11 @@ struct ntmd_ntm0 {
  * Makes the persistent TUN device, or takes it over from an earlier ntmd, sets its MTU (bytes) and brings it
  * up. 0; or -errno and a sentence for the user in ret_why: -ENOENT or -ENXIO no /dev/net/tun, -EPERM no
  * CAP_NET_ADMIN, -EBUSY another process holds the device, -EINVAL a bad name, or a device of another kind.
+ * queues: a new device can have several; one that is there stays as it is (ret_ntm0->queues).
  */
-int ntmd_ntm0_open(struct ntmd_ntm0 *ret_ntm0, const char *device, unsigned mtu, char *ret_why, size_t why_len);
+int ntmd_ntm0_open(struct ntmd_ntm0 *ret_ntm0, const char *device, unsigned mtu, bool queues, char *ret_why, size_t why_len);
+/* One more queue of a device that is open and may have several: a descriptor, or -errno. */
+int ntmd_ntm0_queue_open(const char *device);
 
 /* The same about a ready descriptor; how it was opened says what it can. */
 void ntmd_ntm0_adopt(struct ntmd_ntm0 *ret_ntm0, int fd);

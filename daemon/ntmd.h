@@ -39,11 +39,14 @@ struct ntmd_metric {
 	unsigned metric;
 };
 
+#define NTMD_THREADS_MAX 32
+
 struct ntmd_config {
 	char fqdn[NTM_FQDN_MAX + 1];
 	char *private_key_file, *device, *control_socket, *state_dir, *engine, *dns_mode, *cipher, *lane, *pin_dir;
 	uint16_t listen_port;
 	unsigned rekey_after_s, mtu, paths;
+	unsigned threads; /* 0: auto */
 	int tun_fd, netlink_fd; /* passed to us, or -1 */
 	int dns_fd[2]; /* likewise: UDP, TCP */
 	unsigned dns_fds;
@@ -78,6 +81,7 @@ struct ntmd {
 	struct ntm_sessions sessions;
 	struct ntm_peer dc;
 	struct ntm_udp udp4, udp6; /* one port, kept over restarts */
+	unsigned threads; /* data threads that are wanted; ntmd_engine_threads() says how many there are */
 	struct ntmd_engine *engine;
 	struct ntmd_dns *dns;
 	struct ntmd_resolver *resolver;
@@ -204,6 +208,8 @@ struct json_object *ntmd_socket_buffer_json(struct ntmd *ntmd); /* "socket_buffe
 
 /* receive.c: the one switch from packet and message types to handlers */
 void ntmd_receive(void *ctx, const struct ntm_flow *from, uint8_t *packet, size_t len);
+/* The interface that a packet came by only counts if it is a network of ours. */
+void ntmd_flow_clean(const struct ntmd *ntmd, struct ntm_flow *from);
 void ntmd_receive_flush(void *ctx); /* those that arrived together are through */
 extern const struct ntm_session_ops ntmd_session_ops;
 struct ntm_udp *ntmd_socket_for(void *ctx, const struct ntm_endpoint *remote);

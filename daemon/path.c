@@ -213,9 +213,11 @@ static void phase_opened(void *ctx, void *user, unsigned phase)
 
 static void new_source(void *ctx, void *user, const struct ntm_flow *from)
 {
-	(void)ctx;
+	struct ntm_flow clean = *from;
+
+	ntmd_flow_clean(ctx, &clean); /* data threads do not know the networks */
 	if (user)
-		ntmd_handover_peer_seen(user, from);
+		ntmd_handover_peer_seen(user, &clean);
 }
 
 static void bulk_received(void *ctx, void *user)

@@ -28,6 +28,13 @@ struct ntm_flow ntmd_flow_to(struct ntmd *ntmd, const struct ntm_endpoint *remot
 	return flow;
 }
 
+/* Answers leave by the network that the question came by; where it came by something else, as the kernel says. */
+void ntmd_flow_clean(const struct ntmd *ntmd, struct ntm_flow *from)
+{
+	if (from->ifindex && !ntmd_network_find(ntmd, from->ifindex))
+		from->ifindex = 0;
+}
+
 void ntmd_receive(void *ctx, const struct ntm_flow *came, uint8_t *packet, size_t len)
 {
 	const struct ntm_flow *from = came;
@@ -39,10 +46,9 @@ void ntmd_receive(void *ctx, const struct ntm_flow *came, uint8_t *packet, size_
 		ntm_drop_count(NTM_DROP_SHORT);
 		return;
 	}
-	/* Answers leave by the network that the question came by; where it came by something else, as the kernel says. */
 	if (from->ifindex && !ntmd_network_find(ntmd, from->ifindex)) {
 		plain = *from;
-		plain.ifindex = 0;
+		ntmd_flow_clean(ntmd, &plain);
 		from = &plain;
 	}
 	switch (packet[0] & NTM_TYPE_CLASS) {

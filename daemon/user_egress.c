@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "daemon/inner.h"
-#include "daemon/user_engine.h"
+#include "daemon/user_shard.h"
 #include "endpoint.h"
 #include "log.h"
 #include "stats.h"
@@ -121,6 +121,17 @@ static int packet_cut(const struct sending *sending, struct ntmd_engine_path *pa
 	return 0;
 }
 
+/* Only the control loop knows the kernel's part: it is held for it. */
+static int inline_pass(struct ntmd_engine_path *path, const uint8_t *packet, size_t len)
+{
+	struct ntmd_engine *main = path->engine->main;
+
+	if (!ntmd_user_in_thread(path->engine))
+		return main->kernel_ops->path_send(main->kernel, path, packet, len);
+	path->notes |= NTMD_USER_NOTE_FLUSH;
+	return -EAGAIN;
+}
+
 /* Seals a packet as the path's MTU allows. answered: its sender was told of the MTU. 0, or -EAGAIN: hold it. */
 static int packet_pass(const struct sending *sending, struct ntmd_engine_path *path, const uint8_t *packet, size_t len,
 		       bool *answered)
@@ -130,7 +141,7 @@ static int packet_pass(const struct sending *sending, struct ntmd_engine_path *p
 
 	/* Its counter is not ours: what came here all the same (it waited, or the kernel left it) goes there. */
 	if (len <= sending->mtu && sending->lane == NTM_LANE_INLINE && sending->key->kernel)
-		return path->engine->kernel_ops->path_send(path->engine->kernel, path, packet, len);
+		return inline_pass(path, packet, len);
 	if (len <= sending->mtu)
 		return packet_seal(sending, path, packet, len);
 	if (sending->lane == NTM_LANE_BULK && len <= most * NTM_PIECES_MAX && ntmd_user_piece_needed(packet, len))
@@ -175,7 +186,8 @@ void ntmd_user_egress_unsettled(struct ntmd_engine_path *path)
 
 /* ---- from the TUN */
 
-static struct ntmd_engine_path *path_find(struct ntmd_engine *engine, const struct ntmd_inner *inner)
+/* ret_up: NULL is returned because only the control loop knows */
+static struct ntmd_engine_path *path_find(struct ntmd_engine *engine, const struct ntmd_inner *inner, bool *ret_up)
 {
 	const struct ntm_addr *own = &engine->own[ntmd_user_family(inner->version)];
 	struct ntmd_engine_path *path = NULL;
@@ -192,6 +204,9 @@ static struct ntmd_engine_path *path_find(struct ntmd_engine *engine, const stru
 	}
 	if (!ntm_addr_equal(&inner->dest, own)) {
 		path = ntmd_user_path_by_vip(engine, &inner->dest);
+		*ret_up = !path && engine->shard;
+		if (*ret_up)
+			return NULL;
 		if (!path) {
 			ntmd_user_train_flush_all(engine);
 			path = engine->ops->no_path(engine->ctx, &inner->dest);
@@ -235,25 +250,55 @@ static void segments_send(struct ntmd_engine *engine, struct ntmd_engine_path *p
 	ntmd_user_path_unpin(path);
 }
 
+static void packet_send(struct ntmd_engine_path *path, const struct virtio_net_hdr *vnet, uint8_t *packet, size_t len)
+{
+	int reason = ntmd_segment_begin(&path->engine->segments, vnet, packet, len);
+
+	if (reason)
+		ntmd_user_path_drop(path, reason);
+	else
+		segments_send(path->engine, path);
+}
+
+static void reading_end(struct ntmd_engine *engine);
+
+/* The control loop has it, but its path is in a shard. */
+static void packet_hand_down(struct ntmd_engine_path *path, const struct virtio_net_hdr *vnet, uint8_t *packet, size_t len)
+{
+	struct ntmd_engine *engine = ntmd_user_lock(path->engine);
+
+	engine->reading = true;
+	packet_send(path, vnet, packet, len);
+	reading_end(engine);
+	ntmd_user_unlock(engine);
+}
+
 static void packet_take(struct ntmd_engine *engine, const struct virtio_net_hdr *vnet, uint8_t *packet,
 			size_t len)
 {
 	struct ntmd_engine_path *path;
 	struct ntmd_inner inner;
 	int reason = ntmd_inner_parse(&inner, packet, len);
+	bool up = false;
 
 	if (reason) {
 		ntm_drop_count(reason);
 		return;
 	}
-	path = path_find(engine, &inner);
-	if (!path)
-		return;
-	reason = ntmd_segment_begin(&engine->segments, vnet, packet, len);
-	if (reason)
-		ntmd_user_path_drop(path, reason);
-	else
-		segments_send(engine, path);
+	path = path_find(engine, &inner, &up);
+	if (up)
+		ntmd_user_shard_up_plain(engine->shard, vnet, packet, len);
+	else if (path && path->engine != engine)
+		packet_hand_down(path, vnet, packet, len);
+	else if (path)
+		packet_send(path, vnet, packet, len);
+}
+
+void ntmd_user_egress_packet(struct ntmd_engine *engine, const struct virtio_net_hdr *vnet, uint8_t *packet, size_t len)
+{
+	engine->reading = true;
+	packet_take(engine, vnet, packet, len);
+	reading_end(engine);
 }
 
 /* Bytes read, 0: nothing left or broken. */
@@ -267,7 +312,10 @@ static size_t device_read(struct ntmd_engine *engine)
 		return 0;
 	if (n <= 0) { /* it would be readable for ever */
 		ntm_error("the TUN device is gone (%s): restart ntmd", n ? strerror(errno) : "end of file");
-		event_del(engine->readable);
+		if (engine->shard)
+			engine->shard->deaf = true;
+		else
+			event_del(engine->readable);
 		return 0;
 	}
 	if ((size_t)n < before) {
@@ -290,21 +338,29 @@ static void all_settle(struct ntmd_engine *engine)
 	}
 }
 
-void ntmd_user_egress_readable(evutil_socket_t fd, short what, void *arg)
+static void reading_end(struct ntmd_engine *engine)
 {
-	struct ntmd_engine *engine = arg;
-	size_t bytes = 0, n;
-
-	(void)fd;
-	(void)what;
-	engine->reading = true;
-	for (int i = 0; i < NTMD_USER_BATCH && bytes < NTMD_USER_BATCH_BYTES; i++) {
-		n = device_read(engine);
-		if (!n)
-			break;
-		bytes += n;
-	}
 	ntmd_user_train_flush_all(engine);
 	engine->reading = false;
 	all_settle(engine);
+}
+
+bool ntmd_user_egress_read(struct ntmd_engine *engine)
+{
+	size_t bytes = 0, n = 1;
+
+	engine->reading = true;
+	for (int i = 0; n && i < NTMD_USER_BATCH && bytes < NTMD_USER_BATCH_BYTES; i++) {
+		n = device_read(engine);
+		bytes += n;
+	}
+	reading_end(engine);
+	return n;
+}
+
+void ntmd_user_egress_readable(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	ntmd_user_egress_read(arg);
 }

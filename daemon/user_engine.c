@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
  * user_engine.c - the engine that does everything in user space: the paths, whom they lead to, by which
- * routes, and the one timer. Above: path.c through engine.h; below: user_egress.c, user_ingress.c,
+ * routes, and the one timer. Above: path.c through engine.h; below: user_tell.c, user_egress.c, user_ingress.c,
  * user_key.c, user_held.c.
  *
- * Control and data share one thread; it does not use more than one core. So that control does not wait long for
+ * With one thread (user_shard.h has more) control and data share it. So that control does not wait long for
  * data, a wake-up of the device or of a socket takes a bounded number of bytes (NTMD_USER_BATCH_BYTES, about a
  * millisecond), and timers, the control socket and DNS come before the next one (NTM_LOOP_DATA); control packets
  * of peers share the data sockets and wait in their queue. A flow is not reordered: one thread reads, seals and
@@ -19,23 +19,20 @@
 
 #include "daemon/ntm0.h"
 #include "daemon/user_engine.h"
+#include "daemon/user_shard.h"
 #include "endpoint.h"
 #include "log.h"
 #include "loop.h"
 #include "stats.h"
 
-#define SETTLE_ROUNDS 4 /* what ops change while they are told is acted on at once, this often */
 
 /* ---- the engine */
 
-static void timer_fired(evutil_socket_t fd, short what, void *arg)
+void ntmd_user_timer_run(struct ntmd_engine *engine)
 {
-	struct ntmd_engine *engine = arg;
 	struct ntmd_engine_path *path;
 	int64_t now = ntmd_user_now_ms(engine);
 
-	(void)fd;
-	(void)what;
 	engine->timer_ms = INT64_MAX;
 	ntmd_user_held_expire(engine);
 	ntmd_user_piece_expire(engine);
@@ -52,12 +49,22 @@ static void timer_fired(evutil_socket_t fd, short what, void *arg)
 		ntmd_user_timer_arm(engine, path->ack_ms);
 }
 
+static void timer_fired(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	ntmd_user_timer_run(arg);
+}
+
 void ntmd_user_timer_arm(struct ntmd_engine *engine, int64_t due_ms)
 {
 	if (due_ms >= engine->timer_ms)
 		return;
 	engine->timer_ms = due_ms;
-	ntm_timer_set_ms(engine->timer, due_ms - ntmd_user_now_ms(engine));
+	if (engine->shard)
+		ntmd_user_shard_timer(engine->shard);
+	else
+		ntm_timer_set_ms(engine->timer, due_ms - ntmd_user_now_ms(engine));
 }
 
 static int events_make(struct ntmd_engine *engine)
@@ -86,6 +93,35 @@ static void engine_free(struct ntmd_engine *engine)
 	free(engine);
 }
 
+int ntmd_user_engine_init(struct ntmd_engine *engine, struct event_base *base, const struct ntmd_engine_ops *ops, void *ctx)
+{
+	engine->base = base;
+	engine->ops = ops;
+	engine->ctx = ctx;
+	engine->now_us = ntm_loop_now_us;
+	engine->timer_ms = INT64_MAX;
+	LIST_INIT(&engine->paths);
+	TAILQ_INIT(&engine->held);
+	engine->piece_room.max = NTM_PIECE_TOTAL;
+	engine->held_max = NTMD_USER_HELD_TOTAL;
+	TAILQ_INIT(&engine->acks);
+	TAILQ_INIT(&engine->unsettled);
+	return ntmd_user_table_init(&engine->by_id) || ntmd_user_table_init(&engine->by_vip) ? -ENOMEM : 0;
+}
+
+static void threads_open(struct ntmd_engine *engine, const struct ntmd_engine_config *config)
+{
+	char why[256];
+
+	if (config->threads < 2 || (config->tun_fd >= 0 && !config->tun_queue))
+		return;
+	if (config->tun_fd < 0 && !engine->tun.queues)
+		ntm_warn("one data thread: %s was made with one queue; end ntmd, remove it with `ip link del %s`, and start "
+			 "again for %u", config->device, config->device, config->threads);
+	else if (ntmd_user_shards_open(engine, config, why, sizeof(why)))
+		ntm_warn("one data thread: %s", why);
+}
+
 int ntmd_engine_open(struct ntmd_engine **ret_engine, struct event_base *base,
 		     const struct ntmd_engine_config *config, const struct ntmd_engine_ops *ops, void *ctx,
 		     char *ret_why, size_t why_len)
@@ -95,22 +131,13 @@ int ntmd_engine_open(struct ntmd_engine **ret_engine, struct event_base *base,
 
 	if (!engine)
 		goto explain;
-	engine->base = base;
-	engine->ops = ops;
-	engine->ctx = ctx;
-	engine->now_us = ntm_loop_now_us;
-	engine->timer_ms = INT64_MAX;
-	LIST_INIT(&engine->paths);
-	TAILQ_INIT(&engine->held);
-	engine->piece_room.max = NTM_PIECE_TOTAL;
-	TAILQ_INIT(&engine->acks);
-	TAILQ_INIT(&engine->unsettled);
-	if (ntmd_user_table_init(&engine->by_id) || ntmd_user_table_init(&engine->by_vip))
+	engine->main = engine;
+	if (ntmd_user_engine_init(engine, base, ops, ctx))
 		goto fail;
 	if (config->tun_fd >= 0) {
 		ntmd_ntm0_adopt(&engine->tun, config->tun_fd);
 	} else {
-		err = ntmd_ntm0_open(&engine->tun, config->device, config->mtu, ret_why, why_len);
+		err = ntmd_ntm0_open(&engine->tun, config->device, config->mtu, config->threads > 1, ret_why, why_len);
 		if (err) { /* it has explained */
 			engine_free(engine);
 			return err;
@@ -120,6 +147,7 @@ int ntmd_engine_open(struct ntmd_engine **ret_engine, struct event_base *base,
 	err = events_make(engine);
 	if (err)
 		goto fail_tun;
+	threads_open(engine, config);
 	*ret_engine = engine;
 	return 0;
 fail_tun:
@@ -136,8 +164,14 @@ void ntmd_engine_close(struct ntmd_engine *engine)
 {
 	if (!engine)
 		return;
+	ntmd_user_shards_close(engine->shards);
 	close(engine->tun.fd);
 	engine_free(engine);
+}
+
+unsigned ntmd_engine_threads(const struct ntmd_engine *engine)
+{
+	return engine->shards ? engine->shards->count : 1;
 }
 
 unsigned ntmd_engine_ifindex(const struct ntmd_engine *engine)
@@ -154,29 +188,40 @@ const char *ntmd_engine_path_name(const struct ntmd_engine_path *path)
 {
 	const struct ntmd_user_key *key = path->phase < 0 ? NULL : path->key[path->phase];
 
-	return key && key->kernel && path->engine->kernel_ops->is_attached(path->engine->kernel) ? "bpf" : "user";
+	return key && key->kernel ? ntmd_engine_name(path->engine->main) : "user";
 }
 
 void ntmd_engine_offloads(const struct ntmd_engine *engine, struct ntmd_engine_offloads *ret_offloads)
 {
-	*ret_offloads = (struct ntmd_engine_offloads){
-		.tso = engine->tun.tso, .uso = engine->tun.uso, .train = !engine->train_refused};
+	bool refused = engine->train_refused;
+
+	for (unsigned i = 0; engine->shards && i < engine->shards->count; i++) {
+		NTMD_USER_LOCKED(engine->shards->shard[i]->engine);
+		refused = refused || engine->shards->shard[i]->engine->train_refused;
+	}
+	*ret_offloads = (struct ntmd_engine_offloads){.tso = engine->tun.tso, .uso = engine->tun.uso, .train = !refused};
 }
 
 void ntmd_engine_own_set(struct ntmd_engine *engine, const struct ntm_addr *vip4, const struct ntm_addr *vip6)
 {
 	engine->own[0] = *vip4;
 	engine->own[1] = *vip6;
+	for (unsigned i = 0; engine->shards && i < engine->shards->count; i++) {
+		NTMD_USER_LOCKED(engine->shards->shard[i]->engine);
+		memcpy(engine->shards->shard[i]->engine->own, engine->own, sizeof(engine->own));
+	}
 	if (engine->kernel)
 		engine->kernel_ops->own_changed(engine->kernel);
 	/* Only now: what applications sent while ntmd was away waits in the device's queue. */
 	if (event_add(engine->readable, NULL) < 0)
 		ntm_error("cannot watch the device: no packet leaves by it");
+	if (engine->shards)
+		ntmd_user_shards_start(engine->shards);
 }
 
 /* ---- finding paths */
 
-static uint64_t vip_hash(const struct ntmd_engine *engine, const struct ntm_addr *vip)
+uint64_t ntmd_user_vip_hash(const struct ntmd_engine *engine, const struct ntm_addr *vip)
 {
 	uint64_t word[2];
 
@@ -190,7 +235,9 @@ struct ntmd_engine_path *ntmd_user_path_by_id(const struct ntmd_engine *engine, 
 		ntmd_user_table_first(&engine->by_id, ntmd_user_table_hash(&engine->by_id, id, 0));
 
 	for (; link; link = ntmd_user_table_next(link)) {
-		struct ntmd_engine_path *path = ntmd_user_entry(link, struct ntmd_engine_path, by_id);
+		struct ntmd_engine_path *path =
+			engine->shard ? ntmd_user_entry(link, struct ntmd_user_local, by_id)->path
+				      : ntmd_user_entry(link, struct ntmd_engine_path, by_id);
 
 		if (path->id == id)
 			return path;
@@ -198,15 +245,22 @@ struct ntmd_engine_path *ntmd_user_path_by_id(const struct ntmd_engine *engine, 
 	return NULL;
 }
 
+static struct ntmd_engine_path *path_of_vip(const struct ntmd_engine *engine, struct ntmd_user_link *link, bool is4)
+{
+	if (engine->shard)
+		return is4 ? ntmd_user_entry(link, struct ntmd_user_local, by_vip[0])->path
+			   : ntmd_user_entry(link, struct ntmd_user_local, by_vip[1])->path;
+	return is4 ? ntmd_user_entry(link, struct ntmd_engine_path, by_vip[0])
+		   : ntmd_user_entry(link, struct ntmd_engine_path, by_vip[1]);
+}
+
 struct ntmd_engine_path *ntmd_user_path_by_vip(const struct ntmd_engine *engine, const struct ntm_addr *vip)
 {
-	struct ntmd_user_link *link = ntmd_user_table_first(&engine->by_vip, vip_hash(engine, vip));
+	struct ntmd_user_link *link = ntmd_user_table_first(&engine->by_vip, ntmd_user_vip_hash(engine, vip));
 	bool is4 = ntm_addr_is4(vip);
 
 	for (; link; link = ntmd_user_table_next(link)) {
-		struct ntmd_engine_path *path =
-			is4 ? ntmd_user_entry(link, struct ntmd_engine_path, by_vip[0])
-			    : ntmd_user_entry(link, struct ntmd_engine_path, by_vip[1]);
+		struct ntmd_engine_path *path = path_of_vip(engine, link, is4);
 
 		if (ntm_addr_equal(&path->vip[!is4], vip))
 			return path;
@@ -228,6 +282,10 @@ struct ntmd_engine_path *ntmd_engine_path_add(struct ntmd_engine *engine, void *
 	if (!path)
 		return NULL;
 	path->engine = engine;
+	if (ntmd_user_place_add(path)) {
+		free(path);
+		return NULL;
+	}
 	path->user = user;
 	path->phase = -1;
 	TAILQ_INIT(&path->held);
@@ -238,18 +296,25 @@ struct ntmd_engine_path *ntmd_engine_path_add(struct ntmd_engine *engine, void *
 
 static void vip_map(struct ntmd_engine_path *path, int family, const struct ntm_addr *vip)
 {
-	struct ntmd_engine *engine = path->engine;
+	struct ntmd_engine *engine = path->engine->main;
+	struct ntm_addr before = path->vip[family];
 
+	if (!ntm_addr_equal(&before, vip))
+		ntmd_user_place_unmap(path, family);
 	ntmd_user_table_remove(&engine->by_vip, &path->by_vip[family]);
 	path->vip[family] = *vip;
 	if (!ntm_addr_is_none(vip))
-		ntmd_user_table_insert(&engine->by_vip, &path->by_vip[family], vip_hash(engine, vip));
+		ntmd_user_table_insert(&engine->by_vip, &path->by_vip[family], ntmd_user_vip_hash(engine, vip));
+	if (!ntm_addr_equal(&before, vip))
+		ntmd_user_place_mapped(engine, &before);
+	ntmd_user_place_mapped(engine, vip);
 }
 
 void ntmd_engine_path_map(struct ntmd_engine_path *path, const struct ntm_addr *vip4,
 			  const struct ntm_addr *vip6)
 {
 	static const struct ntm_addr none;
+	NTMD_USER_LOCKED(path->engine);
 
 	vip_map(path, 0, ntm_addr_is4(vip4) ? vip4 : &none);
 	vip_map(path, 1, ntm_addr_is4(vip6) ? &none : vip6);
@@ -258,8 +323,9 @@ void ntmd_engine_path_map(struct ntmd_engine_path *path, const struct ntm_addr *
 
 int ntmd_engine_path_identify(struct ntmd_engine_path *path, uint64_t path_id, enum ntm_side side)
 {
-	struct ntmd_engine *engine = path->engine;
+	struct ntmd_engine *engine = path->engine->main;
 	struct ntmd_engine_path *other = ntmd_user_path_by_id(engine, path_id);
+	NTMD_USER_LOCKED(path->engine);
 
 	if (other && other != path)
 		return -EEXIST;
@@ -269,23 +335,27 @@ int ntmd_engine_path_identify(struct ntmd_engine_path *path, uint64_t path_id, e
 	path->identified = true;
 	ntmd_user_table_insert(&engine->by_id, &path->by_id,
 			       ntmd_user_table_hash(&engine->by_id, path_id, 0));
+	ntmd_user_place_identified(path);
 	ntmd_user_path_changed(path);
 	ntmd_user_path_settle(path);
 	return 0;
 }
 
-void ntmd_engine_path_hand_over(struct ntmd_engine_path *from, struct ntmd_engine_path *to)
+static void hand_over(struct ntmd_engine_path *from, struct ntmd_engine_path *to)
 {
-	if (from == to)
-		return;
+	struct ntmd_engine *engine = from->engine->main;
+
 	for (int family = 0; family < 2; family++) {
 		struct ntm_addr vip = from->vip[family];
 
 		if (!from->by_vip[family].in)
 			continue;
-		ntmd_user_table_remove(&from->engine->by_vip, &from->by_vip[family]);
+		ntmd_user_place_unmap(from, family);
+		ntmd_user_table_remove(&engine->by_vip, &from->by_vip[family]);
 		if (ntm_addr_is_none(&to->vip[family]) || ntm_addr_equal(&to->vip[family], &vip))
 			vip_map(to, family, &vip);
+		else
+			ntmd_user_place_mapped(engine, &vip);
 	}
 	from->replaced = true;
 	to->replaced = false;
@@ -297,23 +367,44 @@ void ntmd_engine_path_hand_over(struct ntmd_engine_path *from, struct ntmd_engin
 	ntmd_user_path_settle(to);
 }
 
+void ntmd_engine_path_hand_over(struct ntmd_engine_path *from, struct ntmd_engine_path *to)
+{
+	struct ntmd_engine *engine[2] = {from->engine, to->engine};
+
+	if (from == to)
+		return;
+	ntmd_user_lock(engine[0]);
+	ntmd_user_lock(engine[1]);
+	hand_over(from, to);
+	ntmd_user_unlock(engine[1]);
+	ntmd_user_unlock(engine[0]);
+}
+
+static void path_free(struct ntmd_engine_path *path)
+{
+	ntmd_user_place_free(path);
+	free(path);
+}
+
 void ntmd_engine_path_delete(struct ntmd_engine_path *path, bool refuse)
 {
-	struct ntmd_engine *engine = path->engine;
+	struct ntmd_engine *engine = path->engine, *table = engine->main;
+	NTMD_USER_LOCKED(engine);
 
 	if (path->gone)
 		return;
-	if (engine->kernel)
-		engine->kernel_ops->path_deleted(engine->kernel, path, path->replaced);
+	if (table->kernel)
+		table->kernel_ops->path_deleted(table->kernel, path, path->replaced);
+	ntmd_user_place_forget(path);
 	path->gone = true;
 	ntmd_user_train_forget(path);
 	ntmd_user_held_clear(path, refuse);
 	ntmd_user_piece_clear(path);
 	ntmd_user_resume_clear(path);
 	ntmd_user_key_drop_all(path);
-	ntmd_user_table_remove(&engine->by_id, &path->by_id);
+	ntmd_user_table_remove(&table->by_id, &path->by_id);
 	for (int family = 0; family < 2; family++)
-		ntmd_user_table_remove(&engine->by_vip, &path->by_vip[family]);
+		ntmd_user_table_remove(&table->by_vip, &path->by_vip[family]);
 	if (path->ack_paused)
 		TAILQ_REMOVE(&engine->acks, path, acks);
 	path->ack_paused = false;
@@ -321,18 +412,20 @@ void ntmd_engine_path_delete(struct ntmd_engine_path *path, bool refuse)
 		TAILQ_REMOVE(&engine->unsettled, path, to_settle);
 	path->unsettled = false;
 	LIST_REMOVE(path, all);
-	engine->path_count--;
+	table->path_count--;
+	for (int family = 0; family < 2; family++)
+		ntmd_user_place_mapped(table, &path->vip[family]);
 	free(path->source);
 	path->source = NULL;
 	path->sources = 0;
 	if (!path->pins)
-		free(path);
+		path_free(path);
 }
 
 void ntmd_user_path_unpin(struct ntmd_engine_path *path)
 {
 	if (!--path->pins && path->gone)
-		free(path);
+		path_free(path);
 }
 
 /* ---- routes */
@@ -360,12 +453,19 @@ static uint64_t unproven_left(struct ntmd_engine_path *path, uint64_t bytes)
 void ntmd_engine_path_route_set(struct ntmd_engine_path *path, const struct ntm_flow *route,
 				const struct ntm_flow *second, uint64_t unproven_bytes)
 {
+	NTMD_USER_LOCKED(path->engine);
+
 	path->has_route = route != NULL;
 	path->has_second = route && second;
 	if (path->has_route)
 		path->route = *route;
 	if (path->has_second)
 		path->second = *second;
+	if (path->local) {
+		ntmd_user_shard_flow(path->engine->main->shards, path->engine->shard, &path->route);
+		ntmd_user_shard_flow(path->engine->main->shards, path->engine->shard, &path->second);
+		ntmd_user_place_want(path);
+	}
 	path->route_serial++;
 	path->unproven_bytes = unproven_left(path, unproven_bytes);
 	path->unproven_sent = 0;
@@ -381,6 +481,7 @@ void ntmd_engine_path_sources_set(struct ntmd_engine_path *path, const struct nt
 				  unsigned count)
 {
 	struct ntm_endpoint *copy = NULL;
+	NTMD_USER_LOCKED(path->engine);
 
 	if (count > NTM_ROUTES_MAX)
 		count = NTM_ROUTES_MAX;
@@ -391,6 +492,10 @@ void ntmd_engine_path_sources_set(struct ntmd_engine_path *path, const struct nt
 		else
 			memcpy(copy, source, count * sizeof(*copy));
 	}
+	if (path->local && count && (count != path->sources || memcmp(copy, path->source, count * sizeof(*copy)))) {
+		path->local->sources_new = true;
+		ntmd_user_place_want(path);
+	}
 	free(path->source);
 	path->source = copy;
 	path->sources = count;
@@ -398,6 +503,7 @@ void ntmd_engine_path_sources_set(struct ntmd_engine_path *path, const struct nt
 
 void ntmd_engine_path_bulk_acked(struct ntmd_engine_path *path)
 {
+	NTMD_USER_LOCKED(path->engine);
 	bool was_dead = path->bulk_dead;
 
 	path->bulk_dead = false;
@@ -409,8 +515,10 @@ void ntmd_engine_path_bulk_acked(struct ntmd_engine_path *path)
 
 bool ntmd_engine_path_inline_try(struct ntmd_engine_path *path)
 {
-	const struct ntmd_user_key *key = ntmd_user_key_sending(path);
+	const struct ntmd_user_key *key;
+	NTMD_USER_LOCKED(path->engine);
 
+	key = ntmd_user_key_sending(path);
 	if (!key || !key->kernel)
 		return false;
 	if (!path->bulk_dead) {
@@ -434,107 +542,53 @@ int64_t ntmd_engine_path_kernel_heard(const struct ntmd_engine_path *path)
 
 void ntmd_engine_path_heard(struct ntmd_engine_path *path)
 {
+	NTMD_USER_LOCKED(path->engine);
+
 	path->unheard_ms = 0;
 }
 
 int64_t ntmd_engine_path_unheard(struct ntmd_engine_path *path)
 {
+	NTMD_USER_LOCKED(path->engine);
+
 	path->unheard_told = path->unheard_told && path->unheard_ms;
 	return path->unheard_ms;
 }
 
 void ntmd_engine_path_unheard_forget(struct ntmd_engine_path *path)
 {
+	NTMD_USER_LOCKED(path->engine);
+
 	path->unheard_ms = 0;
 	path->unheard_told = false;
 }
 
 void ntmd_engine_path_expect(struct ntmd_engine_path *path)
 {
+	NTMD_USER_LOCKED(path->engine);
+
 	path->expecting = true;
 }
 
 void ntmd_engine_path_mtu_set(struct ntmd_engine_path *path, unsigned mtu)
 {
+	NTMD_USER_LOCKED(path->engine);
+
 	if (path->mtu == mtu)
 		return;
 	path->mtu = mtu;
 	ntmd_user_path_changed(path);
 }
 
-/* ---- telling */
-
-void ntmd_user_path_drop(struct ntmd_engine_path *path, int reason)
-{
-	ntm_drop_count(reason);
-	path->stats.drops++;
-}
-
-static void notes_tell(struct ntmd_engine_path *path)
-{
-	const struct ntmd_engine *engine = path->engine;
-	unsigned notes = path->notes;
-
-	path->notes = 0;
-	if (notes & NTMD_USER_NOTE_WORN && !path->gone)
-		engine->ops->key_worn(engine->ctx, path->user);
-	if (notes & NTMD_USER_NOTE_DEAD && !path->gone)
-		engine->ops->bulk_dead(engine->ctx, path->user);
-	if (notes & NTMD_USER_NOTE_UNHEARD && !path->gone)
-		engine->ops->unheard(engine->ctx, path->user);
-	if (notes & NTMD_USER_NOTE_FAILED && !path->gone)
-		engine->ops->send_failed(engine->ctx, path->user, path->failed_err);
-}
-
-void ntmd_user_path_settle(struct ntmd_engine_path *path)
-{
-	if (path->settling) { /* called from ops that are told below */
-		path->again = true;
-		return;
-	}
-	if (path->engine->reading) { /* called from ops, or for what the sockets told, between trains */
-		ntmd_user_egress_unsettled(path);
-		return;
-	}
-	ntmd_user_path_pin(path);
-	path->settling = true;
-	for (int i = 0; i < SETTLE_ROUNDS; i++) {
-		path->again = false;
-		ntmd_user_held_flush(path);
-		notes_tell(path);
-		if (!path->again || path->gone)
-			break;
-	}
-	path->settling = false;
-	ntmd_user_path_unpin(path);
-}
-
-/*
- * The last packets of a burst must be acknowledged too, or the sender would take us for dead: what comes
- * during the pause is told at its end.
- */
-void ntmd_user_bulk_received(struct ntmd_engine_path *path)
-{
-	struct ntmd_engine *engine = path->engine;
-
-	if (path->ack_paused) {
-		path->ack_owed = true;
-		return;
-	}
-	if (path->gone)
-		return;
-	path->ack_owed = false;
-	path->ack_paused = true;
-	path->ack_ms = ntmd_user_now_ms(engine) + NTM_BULK_ACK_MS;
-	TAILQ_INSERT_TAIL(&engine->acks, path, acks);
-	ntmd_user_timer_arm(engine, path->ack_ms);
-	engine->ops->bulk_received(engine->ctx, path->user);
-}
+/* ---- asking */
 
 void ntmd_engine_path_stats(const struct ntmd_engine_path *path, struct ntmd_engine_stats *ret_stats)
 {
+	const struct ntmd_engine *main = path->engine->main;
+	NTMD_USER_LOCKED(path->engine);
+
 	*ret_stats = path->stats;
 	ret_stats->lane = path->bulk_dead ? NTM_LANE_INLINE : NTM_LANE_BULK;
-	if (path->engine->kernel)
-		path->engine->kernel_ops->path_stats(path->engine->kernel, path, ret_stats);
+	if (main->kernel)
+		main->kernel_ops->path_stats(main->kernel, path, ret_stats);
 }

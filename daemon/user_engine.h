@@ -4,6 +4,7 @@
  *test).
  *
  *	user_engine.c	the engine and its timer, paths, routes, statistics
+ *	user_tell.c	what control and the kernel's part are told
  *	user_key.c	keys by phase
  *	user_held.c	packets that wait for a key or a route
  *	user_resume.c	the last segment of each TCP connection, sent again after an interruption
@@ -12,6 +13,7 @@
  *	user_ingress.c	data packet -> path -> window -> open -> checks -> coalesce -> TUN
  *	user_piece.c	packets in pieces: which are cut, and what waits for its other pieces
  *	user_table.c	finding paths
+ *	user_shard.h	several data threads, each with an engine of its own
  *	kernel.h	what the BPF engine does for it, if there is one
  */
 #ifndef NTMD_USER_ENGINE_H
@@ -77,6 +79,19 @@ enum ntmd_user_note {
 	NTMD_USER_NOTE_FAILED = 2,
 	NTMD_USER_NOTE_DEAD = 4,
 	NTMD_USER_NOTE_UNHEARD = 8,
+	/* Only of paths in shards, whose ops are told by the control loop: */
+	NTMD_USER_NOTE_OPENED = 16, /* and 32, 64, 128: by phase */
+	NTMD_USER_NOTE_ARRIVED = 256,
+	NTMD_USER_NOTE_SOURCE = 512,
+	NTMD_USER_NOTE_BULK = 1024,
+	NTMD_USER_NOTE_CHANGED = 2048, /* the kernel's part must know */
+	NTMD_USER_NOTE_FLUSH = 4096, /* something waits that only control can send */
+};
+
+struct ntmd_user_told {
+	unsigned notes; /* enum ntmd_user_note */
+	int err; /* of NTMD_USER_NOTE_FAILED */
+	struct ntm_flow from; /* of NTMD_USER_NOTE_SOURCE */
 };
 
 /*
@@ -103,7 +118,8 @@ struct ntmd_engine_path {
 	TAILQ_ENTRY(ntmd_engine_path) to_settle;
 
 	/* ---- who */
-	struct ntmd_user_link by_id, by_vip[2]; /* [0]: IPv4 */
+	struct ntmd_user_link by_id, by_vip[2]; /* in the main engine's tables, [0]: IPv4 */
+	struct ntmd_user_local *local; /* NULL: there are no threads */
 	struct ntm_addr vip[2]; /* the peer's */
 	uint64_t id;
 	uint8_t side; /* ours */
@@ -119,10 +135,10 @@ struct ntmd_engine_path {
 	unsigned sources; /* there are in source */
 
 	/* ---- where to */
+	unsigned route_serial; /* counts route_set */
 	struct ntm_flow route, second;
 	bool has_route, has_second, failed_told, settling, again;
 	bool train_refused; /* the route's device does not segment: packets go one by one */
-	unsigned route_serial; /* counts route_set */
 	uint64_t unproven_bytes, unproven_sent; /* by this route_set; 0: no bound */
 	uint64_t unproven_spent; /* by those before, less what came back since unproven_ms */
 	int64_t unproven_ms;
@@ -151,6 +167,9 @@ struct ntmd_engine_path {
 };
 
 struct ntmd_engine {
+	struct ntmd_engine *main; /* the control loop's: itself, unless this is a shard */
+	struct ntmd_user_shard *shard; /* NULL: the main one */
+	struct ntmd_user_shards *shards; /* of the main one; NULL: it is alone */
 	struct event_base *base;
 	const struct ntmd_engine_ops *ops;
 	void *ctx;
@@ -167,7 +186,7 @@ struct ntmd_engine {
 	unsigned path_count;
 	struct ntmd_user_table by_id, by_vip;
 	struct ntmd_user_held_list held; /* of all paths, oldest first */
-	uint64_t held_bytes;
+	uint64_t held_bytes, held_max;
 	TAILQ_HEAD(, ntmd_engine_path) acks; /* paused paths, the first to go on first */
 
 	LIST_HEAD(, ntmd_user_pieces) pieces; /* of all paths */
@@ -200,12 +219,34 @@ static inline void ntmd_user_path_pin(struct ntmd_engine_path *path)
 }
 void ntmd_user_path_unpin(struct ntmd_engine_path *path);
 
+/* The kernel's part is the main engine's. */
+static inline struct ntmd_kernel *ntmd_user_kernel(const struct ntmd_engine *engine)
+{
+	return engine->main->kernel;
+}
+
 /* What the kernel's part must know of the path is not what it was. */
+void ntmd_user_kernel_changed(struct ntmd_engine_path *path);
 static inline void ntmd_user_path_changed(struct ntmd_engine_path *path)
 {
-	if (path->engine->kernel && !path->gone)
-		path->engine->kernel_ops->path_changed(path->engine->kernel, path);
+	if (ntmd_user_kernel(path->engine) && !path->gone)
+		ntmd_user_kernel_changed(path);
 }
+
+/* ---- user_shard.c: for calls of engine.h, which are all of the control loop; the shard waits until their end */
+struct ntmd_engine *ntmd_user_lock(struct ntmd_engine *engine);
+void ntmd_user_unlock(struct ntmd_engine *engine);
+void ntmd_user_unlock_at_end(struct ntmd_engine **engine);
+#define NTMD_USER_LOCKED(engine) \
+	struct ntmd_engine *locked_ __attribute__((cleanup(ntmd_user_unlock_at_end), unused)) = ntmd_user_lock(engine)
+/* Whether it is the shard's thread that works. The lock is held. */
+bool ntmd_user_in_thread(const struct ntmd_engine *engine);
+
+/* ---- user_engine.c */
+int ntmd_user_engine_init(struct ntmd_engine *engine, struct event_base *base, const struct ntmd_engine_ops *ops, void *ctx);
+void ntmd_user_timer_run(struct ntmd_engine *engine); /* what is due */
+uint64_t ntmd_user_vip_hash(const struct ntmd_engine *engine, const struct ntm_addr *vip);
+void ntmd_user_notes_tell(struct ntmd_engine_path *path, const struct ntmd_user_told *told); /* calls ops */
 
 /* Counts a drop, globally and at the path. */
 void ntmd_user_path_drop(struct ntmd_engine_path *path, int reason);
@@ -238,10 +279,14 @@ void ntmd_user_held_remove(struct ntmd_user_held *held); /* and frees it */
 void ntmd_user_held_expire(struct ntmd_engine *engine);
 void ntmd_user_held_flush(struct ntmd_engine_path *path);
 void ntmd_user_held_clear(struct ntmd_engine_path *path, bool refuse);
+void ntmd_user_held_take(struct ntmd_engine_path *path, struct ntmd_engine *to); /* to another engine, before the path goes there */
 void ntmd_user_held_move(struct ntmd_engine_path *from, struct ntmd_engine_path *to);
 
 /* ---- user_egress.c */
 void ntmd_user_egress_readable(evutil_socket_t fd, short what, void *arg);
+bool ntmd_user_egress_read(struct ntmd_engine *engine); /* a wake-up's worth. true: there may be more */
+/* One that a thread has read. By the control loop. */
+void ntmd_user_egress_packet(struct ntmd_engine *engine, const struct virtio_net_hdr *vnet, uint8_t *packet, size_t len);
 /* Seals and sends. 0: sent, or dropped and counted; -EAGAIN: cannot be sent now, hold it. */
 int ntmd_user_egress_send(struct ntmd_engine_path *path, const uint8_t *packet, size_t len);
 bool ntmd_user_egress_can_send(struct ntmd_engine_path *path); /* there are key and route */

@@ -2,7 +2,7 @@
 /*
  * user_held.c - packets of applications that wait for a tunnel or a route: user_egress.c puts them here when
  * it cannot send, and gets them back in order when it can. Bounded in bytes (NTM_HELD_BYTES a path,
- * NTMD_USER_HELD_TOTAL in all) and in age (NTM_HELD_MS): an answer that comes later helps no application.
+ * NTMD_USER_HELD_TOTAL in all, of which each shard has its share) and in age (NTM_HELD_MS): an answer that comes later helps no application.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -57,10 +57,10 @@ void ntmd_user_held_put(struct ntmd_engine_path *path, const uint8_t *packet, si
 		return;
 	}
 	while ((path->stats.held_bytes + cost(len) > NTM_HELD_BYTES ||
-		engine->held_bytes + cost(len) > NTMD_USER_HELD_TOTAL) &&
+		engine->held_bytes + cost(len) > engine->held_max) &&
 	       (oldest = oldest_of(path)))
 		drop(oldest, NTM_DROP_HELD_FULL);
-	held = engine->held_bytes + cost(len) > NTMD_USER_HELD_TOTAL ? NULL : malloc(sizeof(*held) + len);
+	held = engine->held_bytes + cost(len) > engine->held_max ? NULL : malloc(sizeof(*held) + len);
 	if (!held) {
 		ntmd_user_path_drop(path, NTM_DROP_HELD_FULL);
 		return;
@@ -130,11 +130,32 @@ void ntmd_user_held_clear(struct ntmd_engine_path *path, bool refuse)
 	}
 }
 
+void ntmd_user_held_take(struct ntmd_engine_path *path, struct ntmd_engine *to)
+{
+	struct ntmd_user_held *held, *before;
+
+	TAILQ_FOREACH (held, &path->held, in_path) {
+		TAILQ_REMOVE(&path->engine->held, held, in_engine);
+		before = TAILQ_LAST(&to->held, ntmd_user_held_list);
+		while (before && before->since_ms > held->since_ms)
+			before = TAILQ_PREV(before, ntmd_user_held_list, in_engine);
+		if (before)
+			TAILQ_INSERT_AFTER(&to->held, before, held, in_engine);
+		else
+			TAILQ_INSERT_HEAD(&to->held, held, in_engine);
+		ntmd_user_timer_arm(to, held->since_ms + NTM_HELD_MS);
+	}
+	path->engine->held_bytes -= path->stats.held_bytes;
+	to->held_bytes += path->stats.held_bytes;
+}
+
 /* Packets to one peer went to the older path first: they stay in front. */
 void ntmd_user_held_move(struct ntmd_engine_path *from, struct ntmd_engine_path *to)
 {
 	struct ntmd_user_held *held;
 
+	if (from->engine != to->engine)
+		ntmd_user_held_take(from, to->engine);
 	TAILQ_FOREACH (held, &from->held, in_path)
 		held->path = to;
 	TAILQ_CONCAT(&from->held, &to->held, in_path);

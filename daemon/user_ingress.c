@@ -10,7 +10,7 @@
 #include <sys/uio.h>
 
 #include "daemon/inner.h"
-#include "daemon/user_engine.h"
+#include "daemon/user_shard.h"
 #include "endpoint.h"
 #include "stats.h"
 
@@ -86,7 +86,7 @@ static int packet_open(struct ntmd_engine_path *path, uint8_t *packet, size_t le
 	n = ntm_aead_open(&keys->open, counter, header, sizeof(*header), body, len - sizeof(*header), body);
 	if (n < 0)
 		return -NTM_DROP_AUTH;
-	if (kernel ? !path->engine->kernel_ops->phase_commit(path->engine->kernel, kernel, counter) :
+	if (kernel ? !path->engine->main->kernel_ops->phase_commit(ntmd_user_kernel(path->engine), kernel, counter) :
 		     !ntm_replay_commit(&keys->window, counter))
 		return -NTM_DROP_REPLAY;
 	return n;
@@ -113,6 +113,29 @@ static bool came_by_route(const struct ntmd_engine_path *path, const struct ntm_
 	       (ntm_addr_is_none(&route->local) || ntm_addr_equal(&from->local, &route->local));
 }
 
+/* The same as below, by a shard: the control loop tells it a moment later. */
+static void opened_note(struct ntmd_engine_path *path, const struct ntm_flow *from, unsigned phase, int64_t now)
+{
+	unsigned notes = 0;
+
+	if ((path->unheard_ms || path->expecting) && came_by_route(path, from)) {
+		path->unheard_ms = 0;
+		notes |= path->expecting ? NTMD_USER_NOTE_ARRIVED : 0;
+		path->expecting = false;
+	}
+	if (!path->key[phase]->opened)
+		notes |= NTMD_USER_NOTE_OPENED << phase;
+	path->key[phase]->opened = true;
+	if (!source_known(path, &from->remote) && now - path->new_source_ms >= NTMD_USER_SOURCE_MS) {
+		path->new_source_ms = now;
+		path->local->from = *from;
+		ntmd_user_shard_flow(path->engine->main->shards, NULL, &path->local->from);
+		notes |= NTMD_USER_NOTE_SOURCE;
+	}
+	if (notes)
+		ntmd_user_shard_tell(path, notes);
+}
+
 /* An authentic packet: tells what it shows. */
 static void opened_tell(struct ntmd_engine_path *path, const struct ntm_flow *from, uint8_t type)
 {
@@ -122,6 +145,12 @@ static void opened_tell(struct ntmd_engine_path *path, const struct ntm_flow *fr
 
 	path->stats.lane_rx_packets[NTM_TYPE_LANE(type)]++;
 	path->stats.last_rx_ms = now;
+	if (engine->shard) {
+		opened_note(path, from, NTM_TYPE_PHASE(type), now);
+		if (NTM_TYPE_LANE(type) == NTM_LANE_BULK)
+			ntmd_user_bulk_received(path);
+		return;
+	}
 	if ((path->unheard_ms || path->expecting) && came_by_route(path, from)) {
 		path->unheard_ms = 0;
 		if (path->expecting && !path->gone)
@@ -216,6 +245,17 @@ void ntmd_engine_receive(struct ntmd_engine *engine, const struct ntm_flow *from
 		return;
 	}
 	path = ntmd_user_path_by_id(engine, ntm_header_id(header));
+	if (path && path->engine != engine) {
+		engine = ntmd_user_lock(path->engine);
+		ntmd_engine_receive(engine, from, packet, len);
+		ntmd_engine_flush(engine);
+		ntmd_user_unlock(engine);
+		return;
+	}
+	if (!path && engine->shard) {
+		ntmd_user_shard_up_datagram(engine->shard, from, packet, len);
+		return;
+	}
 	if (!path) {
 		ntm_drop_count(NTM_DROP_PATH_UNKNOWN);
 		engine->ops->path_unknown(engine->ctx, from, ntm_header_id(header), len);

@@ -18,8 +18,10 @@ static const struct {
 };
 _Static_assert(NTM_STOP_AFTER_CHACHA <= NTM_COUNTER_MASK, "a counter has 56 bits");
 
-static void key_free(const struct ntmd_engine *engine, struct ntmd_user_key *key)
+static void key_free(const struct ntmd_engine *some, struct ntmd_user_key *key)
 {
+	const struct ntmd_engine *engine = some->main;
+
 	if (!key)
 		return;
 	if (key->kernel)
@@ -66,9 +68,10 @@ int ntmd_engine_path_key_set(struct ntmd_engine_path *path, unsigned phase,
 			     const struct ntmd_engine_keys *keys, int64_t expires_ms)
 {
 	uint8_t digest[NTM_KEY_LEN];
-	const struct ntmd_engine *engine = path->engine;
+	const struct ntmd_engine *engine = path->engine->main;
 	struct ntmd_user_key *key, *old;
 	int err = 0;
+	NTMD_USER_LOCKED(path->engine);
 
 	if (phase >= NTM_TYPE_PHASES || keys->lane[NTM_LANE_INLINE].cipher != NTM_CIPHER_CHACHA20_POLY1305)
 		return -EINVAL;
@@ -123,6 +126,8 @@ int ntmd_user_key_inherit(struct ntmd_engine_path *path, unsigned phase, const u
 
 void ntmd_engine_path_phase_set(struct ntmd_engine_path *path, unsigned phase)
 {
+	NTMD_USER_LOCKED(path->engine);
+
 	if (phase >= NTM_TYPE_PHASES)
 		return;
 	path->phase = (int)phase;
@@ -132,6 +137,8 @@ void ntmd_engine_path_phase_set(struct ntmd_engine_path *path, unsigned phase)
 
 void ntmd_engine_path_key_drop(struct ntmd_engine_path *path, unsigned phase)
 {
+	NTMD_USER_LOCKED(path->engine);
+
 	if (phase >= NTM_TYPE_PHASES)
 		return;
 	key_free(path->engine, path->key[phase]);
@@ -140,6 +147,8 @@ void ntmd_engine_path_key_drop(struct ntmd_engine_path *path, unsigned phase)
 
 void ntmd_engine_path_rest(struct ntmd_engine_path *path)
 {
+	NTMD_USER_LOCKED(path->engine);
+
 	for (unsigned phase = 0; phase < NTM_TYPE_PHASES; phase++)
 		for (int i = 0; path->key[phase] && i < NTM_LANES; i++) {
 			ntm_aead_rest(&path->key[phase]->lane[i].seal);

@@ -137,5 +137,7 @@ void ntmd_user_resume_move(struct ntmd_engine_path *from, struct ntmd_engine_pat
 
 void ntmd_engine_path_resume(struct ntmd_engine_path *path)
 {
+	NTMD_USER_LOCKED(path->engine);
+
 	path->resume_due = true;
 }

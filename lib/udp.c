@@ -165,21 +165,22 @@ int ntm_udp_open_shared(struct ntm_udp *ret_udp, const struct ntm_endpoint *bind
 	return 0;
 }
 
-int ntm_udp_open(struct ntm_udp *ret_udp, struct event_base *base, const struct ntm_endpoint *bind_to,
-		 bool is4, ntm_udp_receive receive, void *ctx)
+/* base NULL: nobody listens to it yet. */
+static int open_reading(struct ntm_udp *ret_udp, struct event_base *base, const struct ntm_endpoint *bind_to,
+			bool shared, struct ntm_udp udp)
 {
-	struct ntm_udp udp = {.is4 = is4, .receive = receive, .ctx = ctx};
-	int r = open_bound(&udp, bind_to, false);
+	int r = open_bound(&udp, bind_to, shared);
 
 	if (r < 0)
 		return r;
-	if (base && receive) {
+	if (udp.receive) {
 		r = -ENOMEM;
 		udp.batch = batch_new();
-		udp.readable = event_new(base, udp.fd, EV_READ | EV_PERSIST, on_readable, ret_udp);
-		if (!udp.batch || !udp.readable ||
-		    event_priority_set(udp.readable, event_base_get_npriorities(base) - 1) < 0 ||
-		    event_add(udp.readable, NULL) < 0)
+		udp.readable = base ? event_new(base, udp.fd, EV_READ | EV_PERSIST, on_readable, ret_udp) : NULL;
+		if (!udp.batch || (base && !udp.readable))
+			goto err_event;
+		if (base && (event_priority_set(udp.readable, event_base_get_npriorities(base) - 1) < 0 ||
+			     event_add(udp.readable, NULL) < 0))
 			goto err_event;
 		udp.gro = !set_int(udp.fd, IPPROTO_UDP, UDP_GRO, 1); /* Linux 5.0 */
 	}
@@ -192,6 +193,22 @@ err_event:
 	free(udp.batch);
 	close(udp.fd);
 	return r;
+}
+
+int ntm_udp_open(struct ntm_udp *ret_udp, struct event_base *base, const struct ntm_endpoint *bind_to,
+		 bool is4, ntm_udp_receive receive, void *ctx)
+{
+	struct ntm_udp udp = {.is4 = is4, .receive = base ? receive : NULL, .ctx = ctx};
+
+	return open_reading(ret_udp, base, bind_to, false, udp);
+}
+
+int ntm_udp_open_one(struct ntm_udp *ret_udp, struct event_base *base, const struct ntm_endpoint *bind_to,
+		     bool is4, ntm_udp_receive receive, void *ctx)
+{
+	struct ntm_udp udp = {.is4 = is4, .receive = receive, .ctx = ctx};
+
+	return open_reading(ret_udp, base, bind_to, true, udp);
 }
 
 void ntm_udp_close(struct ntm_udp *udp)
@@ -354,13 +371,10 @@ static int batch_receive(struct ntm_udp *udp, unsigned ask, size_t *bytes)
 	return n;
 }
 
-static void on_readable(evutil_socket_t fd, short what, void *arg)
+bool ntm_udp_read(struct ntm_udp *udp)
 {
-	struct ntm_udp *udp = arg;
 	size_t bytes = 0;
 
-	(void)fd;
-	(void)what;
 	ntm_udp_overruns_read(udp); /* while the socket is surely open */
 	for (int round = 0; round < BATCHES; round++) {
 		unsigned ask = udp->batch->ask;
@@ -372,12 +386,22 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 			if (round == 0 || errno != EAGAIN)
 				drain_errors(udp);
 			if (n < 0 && errno == EAGAIN)
-				return;
+				return false;
 			continue;
 		}
-		if ((unsigned)n < ask || bytes >= WAKEUP_BYTES)
-			return;
+		if ((unsigned)n < ask)
+			return false;
+		if (bytes >= WAKEUP_BYTES)
+			break;
 	}
+	return true;
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	ntm_udp_read(arg);
 }
 
 /* ---- sending */

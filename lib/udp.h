@@ -77,6 +77,13 @@ int ntm_udp_open(struct ntm_udp *ret_udp, struct event_base *base, const struct 
  * himself. bind_to has a port.
  */
 int ntm_udp_open_shared(struct ntm_udp *ret_udp, const struct ntm_endpoint *bind_to, bool is4);
+/*
+ * Likewise one of several, with ntm_udp_open's parameters. Without a base its owner calls ntm_udp_read when it is
+ * readable: that gives the datagrams of a bounded time to receive; true: there may be more.
+ */
+int ntm_udp_open_one(struct ntm_udp *ret_udp, struct event_base *base, const struct ntm_endpoint *bind_to,
+		     bool is4, ntm_udp_receive receive, void *ctx);
+bool ntm_udp_read(struct ntm_udp *udp);
 void ntm_udp_close(struct ntm_udp *udp); /* again: no harm */
 
 /*

@@ -18,11 +18,11 @@ endef
 skeleton = $(eval $(call skeleton_template,$1,$2,$3))
 
 # What is loaded together: OBJECT FOLDER SOURCES, all that are there.
-BPF_NODE := $(filter-out xdp_relay dns_cgroup,$(patsubst bpf/%.bpf.c,%,$(wildcard bpf/*.bpf.c)))
+BPF_NODE := $(filter-out xdp_relay dns_cgroup steer,$(patsubst bpf/%.bpf.c,%,$(wildcard bpf/*.bpf.c)))
 ifneq ($(BPF_NODE),)
 $(call skeleton,node,bpf,$(BPF_NODE))
 endif
-$(foreach s,$(patsubst bpf/%.bpf.c,%,$(wildcard bpf/xdp_relay.bpf.c bpf/dns_cgroup.bpf.c)),$(call skeleton,$s,bpf,$s))
+$(foreach s,$(patsubst bpf/%.bpf.c,%,$(wildcard bpf/xdp_relay.bpf.c bpf/dns_cgroup.bpf.c bpf/steer.bpf.c)),$(call skeleton,$s,bpf,$s))
 $(foreach s,$(patsubst selftests/prog/%.bpf.c,%,$(wildcard selftests/prog/*.bpf.c)),$(call skeleton,$s,selftests/prog,$s))
 
 $(O)/%.bpf.o: %.bpf.c $(O)/flags

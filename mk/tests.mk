@@ -145,7 +145,7 @@ check-asan:
 	$(Q)NTM_BIN=$(abspath .output/asan) $(RUN) netns
 
 # Tests of programs with threads.
-TSAN_TESTS := rs_lanes rs_relay
+TSAN_TESTS := rs_lanes rs_relay user_shard
 check-tsan:
 	$(call build_step,SAN=thread $(TSAN_TESTS:%=.output/tsan/unit/test_%))
 	$(Q)NTM_BIN=$(abspath .output/tsan) $(RUN) unit $(TSAN_TESTS:%=test_%)

@@ -52,6 +52,9 @@ table() {
 	paper_loss1 paper % paper ref+0 100 Mbit/s, global IPv4: loss against plain
 	paper_loss2 paper % paper ref+0 100 Mbit/s, IPv6: loss against plain
 	paper_loss3 paper % paper ref+0 100 Mbit/s, private IPv4 to IPv6 by RS: loss against plain IPv4
+	threads_seal threads Gbit/s one ratio>=1 ntmd seals UDP to two peers, on 2 CPUs: two data threads, beside one
+	threads_1cpu threads Gbit/s one ratio>=0.8 the same with ntmd on one CPU
+	threads_cpu threads s/GB one ratio<=1.2 CPU seconds of ntmd for each GB sealed, on 2 CPUs
 	memory_100 state MiB wireguard-go value<=64 resident with 100 tunnels
 	memory_tunnel state bytes wireguard-go value<=4096 for each idle tunnel
 	setup_0ms setup ms sum ref+3 DNS query for a new peer to answer

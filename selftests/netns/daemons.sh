@@ -20,6 +20,7 @@
 # $WORK/NAME/PROGRAM.conf, sockets where ntmctl looks for them: `ns mn ntmctl status`, `ns dc ntmctl dc node list`.
 #
 #	NTM_ENGINE	(environment) engine of nodes without a [datapath] of their own: auto, bpf or user; user if it is not set
+#	NTM_THREADS	(environment) their data threads: [datapath] threads
 #	NTM_DAEMON_ARGS	(environment) further arguments of all daemons: -v
 
 ZONE=ntm.example
@@ -164,12 +165,13 @@ node_config() { # NAME FQDN [LINE...]
 	local name=$1 fqdn=$2 extra
 	shift 2
 	extra=$(printf '%s\n' "$@")
+	[ -z "${NTM_THREADS-}" ] || extra=${extra/"[datapath]"/"[datapath]"$'\n'"threads = $NTM_THREADS"}
 	member_add "$fqdn" "$(public_key "$name")"
 	{
 		section "[node]" "$(node_section "$name" "$fqdn")" "$extra"
 		section "[dc]" "$(node_dc_section)" "$extra"
 		section "[dns]" "$(node_dns_section "$name")" "$extra"
-		section "[datapath]" "engine = ${NTM_ENGINE:-user}" "$extra"
+		section "[datapath]" "engine = ${NTM_ENGINE:-user}${NTM_THREADS:+$'\n'"threads = $NTM_THREADS"}" "$extra"
 		echo "$extra"
 	} >"$WORK/$name/ntmd.conf"
 }
