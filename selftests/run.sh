@@ -28,6 +28,7 @@ export NTM_BIN
 ORDER=(unit prog netns vm fuzz) # cheap first
 LOGS=$NTM_BIN/logs
 PASSED=0 FAILED=0 SKIPPED=0 RUNNING=0
+JOBS=() # run_at_once: process ID -> process ID
 
 die() { echo "run.sh: $*" >&2; exit 2; }
 
@@ -81,11 +82,10 @@ leftovers() { # MARK
 	# Namespaces are mounts too, and said above.
 	awk -v p="$1" 'index($5, p) && $5 !~ "/netns/" { print "mount " $5 }' /proc/self/mountinfo
 	[ ! -e "${TMPDIR:-/tmp}/$1" ] || echo "files ${TMPDIR:-/tmp}/$1"
-	for environ in /proc/[0-9]*/environ; do
+	# One grep for all: there may be thousands.
+	grep -lzxF "NTM_MARK=$1" /proc/[0-9]*/environ 2>/dev/null | while read -r environ; do
 		pid=${environ#/proc/} pid=${pid%/environ}
-		if { tr '\0' '\n' <"$environ" | grep -qx "NTM_MARK=$1"; } 2>/dev/null; then
-			echo "process $pid $(tr '\0' ' ' <"/proc/$pid/cmdline")"
-		fi
+		[ ! -e "/proc/$pid/environ" ] || echo "process $pid $(tr '\0' ' ' <"/proc/$pid/cmdline")"
 	done
 }
 
@@ -201,12 +201,47 @@ run_tier() { # TIER [NAME...]
 	fi
 	echo "== $tier"
 	start=$(date +%s%3N)
-	for name in "${names[@]}"; do run_one "$tier" "$name"; done
+	case $tier in
+	unit | fuzz) run_at_once "$tier" "${names[@]}" ;;
+	*) for name in "${names[@]}"; do run_one "$tier" "$name"; done ;;
+	esac
 	echo "== $tier: $(seconds "$start") s"
+}
+
+# As many at a time as there are processors; what they print, and their numbers, in order.
+run_at_once() { # TIER NAME...: tests that mostly wait, or need one processor
+	local tier=$1 name pid good bad skipped
+	shift
+	for name; do
+		while [ ${#JOBS[@]} -ge "$(nproc)" ]; do
+			wait -n "${JOBS[@]}"
+			for pid in "${!JOBS[@]}"; do kill -0 "$pid" 2>/dev/null || unset "JOBS[$pid]"; done
+		done
+		RUNNING=$((RUNNING + 1))
+		(
+			trap interrupted INT TERM
+			JOBS=() PASSED=0 FAILED=0 SKIPPED=0
+			run_one "$tier" "$name"
+			echo "$PASSED $FAILED $SKIPPED" >"$LOGS/$tier-$name.count"
+		) >"$LOGS/$tier-$name.report" &
+		JOBS[$!]=$!
+	done
+	wait
+	JOBS=()
+	for name; do
+		cat "$LOGS/$tier-$name.report"
+		read -r good bad skipped <"$LOGS/$tier-$name.count"
+		PASSED=$((PASSED + good)) FAILED=$((FAILED + bad)) SKIPPED=$((SKIPPED + skipped))
+		rm -f "$LOGS/$tier-$name.report" "$LOGS/$tier-$name.count"
+	done
 }
 
 interrupted() {
 	trap - INT TERM
+	if [ ${#JOBS[@]} != 0 ]; then
+		kill -TERM "${JOBS[@]}" 2>/dev/null
+		wait
+	fi
 	if [ -n "${CHILD-}" ]; then
 		kill -TERM "$CHILD" 2>/dev/null
 		wait "$CHILD" 2>/dev/null

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
+# long
 # test: a path gets no more of the relay than path-rate in dc.conf says, and another path does not pay for it
 #
 #	dc (srv1), rs1 (srv2) ---- core ---- four, five (v4), six (v6)
