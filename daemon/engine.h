@@ -159,10 +159,12 @@ void ntmd_engine_path_heard(struct ntmd_engine_path *path); /* one came by the r
  * again, and what TCP waits for goes at once. false: the kernel here does not have that lane.
  */
 bool ntmd_engine_path_inline_try(struct ntmd_engine_path *path);
-/* When the kernel took something of this path last, by whatever route (boot-time clock, ms); 0: never. */
-int64_t ntmd_engine_path_kernel_heard(const struct ntmd_engine_path *path);
+/* When the kernel sent and took something of this path last, by whatever route (boot-time clock, ms); 0: never. */
+void ntmd_engine_path_kernel_times(const struct ntmd_engine_path *path, int64_t *ret_tx_ms, int64_t *ret_rx_ms);
 /* When the first data went out since anything authentic came by the route in use (boot-time clock); 0: all is well, and unheard is told again. */
 int64_t ntmd_engine_path_unheard(struct ntmd_engine_path *path);
+/* The kernel has sent something since then, and nothing has come. false: that something waits is known already. */
+bool ntmd_engine_path_unheard_since(struct ntmd_engine_path *path, int64_t since_ms);
 void ntmd_engine_path_unheard_forget(struct ntmd_engine_path *path); /* as if something had come */
 void ntmd_engine_path_expect(struct ntmd_engine_path *path); /* tell arrived */
 

@@ -134,6 +134,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	if (path->state == NTMD_PATH_UP) {
 		int64_t wait = liveness(path, &stats, now);
 
+		ntmd_path_watch_kernel(path, now);
 		if (wait && wait < next)
 			next = wait;
 		if (path->bind.state == NTMD_BIND_NONE && path->bind.name)

@@ -160,6 +160,8 @@ struct ntmd_move {
 	unsigned watch_questions; /* asked since nothing comes */
 	int64_t watch_ms; /* when the first was */
 	bool watch_inline; /* all goes inline, since nobody has answered */
+	struct event *look_timer; /* at what the kernel sends and takes */
+	int64_t look_ms, look_tx_ms, look_rx_ms; /* when that was last, and what it showed; 0: nobody looks */
 
 	/* route_probe.c */
 	int64_t retry_ms; /* when better routes that failed are asked again */
@@ -382,6 +384,7 @@ void ntmd_nat_mapping_observed(struct ntmd_path *path, const struct ntm_flow *fr
 /* ---- path_watch.c */
 
 void ntmd_path_watch_start(struct ntmd_path *path); /* data went out, and nothing came since */
+void ntmd_path_watch_kernel(struct ntmd_path *path, int64_t now_ms); /* now and then: the kernel may have begun to send */
 void ntmd_path_watch_rest(struct ntmd_path *path); /* no data lately: forgets what may be forgotten */
 void ntmd_path_watch_clear(struct ntmd_path *path); /* the path ends */
 

@@ -10,6 +10,8 @@
  * That is less than 3 round trips + 200 ms. With the first question the routes that might come next are asked whether they
  * work: one that answers is taken at once.
  *
+ * What BPF sends the engine does not see: while it does, its times are looked at, 40 times a second.
+ *
  * Where none of them answers either, the peer's daemon may be dead and its kernel not: BPF goes on opening the inline lane. Then
  * all goes inline for another round trip and 60 ms. What comes back to BPF here shows that the route works, and it stays.
  */
@@ -24,6 +26,8 @@
 #define LAST_MS 60 /* and a round trip, after the last one */
 #define INLINE_MS 60 /* and a round trip, for the peer's kernel */
 #define UNKNOWN_RTT_MS 100
+#define LOOK_MS 25
+#define LOOK_FOR_MS 1000 /* after the last packet that the kernel sent */
 
 static int64_t rtt_ms(const struct ntmd_path *path)
 {
@@ -70,6 +74,14 @@ static bool other_answers(const struct ntmd_path *path)
 	return false;
 }
 
+static int64_t kernel_heard_ms(const struct ntmd_path *path)
+{
+	int64_t tx, rx;
+
+	ntmd_engine_path_kernel_times(path->engine, &tx, &rx);
+	return rx;
+}
+
 /* The daemon of the peer answers nothing. Whether its kernel does; or whether that is still to be seen. */
 static bool kernel_goes_on(struct ntmd_path *path)
 {
@@ -77,7 +89,7 @@ static bool kernel_goes_on(struct ntmd_path *path)
 
 	if (other_answers(path) || !ntmd_engine_path_inline_try(path->engine))
 		return false;
-	if (ntmd_engine_path_kernel_heard(path->engine) >= move->watch_ms) {
+	if (kernel_heard_ms(path) >= move->watch_ms) {
 		move->watch_questions = 0;
 		move->watch_inline = false;
 		ntmd_engine_path_unheard_forget(path->engine);
@@ -105,7 +117,7 @@ static void on_watch(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (!since || !is_watched(path)) {
+	if (!since || !is_watched(path) || kernel_heard_ms(path) > since) {
 		move->watch_questions = 0;
 		ntmd_engine_path_unheard_forget(path->engine);
 		return;
@@ -147,6 +159,47 @@ void ntmd_path_watch_start(struct ntmd_path *path)
 	ntm_timer_set_ms(move->watch_timer, rtt_ms(path) + PATIENCE_MS);
 }
 
+static void on_look(evutil_socket_t fd, short what, void *arg)
+{
+	struct ntmd_path *path = arg;
+	struct ntmd_move *move = path->move;
+	int64_t now = ntm_loop_now_ms(), tx, rx;
+	bool unheard;
+
+	(void)fd;
+	(void)what;
+	ntmd_engine_path_kernel_times(path->engine, &tx, &rx);
+	unheard = tx > move->look_tx_ms && rx == move->look_rx_ms;
+	if (unheard && is_watched(path) && ntmd_engine_path_unheard_since(path->engine, move->look_ms))
+		ntmd_path_watch_start(path);
+	move->look_ms = now - tx < LOOK_FOR_MS ? now : 0;
+	move->look_tx_ms = tx;
+	move->look_rx_ms = rx;
+	if (move->look_ms)
+		ntm_timer_set_ms(move->look_timer, LOOK_MS);
+}
+
+void ntmd_path_watch_kernel(struct ntmd_path *path, int64_t now_ms)
+{
+	struct ntmd_move *move = path->move;
+	int64_t tx, rx;
+
+	if (move && move->look_ms)
+		return;
+	ntmd_engine_path_kernel_times(path->engine, &tx, &rx);
+	if (!tx || now_ms - tx >= LOOK_FOR_MS)
+		return;
+	move = ntmd_path_move(path);
+	if (move && !move->look_timer)
+		move->look_timer = ntm_timer_new(path->ntmd->loop.base, on_look, path);
+	if (!move || !move->look_timer)
+		return;
+	move->look_ms = now_ms;
+	move->look_tx_ms = tx;
+	move->look_rx_ms = rx;
+	ntm_timer_set_ms(move->look_timer, LOOK_MS);
+}
+
 void ntmd_path_watch_rest(struct ntmd_path *path)
 {
 	if (path->move && ntm_loop_now_ms() >= path->move->keep_ms)
@@ -157,6 +210,8 @@ void ntmd_path_watch_clear(struct ntmd_path *path)
 {
 	if (!path->move)
 		return;
+	if (path->move->look_timer)
+		event_free(path->move->look_timer);
 	if (path->move->watch_timer)
 		event_free(path->move->watch_timer);
 	free(path->move);

@@ -531,13 +531,14 @@ bool ntmd_engine_path_inline_try(struct ntmd_engine_path *path)
 	return true;
 }
 
-int64_t ntmd_engine_path_kernel_heard(const struct ntmd_engine_path *path)
+void ntmd_engine_path_kernel_times(const struct ntmd_engine_path *path, int64_t *ret_tx_ms, int64_t *ret_rx_ms)
 {
 	struct ntmd_engine_stats stats = {0};
 
 	if (path->engine->kernel)
 		path->engine->kernel_ops->path_stats(path->engine->kernel, path, &stats);
-	return stats.last_rx_ms;
+	*ret_tx_ms = stats.last_tx_ms;
+	*ret_rx_ms = stats.last_rx_ms;
 }
 
 void ntmd_engine_path_heard(struct ntmd_engine_path *path)
@@ -553,6 +554,15 @@ int64_t ntmd_engine_path_unheard(struct ntmd_engine_path *path)
 
 	path->unheard_told = path->unheard_told && path->unheard_ms;
 	return path->unheard_ms;
+}
+
+bool ntmd_engine_path_unheard_since(struct ntmd_engine_path *path, int64_t since_ms)
+{
+	if (path->unheard_told)
+		return false;
+	path->unheard_ms = since_ms;
+	path->unheard_told = true;
+	return true;
 }
 
 void ntmd_engine_path_unheard_forget(struct ntmd_engine_path *path)
