@@ -371,12 +371,27 @@ static void clsact_remove(const struct ntm_pins *pins, const char *hook, unsigne
 	unlink(path);
 }
 
+/*
+ * Without its pin a link ends, but some time later: until then the kernel refuses XDP in another mode, or on the device below,
+ * and the order of removing would be nobody's.
+ */
+static void link_end(const char *path)
+{
+	int fd = bpf_obj_get(path);
+
+	if (fd >= 0) {
+		bpf_link_detach(fd);
+		close(fd);
+	}
+	unlink(path);
+}
+
 void ntm_pins_hook_remove(const struct ntm_pins *pins, const char *hook, unsigned ifindex)
 {
 	char path[NTM_PINS_PATH];
 
 	hook_path(pins, "link", hook, ifindex, "", path);
-	unlink(path);
+	link_end(path);
 	for (int own = 0; own < 2; own++)
 		if (record_is_there(pins, hook, ifindex, own))
 			clsact_remove(pins, hook, ifindex, own);
