@@ -155,7 +155,7 @@ void rs_too_big_tell(struct rs *rs, const struct ntm_flow *from, const struct so
 	unsigned mtu;
 	int fd;
 
-	fd = !too_big ? -1 : is4 ? too_big->fd4 : too_big->fd6;
+	fd = !too_big || !from->remote.port ? -1 : is4 ? too_big->fd4 : too_big->fd6;
 	if (fd < 0)
 		return;
 	pthread_mutex_lock(&too_big->lock);

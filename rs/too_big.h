@@ -21,7 +21,10 @@ struct rs;
 void rs_too_big_open(struct rs *rs);
 void rs_too_big_close(struct rs *rs);
 
-/* packet came from `from`, and was too large for the way to `to`. At a limited rate, never more than came. */
+/*
+ * packet came from `from`, and was too large for the way to `to`. At a limited rate, never more than came. from without
+ * a port: nobody is told.
+ */
 void rs_too_big_tell(struct rs *rs, const struct ntm_flow *from, const struct sockaddr *to, const uint8_t *packet,
 		     size_t len);
 

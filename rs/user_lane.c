@@ -431,6 +431,7 @@ static void paths_unlock(struct rs_lane *lane)
 int rs_lane_forward(struct rs_lane *lane, const struct ntm_flow *from, uint8_t *buf, size_t len, int64_t now_us)
 {
 	const struct ntm_header *h = (const struct ntm_header *)buf;
+	struct ntm_flow quiet;
 	struct rs_path *path;
 	int side;
 
@@ -445,6 +446,12 @@ int rs_lane_forward(struct rs_lane *lane, const struct ntm_flow *from, uint8_t *
 	side = rs_path_admit(path, h->type, &from->remote, len, now_us);
 	if (side < 0)
 		return side;
+	if (!rs_leg_is_bound_to(&path->leg[side], &from->remote)) {
+		/* It has not shown that it is there: no error is sent to it. */
+		quiet = *from;
+		quiet.remote.port = 0;
+		from = &quiet;
+	}
 	out_add(lane, &path->leg[!side], from, buf, len, now_us);
 	return 0;
 }
