@@ -32,6 +32,7 @@ static __attribute__((noinline)) int hop_lookup(struct xdp_md *ctx, const struct
 	struct bpf_fib_lookup fib = {.l4_protocol = IPPROTO_UDP, .ifindex = LOOPBACK_IFINDEX};
 	struct address source, dest = address_load(&leg->remote.addr);
 	const struct ntm_relay_device *device;
+	__u32 mtu = 0;
 
 	if (!local)
 		return XDP_PASS;
@@ -47,7 +48,11 @@ static __attribute__((noinline)) int hop_lookup(struct xdp_md *ctx, const struct
 		__builtin_memcpy(fib.ipv6_src, &source, sizeof(source));
 		__builtin_memcpy(fib.ipv6_dst, &dest, sizeof(dest));
 	}
-	if (bpf_fib_lookup(ctx, &fib, sizeof(fib), 0) != BPF_FIB_LKUP_RET_SUCCESS || !fib.mtu_result)
+	if (bpf_fib_lookup(ctx, &fib, sizeof(fib), 0) != BPF_FIB_LKUP_RET_SUCCESS)
+		return XDP_PASS;
+	/* The device's, as for ntm-rs's sockets. fib.mtu_result is what ICMP has told of the route: by anybody, good for
+	 * ten minutes, and the ends find out themselves what passes. */
+	if (bpf_check_mtu(ctx, fib.ifindex, &mtu, 0, 0) < 0 || !mtu)
 		return XDP_PASS;
 	device = bpf_map_lookup_elem(&rs_devices, &fib.ifindex);
 	if (!device)
@@ -56,7 +61,7 @@ static __attribute__((noinline)) int hop_lookup(struct xdp_md *ctx, const struct
 	__builtin_memcpy(ret_hop->dmac, fib.dmac, sizeof(fib.dmac));
 	__builtin_memcpy(ret_hop->smac, fib.smac, sizeof(fib.smac));
 	ret_hop->vlan = device->vlan | device->flags;
-	ret_hop->mtu = fib.mtu_result;
+	ret_hop->mtu = mtu < 65535 ? (__u16)mtu : 65535; /* lo has one more */
 	return 0;
 }
 

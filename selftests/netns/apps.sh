@@ -68,7 +68,7 @@ server_start() { # NAME PORT
 }
 
 echoes() { # NAME WHERE PORT
-	[ "$(echo "from $1" | ns "$1" nc -N -w 3 "$2" "$3")" = "from $1" ]
+	[ "$(echo "from $1" | ns "$1" nc -N -w $((3 * ${NTM_PATIENCE:-1})) "$2" "$3")" = "from $1" ]
 }
 
 CAPTURE=

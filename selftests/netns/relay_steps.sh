@@ -83,5 +83,5 @@ stream_end() { # SENTENCE
 pings() { # SENTENCE FROM ADDR
 	local output
 	output=$(ns "$2" ping -q -i 0.01 -c 50 -W 3 "$3") || :
-	check "$1" grep -q "50 received" <<<"$output"
+	eq "$1" "50 packets transmitted, 50 received" "$(grep -o '.* received' <<<"$output")"
 }

@@ -10,7 +10,7 @@ set -u
 NTM_BIN=$(realpath -m "${NTM_BIN:-.output}")
 export NTM_BIN CMOCKA_MESSAGE_OUTPUT=TAP NTM_PATIENCE=8 # emulation is some ten times slower than the machine
 echo "# Linux $(uname -r)"
-failed=0
+failed=0 tests=0
 for test; do
 	case $test in
 	*=*) export "${test?}" && continue ;;
@@ -18,10 +18,11 @@ for test; do
 	*) command=("$NTM_BIN/$test") ;;
 	esac
 	echo "# $test"
-	if ! NTM_MARK=ntmv$$ timeout -k 5 600 "${command[@]}" 2>&1; then
+	tests=$((tests + 1))
+	if ! NTM_MARK=ntmv$$x$tests timeout -k 5 600 "${command[@]}" 2>&1; then
 		echo "not ok - $test ends well on Linux $(uname -r)"
 		failed=1
 	fi
-	rm -rf "/tmp/ntmv$$"
+	rm -rf "/tmp/ntmv$$x$tests"
 done
 exit $failed
