@@ -29,8 +29,7 @@ int tc_ingress(struct __sk_buff *skb)
 
 	if ((void *)(meta + 1) > (void *)(long)skb->data || !config || meta->magic != config->magic || !config->magic)
 		return TC_ACT_UNSPEC;
-	/* The tag of a VLAN that the NIC took off before XDP saw the frame: at ntm0 the packet would be nobody's with it. */
-	if ((skb->vlan_present && bpf_skb_vlan_pop(skb)) || trim(skb)) {
+	if (trim(skb)) {
 		drop_count(-NTM_DROP_SEND);
 		return TC_ACT_SHOT;
 	}
