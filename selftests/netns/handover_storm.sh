@@ -20,8 +20,10 @@ received() { ns dc ntmctl -j dc stats | jq "[.messages.$1 // 0] | .[0]"; } # mes
 state_of() { # NAME PEER
 	echo "tunnels $(tunnels "$1" length) routes $(tunnel "$1" "$2" '.routes | length') fds $(fds "$1") kernel_routes $(ns "$1" ip -4 route | wc -l) $(ns "$1" ip -6 route | wc -l)"
 }
+# Fewer are well: places where the peer was seen are forgotten one after the other.
 is_as_before() {
-	[ "$(state_of mn cn)"$'\n'"$(state_of cn mn)" = "$BEFORE" ]
+	paste <(tr ' ' '\n' <<<"$BEFORE") <(tr ' ' '\n' <<<"$(state_of mn cn)"$'\n'"$(state_of cn mn)") |
+		awk '$1 != $2 && !($1 ~ /^[0-9]+$/ && $2 ~ /^[0-9]+$/ && $2 <= $1) { exit 1 }'
 }
 relay_has_one() {
 	local list
@@ -132,8 +134,8 @@ host_move mn v4
 # ---- and now all is as before
 check "the connection goes on" eventually 5 test "$(flow_offset 7100)" -gt 0
 flow_end "every byte of the TCP connection arrived" 7100
-eventually 12 is_as_before || :
-eq "tunnels, routes and descriptors of both ends are those before" "$BEFORE" "$(state_of mn cn)"$'\n'"$(state_of cn mn)"
+check "there are no more tunnels, routes and descriptors at both ends than before" eventually 12 is_as_before
+echo "# before: ${BEFORE//$'\n'/, }; now: $(state_of mn cn), $(state_of cn mn)"
 check "mn's ntmd has at most 512 KiB more memory ($(($(rss mn) - RSS_MN)) KiB)" test "$(($(rss mn) - RSS_MN))" -le 512
 check "cn's ntmd has at most 512 KiB more memory ($(($(rss cn) - RSS_CN)) KiB)" test "$(($(rss cn) - RSS_CN))" -le 512
 # A path that was replaced is withdrawn by the DC a moment later.

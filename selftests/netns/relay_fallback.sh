@@ -14,7 +14,9 @@ far_end() { # on|off
 	local net port
 	read -r net port <<<"${PORT[rs1.eth0]}"
 	if [ "$1" = on ]; then
-		ns "r-$net" ip link set dev "$port" xdpdrv obj "$WORK/pass.o" sec xdp
+		# ip makes folders in the BPF file system that it finds, and leaves them.
+		ns "r-$net" unshare --mount --propagation private sh -c "mount -t bpf bpf /sys/fs/bpf &&
+			exec ip link set dev $port xdpdrv obj $WORK/pass.o sec xdp"
 	else
 		ns "r-$net" ip link set dev "$port" xdpdrv off
 	fi
