@@ -228,12 +228,20 @@ void ntmd_bpf_set_free(struct ntmd_bpf_set *set)
 
 /* ---- attaching */
 
+/*
+ * Whether programs must work as generic XDP needs it (bpf/decap.h). Also while no interface is left: a program may still run
+ * for a moment on one that was just left, and cutting the end of a packet there corrupts it.
+ */
 static bool is_generic(const struct ntmd_bpf_set *set)
 {
-	for (unsigned i = 0; i < set->interfaces; i++)
+	unsigned native = 0;
+
+	for (unsigned i = 0; i < set->interfaces; i++) {
 		if (set->interface[i].attached && !set->interface[i].native)
 			return true;
-	return false;
+		native += set->interface[i].attached;
+	}
+	return !native;
 }
 
 static void config_tell(struct ntmd_bpf_set *set, bool generic)
