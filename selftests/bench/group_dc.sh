@@ -53,8 +53,10 @@ turn_dc() {
 
 turn_memory() {
 	local few many
-	few=$(load_run 2 | awk '{ print $4 }')
-	many=$(load_run "$MEMORY_NODES" | awk '{ print $4 }')
+	# Not in a subshell, which would keep the process ID of the new DC to itself.
+	load_run 2 >"$WORK/dcload.few"
+	load_run "$MEMORY_NODES" >"$WORK/dcload.many"
+	few=$(awk '{ print $4 }' "$WORK/dcload.few") many=$(awk '{ print $4 }' "$WORK/dcload.many")
 	sample dc_memory ntm $(((many - few) * 1024 / MEMORY_NODES))
 	sample dc_memory limit 1024
 }
