@@ -9,6 +9,7 @@
 #	vip4 NAME; vip6 NAME		its virtual addresses
 #	tunnel NAME PEER FILTER		of `tunnel show`; PEER is a NAME too
 #	tunnels NAME FILTER		of `tunnel list`
+#	gives VALUE CMD...		whether the command prints just that: asked anew each time, for eventually
 #	route_is NAME PEER ROUTE	direct or relay, and the tunnel is up; for check and eventually
 #	no_drops SENTENCE NAME REASON...	checks that none of these was ever counted
 #
@@ -36,6 +37,14 @@ vip4() { status "$1" .virtual4; }
 vip6() { status "$1" .virtual6; }
 tunnel() { ns "$1" ntmctl -j tunnel show "$2.$ZONE" | jq -r "$3"; }
 tunnels() { ns "$1" ntmctl -j tunnel list | jq -r "$2"; }
+
+gives() { # VALUE CMD...
+	local value=$1 is
+	shift
+	is=$("$@")
+	echo "$is"
+	[ "$is" = "$value" ]
+}
 
 route_is() { # NAME PEER ROUTE
 	local is

@@ -27,6 +27,7 @@ keys_elsewhere() { # NAME
 	echo "$found"
 }
 
+leaves_from() { grep -qF "$1" <<<"$(tunnel mn cn .local)"; } # ADDR
 programs_on() { [ "$(status "$1" ".interfaces | any(.name == \"$2\" and .mode != \"none\")")" = true ]; } # NAME DEV
 
 net_up
@@ -97,7 +98,7 @@ host_attach mn v6 eth1 50
 check "a better interface gets the programs" eventually 3 programs_on mn eth1
 eventually 10 not_alive "$flood"
 check "make before break loses nothing" grep -q '400 received' "$WORK/flow.log"
-check "packets leave by it" eventually 2 grep -qF "$(host_addr6 mn eth1)" <<<"$(tunnel mn cn .local)"
+check "packets leave by it" eventually 2 leaves_from "$(host_addr6 mn eth1)"
 
 # ---- the end
 for name in mn cn mn4 cn4; do

@@ -123,8 +123,7 @@ eq "nothing was too big on the way" 0 "$(stats mn '.drops.too_big // 0')"
 
 # ---- no name asked: a packet is enough
 check "the tunnel can be closed" ns mn ntmctl tunnel close cn.$ZONE
-eventually 3 test "$(tunnels cn length)" = 0 || :
-eq "then cn has none either" 0 "$(tunnels cn length)"
+check "then cn has none either" eventually 3 gives 0 tunnels cn length
 check "a packet straight to a virtual address makes a tunnel" reaches mn "$(vip4 cn)" -W 3
 check "it is a direct one" eventually 3 route_is mn cn direct
 ns mn ntmctl tunnel close cn.$ZONE >/dev/null

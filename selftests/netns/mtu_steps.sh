@@ -63,7 +63,7 @@ mtu_is() { # FROM TO LEAST MOST
 tunnel_anew() { # MN CN
 	local name
 	ns "$1" ntmctl tunnel close "$2.$ZONE" >/dev/null 2>&1 || :
-	eventually 2 test "$(tunnels "$2" length)" = 0
+	eventually 2 gives 0 tunnels "$2" length
 	for name; do
 		nsip "$name" route flush cache
 		nsip "$name" -6 route flush cache

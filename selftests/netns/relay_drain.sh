@@ -18,6 +18,7 @@ relayed_by() { # NAME PEER RELAY
 	[ "$is" = "$3" ] && route_is "$1" "$2" relay
 }
 paths_of() { ns "$1" ntmctl -j rs status | jq .paths; }
+has_paths() { [ "$(paths_of "$1")" -ge 1 ]; }
 standby_is() { [ "$(tunnel "$1" "$2" '"\(.standby.name) \(.standby.bound)"')" = "$3.$ZONE true" ]; }
 
 net_up
@@ -34,7 +35,7 @@ eventually 3 route_is four far direct
 OLD=$(relay_of four six)
 case $OLD in rs1) NEW=rs2 ;; *) NEW=rs1 ;; esac
 id=$(tunnel four six .path_id)
-eventually 3 test "$(paths_of "$OLD")" -ge 1
+eventually 3 has_paths "$OLD"
 
 # ---- called off in time
 check "drain tells how many paths are left" grep -q "draining, [1-9][0-9]* paths left" <<<"$(ns "$OLD" ntmctl rs drain)"
