@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * checksum.c - the Internet checksum, 32 bytes at a time. Each inner TCP packet that is segmented or coalesced
- * is summed once (segment.c, coalesce.c): next to the cipher this is what costs most, so it is vectorised.
+ * checksum.c - the Internet checksum of long packets, 32 bytes at a time. Each inner TCP packet that is segmented or
+ * coalesced is summed once (segment.c, coalesce.c): next to the cipher this is what costs most, so it is vectorised.
  */
 #include "daemon/checksum.h"
 
@@ -14,9 +14,6 @@ typedef uint64_t lanes __attribute__((vector_size(32)));
 static inline __attribute__((always_inline)) uint64_t sum_any(const uint8_t *p, size_t len)
 {
 	lanes low = {0}, high = {0}, a, b;
-	uint64_t sum = 0, word;
-	uint32_t half;
-	uint16_t last = 0;
 
 	for (; len >= 64; p += 64, len -= 64) {
 		memcpy(&a, p, 32);
@@ -25,24 +22,7 @@ static inline __attribute__((always_inline)) uint64_t sum_any(const uint8_t *p, 
 		high += (a >> 32) + (b >> 32);
 	}
 	low += high;
-	sum = low[0] + low[1] + low[2] + low[3];
-	for (; len >= 8; p += 8, len -= 8) {
-		memcpy(&word, p, 8);
-		sum += (word & 0xffffffff) + (word >> 32);
-	}
-	if (len >= 4) {
-		memcpy(&half, p, 4);
-		sum += half;
-		p += 4;
-		len -= 4;
-	}
-	if (len >= 2) {
-		sum += ntmd_checksum_load(p);
-		p += 2;
-		len -= 2;
-	}
-	memcpy(&last, p, len); /* the byte that comes first in memory, in any byte order */
-	return sum + last;
+	return low[0] + low[1] + low[2] + low[3] + ntmd_checksum_sum(p, len);
 }
 
 #if defined(__x86_64__)
@@ -52,10 +32,10 @@ __attribute__((target("avx2"))) static uint64_t sum_avx2(const uint8_t *p, size_
 }
 #endif
 
-uint64_t ntmd_checksum_sum(const uint8_t *p, size_t len)
+uint64_t ntmd_checksum_sum_long(const uint8_t *p, size_t len)
 {
 #if defined(__x86_64__)
-	if (len >= 128 && __builtin_cpu_supports("avx2"))
+	if (__builtin_cpu_supports("avx2"))
 		return sum_avx2(p, len);
 #endif
 	return sum_any(p, len);

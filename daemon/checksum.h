@@ -13,8 +13,36 @@
 #include <stdint.h>
 #include <string.h>
 
+#define NTMD_CHECKSUM_LONG 128 /* bytes from which vectors are worth a call */
+uint64_t ntmd_checksum_sum_long(const uint8_t *p, size_t len);
+
 /* The sum of len bytes (at most 2^20), an odd one at the end counting as if a zero followed; below 2^48. */
-uint64_t ntmd_checksum_sum(const uint8_t *p, size_t len);
+static inline uint64_t ntmd_checksum_sum(const uint8_t *p, size_t len)
+{
+	uint64_t sum = 0, word;
+	uint32_t half;
+	uint16_t last = 0;
+
+	if (len >= NTMD_CHECKSUM_LONG)
+		return ntmd_checksum_sum_long(p, len);
+	for (; len >= 8; p += 8, len -= 8) {
+		memcpy(&word, p, 8);
+		sum += (word & 0xffffffff) + (word >> 32);
+	}
+	if (len & 4) {
+		memcpy(&half, p, 4);
+		sum += half;
+		p += 4;
+	}
+	if (len & 2) {
+		memcpy(&last, p, 2);
+		sum += last;
+		p += 2;
+	}
+	last = 0;
+	memcpy(&last, p, len & 1); /* the byte that comes first in memory, in any byte order */
+	return sum + last;
+}
 
 /* The sum as 16 bits, not complemented. */
 static inline uint16_t ntmd_checksum_fold(uint64_t sum)

@@ -109,6 +109,9 @@ int ntmd_segment_begin(struct ntmd_segments *segments, const struct virtio_net_h
 	segments->sum = ntmd_checksum_load(packet + transport + check) +
 			(uint64_t)(uint16_t)~ntmd_checksum_of((unsigned)(len - transport));
 	memcpy(segments->header, packet, header_len);
+	/* What all segments have in common: without length, ID and checksum. */
+	segments->ip_sum = ntmd_checksum_load(packet) + ntmd_checksum_sum(packet + 6, 4) +
+			   (segments->is4 ? ntmd_checksum_sum(packet + 12, transport - 12) : 0);
 	return 0;
 }
 
@@ -140,9 +143,8 @@ static void ip_write(const struct ntmd_segments *segments, uint8_t *packet, size
 	}
 	put16(packet + 2, (unsigned)len);
 	put16(packet + 4, ((unsigned)whole[4] << 8 | whole[5]) + segments->index);
-	ntmd_checksum_store(packet + 10, 0);
-	ntmd_checksum_store(packet + 10,
-			    (uint16_t)~ntmd_checksum_fold(ntmd_checksum_sum(packet, segments->transport)));
+	ntmd_checksum_store(packet + 10, (uint16_t)~ntmd_checksum_fold(segments->ip_sum + ntmd_checksum_load(packet + 2) +
+								       ntmd_checksum_load(packet + 4)));
 }
 
 uint8_t *ntmd_segment_next(struct ntmd_segments *segments, size_t *ret_len)

@@ -24,6 +24,7 @@ struct ntmd_segments {
 	bool tcp, is4;
 	unsigned index; /* of the next segment */
 	uint64_t sum; /* pseudo-header without its length */
+	uint64_t ip_sum; /* IPv4 header without what differs between segments */
 	uint8_t header[NTMD_SEGMENT_HEADER_MAX]; /* as the packet has it: cutting overwrites it */
 };
 

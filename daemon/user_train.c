@@ -53,7 +53,7 @@ static bool fits(const struct ntmd_user_train *train, const struct ntmd_user_lan
 		 size_t len)
 {
 	return train->keys == keys && train->lane == lane && len <= train->size && train->len == train->count * train->size &&
-	       train->count < NTM_UDP_SEGMENTS_MAX && train->len + len <= NTM_UDP_DATAGRAM_MAX;
+	       train->count < ntm_udp_segments_max() && train->len + len <= NTM_UDP_DATAGRAM_MAX;
 }
 
 uint8_t *ntmd_user_train_add(struct ntmd_engine_path *path, struct ntmd_user_lane *keys, enum ntm_lane lane,

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * udp.c - UDP sockets: batches in, datagrams and trains of them out, with the local address of both.
- * On a packet's way between the kernel and receive.c of each program, which switches on the packet type.
+ * udp.c - UDP sockets: opening, and batches of datagrams in, with the local address of each.
+ * On a packet's way between the kernel and receive.c of each program, which switches on the packet type; udp_send.c sends.
  */
-#include "udp.h"
+#include "udp_internal.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -25,30 +25,24 @@
 #define BATCHES 4 /* batches a wakeup: timers and other sockets must get their turn */
 /* Trains are long: few of them a system call stay in the cache until they are worked on. */
 #define BATCH_TRAINS 4
-#define TRAIN_BYTES 16384 /* what counts as long */
+#define TRAIN_BYTES 8192 /* what counts as long */
 #define WAKEUP_BYTES (1 << 20) /* no other batch after so many: at most about a millisecond's work */
 #define ERRORS 64 /* entries taken from the error queue a wakeup */
 #define SOCKET_BUFFER (4 << 20) /* bytes, each direction */
-
-union control {
-	struct cmsghdr align;
-	uint8_t b[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(uint32_t)) +
-		  2 * CMSG_SPACE(sizeof(int))];
-};
 
 /* About 2 MiB of address space; only pages that packets reached take memory. */
 struct ntm_udp_batch {
 	struct mmsghdr msg[BATCH];
 	struct iovec iov[BATCH];
 	struct sockaddr_storage name[BATCH];
-	union control control[BATCH];
+	union ntm_udp_control control[BATCH];
 	unsigned ask; /* datagrams next time: BATCH or BATCH_TRAINS */
 	uint8_t data[BATCH][NTM_PACKET_MAX + 1]; /* one more keeps the buffers aligned */
 };
 
 /* ---- opening */
 
-static int set_int(int fd, int level, int option, int value)
+int ntm_udp_set_int(int fd, int level, int option, int value)
 {
 	return setsockopt(fd, level, option, &value, sizeof(value)) < 0 ? -errno : 0;
 }
@@ -56,8 +50,8 @@ static int set_int(int fd, int level, int option, int value)
 /* The forced size needs CAP_NET_ADMIN and ignores the system's limit; the other is cut to it. */
 static void set_buffer(int fd, int forced, int plain)
 {
-	if (set_int(fd, SOL_SOCKET, forced, SOCKET_BUFFER) < 0)
-		set_int(fd, SOL_SOCKET, plain, SOCKET_BUFFER);
+	if (ntm_udp_set_int(fd, SOL_SOCKET, forced, SOCKET_BUFFER) < 0)
+		ntm_udp_set_int(fd, SOL_SOCKET, plain, SOCKET_BUFFER);
 }
 
 struct option_value {
@@ -83,7 +77,7 @@ static int set_options(int fd, bool is4)
 	const struct option_value *option = is4 ? option4 : option6;
 
 	for (size_t i = 0; i < count; i++) {
-		int r = set_int(fd, option[i].level, option[i].option, option[i].value);
+		int r = ntm_udp_set_int(fd, option[i].level, option[i].option, option[i].value);
 
 		if (r < 0)
 			return r;
@@ -142,14 +136,14 @@ static int open_bound(struct ntm_udp *udp, const struct ntm_endpoint *bind_to, b
 		return -errno;
 	r = set_options(udp->fd, udp->is4);
 	if (!r && shared)
-		r = set_int(udp->fd, SOL_SOCKET, SO_REUSEPORT, 1);
+		r = ntm_udp_set_int(udp->fd, SOL_SOCKET, SO_REUSEPORT, 1);
 	if (!r)
 		r = bind_socket(udp->fd, bind_to, udp->is4, &udp->bound);
 	if (r < 0) {
 		close(udp->fd);
 		return r;
 	}
-	udp->segment = !set_int(udp->fd, IPPROTO_UDP, UDP_SEGMENT, 0); /* Linux 4.18; the size comes with each call */
+	udp->segment = !ntm_udp_set_int(udp->fd, IPPROTO_UDP, UDP_SEGMENT, 0); /* Linux 4.18; the size comes with each call */
 	return 0;
 }
 
@@ -160,7 +154,7 @@ int ntm_udp_open_shared(struct ntm_udp *ret_udp, const struct ntm_endpoint *bind
 
 	if (r < 0)
 		return r;
-	udp.gro = !set_int(udp.fd, IPPROTO_UDP, UDP_GRO, 1); /* Linux 5.0 */
+	udp.gro = !ntm_udp_set_int(udp.fd, IPPROTO_UDP, UDP_GRO, 1); /* Linux 5.0 */
 	*ret_udp = udp;
 	return 0;
 }
@@ -182,7 +176,7 @@ static int open_reading(struct ntm_udp *ret_udp, struct event_base *base, const 
 		if (base && (event_priority_set(udp.readable, event_base_get_npriorities(base) - 1) < 0 ||
 			     event_add(udp.readable, NULL) < 0))
 			goto err_event;
-		udp.gro = !set_int(udp.fd, IPPROTO_UDP, UDP_GRO, 1); /* Linux 5.0 */
+		udp.gro = !ntm_udp_set_int(udp.fd, IPPROTO_UDP, UDP_GRO, 1); /* Linux 5.0 */
 	}
 	*ret_udp = udp;
 	return 0;
@@ -247,11 +241,7 @@ static void error_read(const struct ntm_udp *udp, struct msghdr *msg, const uint
 	}
 }
 
-/*
- * ICMP errors queue up (IP_RECVERR), and a queue that is not empty keeps the socket readable for ever. True: there may be
- * more, and the next send is told of one of them.
- */
-static bool drain_errors(const struct ntm_udp *udp)
+bool ntm_udp_errors_drain(const struct ntm_udp *udp)
 {
 	struct sockaddr_storage name;
 	union {
@@ -384,7 +374,7 @@ bool ntm_udp_read(struct ntm_udp *udp)
 			/* Nothing (left): if an error woke us, it is in the queue. Else one system call lost.
 			 */
 			if (round == 0 || errno != EAGAIN)
-				drain_errors(udp);
+				ntm_udp_errors_drain(udp);
 			if (n < 0 && errno == EAGAIN)
 				return false;
 			continue;
@@ -402,227 +392,4 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	ntm_udp_read(arg);
-}
-
-/* ---- sending */
-
-/* What sendmsg needs besides the bytes: where to, from which address, cut into which size. */
-struct outgoing {
-	struct msghdr msg;
-	struct sockaddr_storage sa;
-	union control control;
-};
-
-static void put_control(struct outgoing *out, int level, int type, const void *data, size_t len)
-{
-	struct cmsghdr *c = (struct cmsghdr *)(out->control.b + out->msg.msg_controllen);
-
-	memset(c, 0, CMSG_SPACE(len));
-	c->cmsg_level = level;
-	c->cmsg_type = type;
-	c->cmsg_len = CMSG_LEN(len);
-	memcpy(CMSG_DATA(c), data, len);
-	out->msg.msg_control = &out->control;
-	out->msg.msg_controllen += CMSG_SPACE(len);
-}
-
-static void put_source(struct outgoing *out, const struct ntm_addr *local, unsigned ifindex, bool is4)
-{
-	struct in6_pktinfo info6 = {0};
-	struct in_pktinfo info4 = {0};
-
-	if (is4) {
-		memcpy(&info4.ipi_spec_dst, local->b + 12, 4);
-		info4.ipi_ifindex = (int)ifindex;
-		put_control(out, IPPROTO_IP, IP_PKTINFO, &info4, sizeof(info4));
-	} else {
-		memcpy(&info6.ipi6_addr, local->b, 16);
-		info6.ipi6_ifindex = ifindex;
-		put_control(out, IPPROTO_IPV6, IPV6_PKTINFO, &info6, sizeof(info6));
-	}
-}
-
-static int outgoing_init(struct outgoing *out, const struct ntm_flow *to)
-{
-	const struct ntm_udp *udp = to->udp;
-
-	if (udp->fd < 0)
-		return -EBADF;
-	if (ntm_endpoint_is4(&to->remote) != udp->is4)
-		return -EAFNOSUPPORT;
-	memset(&out->msg, 0, sizeof(out->msg));
-	out->msg.msg_name = &out->sa;
-	out->msg.msg_namelen = ntm_endpoint_to_sockaddr(&to->remote, &out->sa);
-	if (!ntm_addr_is_none(&to->local)) {
-		if (ntm_addr_is4(&to->local) != udp->is4)
-			return -EAFNOSUPPORT;
-		put_source(out, &to->local, to->ifindex, udp->is4);
-	}
-	return 0;
-}
-
-static int send_once(int fd, const struct msghdr *msg)
-{
-	ssize_t n;
-
-	do
-		n = sendmsg(fd, msg, MSG_DONTWAIT | MSG_NOSIGNAL);
-	while (n < 0 && errno == EINTR);
-	if (n >= 0)
-		return 0;
-	/* A full queue of the device is to the caller the same as a full buffer. */
-	return errno == ENOBUFS ? -EAGAIN : -errno;
-}
-
-/* Errors that may be an earlier packet's ICMP: taking them once clears them. */
-static bool may_be_old(int error)
-{
-	switch (error) {
-	case -ECONNREFUSED:
-	case -EHOSTUNREACH:
-	case -ENETUNREACH:
-	case -EHOSTDOWN:
-	case -ENONET:
-	case -ENOPROTOOPT:
-	case -EOPNOTSUPP:
-	case -EPROTO:
-	case -EACCES:
-	case -EMSGSIZE:
-		return true;
-	default:
-		return false;
-	}
-}
-
-static int send_again(const struct ntm_udp *udp, const struct msghdr *msg)
-{
-	int r = send_once(udp->fd, msg);
-	bool more;
-
-	if (!may_be_old(r))
-		return r;
-	more = drain_errors(udp);
-	r = send_once(udp->fd, msg);
-	/* However many a stranger made queue up: being told of one takes it away. */
-	return more && may_be_old(r) ? send_once(udp->fd, msg) : r;
-}
-
-int ntm_udp_sendv(const struct ntm_flow *to, const struct iovec *part, int parts)
-{
-	struct outgoing out;
-	int r = outgoing_init(&out, to);
-
-	if (r)
-		return r;
-	out.msg.msg_iov = (struct iovec *)part;
-	out.msg.msg_iovlen = (size_t)parts;
-	return send_again(to->udp, &out.msg);
-}
-
-/* UDP_SEGMENT. What the kernel says differs by version: only a way of sending one by one tells more. */
-static int train_send_whole(const struct ntm_udp *udp, struct outgoing *out, struct iovec *whole, size_t size)
-{
-	uint16_t segment = (uint16_t)size;
-	int r;
-
-	put_control(out, IPPROTO_UDP, UDP_SEGMENT, &segment, sizeof(segment));
-	out->msg.msg_iov = whole;
-	out->msg.msg_iovlen = 1;
-	r = send_again(udp, &out->msg);
-	return r == -EINVAL || r == -EMSGSIZE || r == -EOPNOTSUPP || r == -ENOPROTOOPT ? -EIO : r;
-}
-
-/* sendmmsg stops at the first that fails, and tells why only if that is its first. */
-static int train_send_single(const struct ntm_udp *udp, const struct outgoing *out, const uint8_t *buf,
-			     size_t len, size_t size, unsigned *sent)
-{
-	struct mmsghdr msg[NTM_UDP_SEGMENTS_MAX];
-	struct iovec part[NTM_UDP_SEGMENTS_MAX];
-	unsigned count = 0;
-
-	for (size_t at = 0; at < len && count < NTM_UDP_SEGMENTS_MAX; at += size, count++) {
-		part[count] = (struct iovec){(void *)(buf + at), size < len - at ? size : len - at};
-		msg[count].msg_hdr = out->msg;
-		msg[count].msg_hdr.msg_iov = &part[count];
-		msg[count].msg_hdr.msg_iovlen = 1;
-	}
-	while (*sent < count) {
-		int n = sendmmsg(udp->fd, msg + *sent, count - *sent, MSG_DONTWAIT | MSG_NOSIGNAL), r;
-
-		if (n > 0) {
-			*sent += (unsigned)n;
-			continue;
-		}
-		r = send_again(udp, &msg[*sent].msg_hdr);
-		if (r)
-			return r;
-		++*sent;
-	}
-	return 0;
-}
-
-int ntm_udp_send_train(const struct ntm_flow *to, const uint8_t *buf, size_t len, size_t size, bool segment,
-		       unsigned *ret_sent)
-{
-	struct iovec whole = {(void *)buf, len};
-	struct outgoing out;
-	unsigned sent = 0;
-	int r;
-
-	*ret_sent = 0;
-	if (len <= size) {
-		r = ntm_udp_sendv(to, &whole, 1);
-		*ret_sent = !r;
-		return r;
-	}
-	r = outgoing_init(&out, to);
-
-	if (!r && segment) {
-		r = train_send_whole(to->udp, &out, &whole, size);
-		if (!r)
-			sent = (unsigned)((len + size - 1) / size);
-	} else if (!r) {
-		r = train_send_single(to->udp, &out, buf, len, size, &sent);
-	}
-	*ret_sent = sent;
-	return r;
-}
-
-int ntm_udp_send(const struct ntm_flow *to, const void *buf, size_t len)
-{
-	struct iovec part = {(void *)buf, len};
-
-	return ntm_udp_sendv(to, &part, 1);
-}
-
-int ntm_udp_source_by(const struct ntm_endpoint *remote, unsigned ifindex, struct ntm_addr *ret_local)
-{
-	struct sockaddr_storage sa;
-	struct ntm_endpoint local;
-	socklen_t len = ntm_endpoint_to_sockaddr(remote, &sa);
-	int r, fd;
-
-	fd = socket(sa.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	r = ifindex ? set_int(fd, SOL_SOCKET, SO_BINDTOIFINDEX, (int)ifindex) : 0;
-	if (!r && connect(fd, (struct sockaddr *)&sa, len) < 0)
-		r = -errno;
-	if (r < 0)
-		goto out;
-	len = sizeof(sa);
-	r = getsockname(fd, (struct sockaddr *)&sa, &len) < 0 ? -errno : 0;
-	if (r < 0)
-		goto out;
-	r = ntm_endpoint_from_sockaddr(&local, (struct sockaddr *)&sa);
-	if (r == 0)
-		*ret_local = local.addr;
-out:
-	close(fd);
-	return r;
-}
-
-int ntm_udp_source(const struct ntm_endpoint *remote, struct ntm_addr *ret_local)
-{
-	return ntm_udp_source_by(remote, 0, ret_local);
 }

@@ -46,12 +46,19 @@ table() {
 	rtt_p99 direct us wireguard-go - round trip, idle, minus plain: p99 of 500 pings
 	loaded_p99 direct us wireguard-go ratio<=1 round trip while a bulk TCP flow runs: p99
 	rootless_tcp direct Gbit/s root ratio>=0.8 TCP, one stream, out of `ntmctl run` as an ordinary user
-	paper_case1 paper % plain value>=99.5 100 Mbit/s, global IPv4: goodput in % of the pure header limit
-	paper_case2 paper % plain value>=99.5 100 Mbit/s, IPv6: goodput in % of the pure header limit
-	paper_case3 paper % plain value>=99.5 100 Mbit/s, private IPv4 to IPv6 by RS: goodput in % of the limit
-	paper_loss1 paper % paper ref+0 100 Mbit/s, global IPv4: loss against plain
-	paper_loss2 paper % paper ref+0 100 Mbit/s, IPv6: loss against plain
-	paper_loss3 paper % paper ref+0 100 Mbit/s, private IPv4 to IPv6 by RS: loss against plain IPv4
+	rootless_default direct Gbit/s root - the same with the small socket buffers that Linux allows by default
+	paper_case1 paper % plain value>=99.5 100 Mbit/s, global IPv4, user engine: goodput in % of the pure header limit
+	paper_case2 paper % plain value>=99.5 100 Mbit/s, IPv6, user engine: goodput in % of the pure header limit
+	paper_case3 paper % plain value>=99.5 100 Mbit/s, private IPv4 to IPv6 by RS, user engine: in % of the limit
+	paper_bpf1 paper % plain value>=99.5 case 1, BPF engine: goodput in % of the pure header limit
+	paper_bpf2 paper % plain value>=99.5 case 2, BPF engine: goodput in % of the pure header limit
+	paper_bpf3 paper % plain value>=99.5 case 3, BPF engine: goodput in % of the pure header limit
+	paper_rootless1 paper % plain value>=99.5 case 1, as an ordinary user: goodput in % of the pure header limit
+	paper_rootless2 paper % plain value>=99.5 case 2, as an ordinary user: goodput in % of the pure header limit
+	paper_rootless3 paper % plain value>=99.5 case 3, as an ordinary user: goodput in % of the pure header limit
+	paper_loss1 paper % paper ref+0 100 Mbit/s, global IPv4: loss of the user engine against plain
+	paper_loss2 paper % paper ref+0 100 Mbit/s, IPv6: loss of the user engine against plain
+	paper_loss3 paper % paper ref+0 100 Mbit/s, private IPv4 to IPv6 by RS: loss of the user engine against plain IPv4
 	threads_seal threads Gbit/s one ratio>=1 ntmd seals UDP to two peers, on 2 CPUs: two data threads, beside one
 	threads_1cpu threads Gbit/s one ratio>=0.8 the same with ntmd on one CPU
 	threads_cpu threads s/GB one ratio<=1.2 CPU seconds of ntmd for each GB sealed, on 2 CPUs
@@ -119,7 +126,7 @@ rows_of() { table | awk -v g="$1" -v want=" $ROWS " '$2 == g && index(want, " " 
 die() { echo "bench.sh: $*" >&2; exit 2; }
 
 case ${1-} in
---list) table | awk '{ w = $6; for (i = 7; i <= NF; i++) w = w " " $i; printf "%-14s %s, beside %s\n", $1, w, $4 }'; exit 0 ;;
+--list) table | awk '{ w = $6; for (i = 7; i <= NF; i++) w = w " " $i; printf "%-16s %s, beside %s\n", $1, w, $4 }'; exit 0 ;;
 ?*) die "usage: [ROWS=...] selftests/bench/bench.sh [--list]" ;;
 esac
 ROWS=${ROWS:-$(table | awk '{ print $1 }')}
@@ -201,11 +208,11 @@ report >"$TMP/report"
 	[ "$BENCH_QUICK" = 0 ] || echo "BENCH_QUICK: short runs, only to see that it works"
 	awk -F'\t' '
 		function shown(v, lo, hi) { return lo == hi ? v : v " [" lo ".." hi "]" }
-		BEGIN { f = "%-14s %-26s %-9s %-44s %-7s %-14s %s\n"; printf f, "row", "value", "unit", "reference", "ratio", "goal", "met" }
+		BEGIN { f = "%-16s %-26s %-9s %-44s %-7s %-14s %s\n"; printf f, "row", "value", "unit", "reference", "ratio", "goal", "met" }
 		{ printf f, $1, shown($3, $4, $5), $2, shown($7, $8, $9) " " $6, $10, $11, $12 }
-		{ what[++n] = sprintf("%-14s %s%s", $1, $14, $13 == "-" ? "" : "; " $13) }
+		{ what[++n] = sprintf("%-16s %s%s", $1, $14, $13 == "-" ? "" : "; " $13) }
 		END { print ""; for (i = 1; i <= n; i++) print what[i] }' "$TMP/report"
-	awk '$1 == "skip" { row = $2; sub(/^skip [^ ]+ /, ""); printf "%-14s not measured: %s\n", row, $0 }' "$BENCH_SAMPLES"
+	awk '$1 == "skip" { row = $2; sub(/^skip [^ ]+ /, ""); printf "%-16s not measured: %s\n", row, $0 }' "$BENCH_SAMPLES"
 }
 jq -R -s --argjson quick "$([ "$BENCH_QUICK" = 1 ] && echo true || echo false)" --argjson runs "$BENCH_RUNS" '
 	def number: if . == "-" then null else tonumber end;

@@ -8,11 +8,14 @@
 #	case 2	mn2 (v6)  ==100 Mbit/s== core ---- cn6 (v6b)	IPv6
 #	case 3	mn3 [NAT] ==100 Mbit/s== core ---- cn6		private IPv4 to IPv6, by rs1
 #
-# mn sends. Case 3 has no plain counterpart; mn3 to cn4, IPv4 through its NAT, stands for it.
+# mn sends: plain, with the user engine, as an ordinary user (`ntmctl run`), and with the BPF engine at both ends. Case 3 has
+# no plain counterpart; mn3 to cn4, IPv4 through its NAT, stands for it.
 # shellcheck source=selftests/netns/lib.sh
 . "$(dirname "$0")/../netns/lib.sh"
 # shellcheck source=selftests/bench/measure.sh
 . "$ROOT/selftests/bench/measure.sh"
+# shellcheck source=selftests/bench/rootless.sh
+. "$ROOT/selftests/bench/rootless.sh"
 
 RATE=100 # Mbit/s, counted from the Ethernet header on, as tbf does
 UNDERLAY=1500
@@ -37,16 +40,49 @@ limit_plain() { # CASE
 }
 # Of a goodput in Gbit/s, in % of a limit in Mbit/s.
 percent() { awk -v g="$1" -v l="$2" 'BEGIN { printf "%.2f\n", 1e5 * g / l }'; }
+loss() { awk -v g="$1" -v p="$2" 'BEGIN { printf "%.2f\n", 100 * (1 - g / p) }'; }
 
-turn_case() { # CASE
-	local ntm plain
-	ntm=$(tcp_gbit "${MN[$1]}" "$(vip4 "${CN[$1]}")" "$BENCH_SECONDS" -O 2)
-	plain=$(tcp_gbit "${MN[$1]}" "${PLAIN[$1]}" "$BENCH_SECONDS" -O 2)
-	sample "paper_case$1" ntm "$(percent "$ntm" "$(limit_tunnel "$1")")"
-	sample "paper_case$1" plain "$(percent "$plain" "$(limit_plain "$1")")"
-	sample "paper_loss$1" ntm "$(awk -v g="$ntm" -v p="$plain" 'BEGIN { printf "%.2f", 100 * (1 - g / p) }')"
+wanted_case() { wanted "paper_case$1" "paper_bpf$1" "paper_rootless$1" "paper_loss$1"; }
+
+declare -A GBIT=() # case -> of plain communication in this turn
+goodput_note() { # CASE ROW WHO GBIT
+	sample "$2$1" ntm "$(percent "$4" "$(limit_tunnel "$1")")"
+	sample "$2$1" plain "$(percent "${GBIT[$1]}" "$(limit_plain "$1")")"
+	sample "paper_loss$1" "$3" "$(loss "$4" "${GBIT[$1]}")"
+}
+
+turn_case() { # CASE: plain, with the user engine, as an ordinary user
+	local to=${VIP[${CN[$1]}]}
+	GBIT[$1]=$(tcp_gbit "${MN[$1]}" "${PLAIN[$1]}" "$BENCH_SECONDS" -O 2)
+	goodput_note "$1" paper_case ntm "$(tcp_gbit "${MN[$1]}" "$to" "$BENCH_SECONDS" -O 2)"
+	if wanted "paper_rootless$1" "paper_loss$1"; then
+		goodput_note "$1" paper_rootless rootless "$(rootless_tcp "${MN[$1]}" "$to")"
+	fi
 	sample "paper_loss$1" paper "${LOSS[$1]}"
-	note "paper_case$1" "limits: $(limit_tunnel "$1") Mbit/s in the tunnel, $(limit_plain "$1") plain"
+}
+
+turn_bpf() { # CASE: after turn_case
+	goodput_note "$1" paper_bpf bpf "$(tcp_gbit "${MN[$1]}" "${VIP[${CN[$1]}]}" "$BENCH_SECONDS" -O 2)"
+}
+
+inline_is() { # ENGINE CASE
+	[ "$(tunnel "${MN[$2]}" "${CN[$2]}" .engine)" = "$1" ] && [ "$(tunnel "${CN[$2]}" "${MN[$2]}" .engine)" = "$1" ]
+}
+
+engine_is() { # ENGINE CASE...
+	local name case
+	for name in mn1 mn2 mn3 cn4 cn6; do
+		if [ "$1" = bpf ]; then ns "$name" ntmctl attach; else ns "$name" ntmctl detach; fi
+	done
+	for case in "${@:2}"; do
+		eventually 5 reaches "${MN[$case]}" "${VIP[${CN[$case]}]}"
+		eventually 10 inline_is "$1" "$case"
+	done
+}
+
+cases() {
+	local case
+	for case in 1 2 3; do if wanted_case $case; then echo $case; fi; done
 }
 
 label paper "paper B, in user space"
@@ -54,17 +90,24 @@ label plain "plain"
 net_up
 dc_start rs1
 rs_start rs1
-nodes_add mn1=v4 mn2=v6 mn3=nat1 cn4=v4b cn6=v6b
+NODE_CONFIG=$'[datapath]\nengine = user' nodes_add mn1=v4 mn2=v6 mn3=nat1 cn4=v4b cn6=v6b
 PLAIN=([1]=$(host_addr4 cn4) [2]=$(host_addr6 cn6) [3]=$(host_addr4 cn4))
-for case in 1 2 3; do
-	eventually 5 reaches "${MN[$case]}" "$(vip4 "${CN[$case]}")"
-	eventually 5 route_is "${MN[$case]}" "${CN[$case]}" "$([ $case = 3 ] && echo relay || echo direct)"
-	note "paper_case$case" "engine $(status "${MN[$case]}" .engine)"
+declare -A VIP=([cn4]=$(vip4 cn4) [cn6]=$(vip4 cn6))
+mapfile -t CASES < <(cases)
+for case in "${CASES[@]}"; do
+	eventually 5 reaches "${MN[$case]}" "${VIP[${CN[$case]}]}"
+	eventually 5 route_is "${MN[$case]}" "${CN[$case]}" "$([ "$case" = 3 ] && echo relay || echo direct)"
+	rootless_start "${MN[$case]}"
+	for row in paper_case paper_bpf paper_rootless; do
+		note "$row$case" "limits: $(limit_tunnel "$case") Mbit/s in the tunnel, $(limit_plain "$case") plain"
+	done
 done
 tcp_start cn4
 tcp_start cn6
 for _ in $(turns); do
-	for case in 1 2 3; do
-		if wanted paper_case$case paper_loss$case; then timed turn_case $case; fi
-	done
+	for case in "${CASES[@]}"; do timed turn_case "$case"; done
+	wanted paper_bpf1 paper_bpf2 paper_bpf3 paper_loss1 paper_loss2 paper_loss3 || continue
+	engine_is bpf "${CASES[@]}"
+	for case in "${CASES[@]}"; do timed turn_bpf "$case"; done
+	engine_is user "${CASES[@]}"
 done

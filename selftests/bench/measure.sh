@@ -43,7 +43,7 @@ sample() { # ROW WHO VALUE
 	wanted "$1" || return 0
 	[[ $3 =~ ^-?[0-9]+(\.[0-9]+)?(e[-+]?[0-9]+)?$ ]] || { echo "no figure for $1 of $2: '$3'"; return 1; }
 	echo "sample $*" >>"$BENCH_SAMPLES"
-	printf '  %-14s %-14s %s\n' "$1" "$2" "$3"
+	printf '  %-16s %-14s %s\n' "$1" "$2" "$3"
 }
 label() { echo "label $*" >>"$BENCH_SAMPLES"; }
 note() { echo "note $*" >>"$BENCH_SAMPLES"; }
@@ -51,7 +51,7 @@ goal() { echo "goal $*" >>"$BENCH_SAMPLES"; }
 skip_row() { # ROW REASON
 	wanted "$1" || return 0
 	echo "skip $*" >>"$BENCH_SAMPLES"
-	printf '  %-14s not measured: %s\n' "$1" "${*:2}"
+	printf '  %-16s not measured: %s\n' "$1" "${*:2}"
 }
 
 turns() { seq "$BENCH_RUNS"; }
