@@ -89,6 +89,7 @@ static void programs(void)
 
 		node_path(&a, &b, true);
 		node_path(&b, &a, true);
+		node_flows_clear(&a);
 		a.config->lane_size = 65535;
 		a.config->lane_packets = UINT32_MAX;
 		egress[i] = measure(a.bpf->progs.tc_egress, inner, len, NODE_REDIRECT);
