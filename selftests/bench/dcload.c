@@ -266,7 +266,7 @@ static void node_open(struct node *node)
 	ntm_crypto_public(sessions->public_key, sessions->private_key);
 	ntm_cookie_mac1_key(sessions->mac1_key, sessions->public_key);
 	memcpy(node->dc.key, sessions->public_key, NTM_KEY_LEN); /* peers are told apart by their keys, */
-	node->dc.server[0] = load.server;
+	node->dc.server = &load.server;
 	node->dc.servers = 1;
 	if (ntm_peer_add(sessions, &node->dc))
 		die("no memory");
