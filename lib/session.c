@@ -302,7 +302,11 @@ int ntm_session_send(struct ntm_peer *peer, const struct ntm_flow *to, const uin
 	ntm_header_set((struct ntm_header *)packet, NTM_TYPE_SESSION, session->counter, session->remote_id);
 	ntm_aead_seal_once(session->send_key, session->counter++, packet, NTM_HEADER_LEN, body, len,
 			   packet + NTM_HEADER_LEN);
-	return ntm_udp_send(to, packet, NTM_HEADER_LEN + len + NTM_TAG_LEN);
+	len += NTM_HEADER_LEN + NTM_TAG_LEN;
+	if (peer->servers)
+		return ntm_udp_send(to, packet, len); /* if that fails there may be another address of the server */
+	ntm_udp_send_soon(to, packet, len);
+	return 0;
 }
 
 /* Where an authentic, newest packet came from. true: that is to be challenged. */
