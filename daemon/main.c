@@ -155,7 +155,7 @@ static int dns_open(struct ntmd *ntmd)
 static int dc_add(struct ntmd *ntmd)
 {
 	memcpy(ntmd->dc.key, ntmd->config.dc_key, NTM_KEY_LEN);
-	memcpy(ntmd->dc.server, ntmd->config.dc, sizeof(ntmd->config.dc));
+	ntmd->dc.server = ntmd->config.dc;
 	ntmd->dc.servers = (uint16_t)ntmd->config.dcs;
 	return ntm_peer_add(&ntmd->sessions, &ntmd->dc);
 }

@@ -38,7 +38,7 @@ int dc_location_open(struct dc *dc, char *ret_why, size_t why_len)
 		other->config = config;
 		other->actor.kind = DC_ACTOR_DC;
 		memcpy(other->actor.peer.key, config->public_key, NTM_KEY_LEN);
-		memcpy(other->actor.peer.server, config->endpoint, sizeof(config->endpoint));
+		other->actor.peer.server = config->endpoint;
 		other->actor.peer.servers = config->endpoints;
 		err = ntm_peer_add(&dc->sessions, &other->actor.peer);
 		if (err) {

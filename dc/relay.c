@@ -45,7 +45,7 @@ int dc_relay_open(struct dc *dc, char *ret_why, size_t why_len)
 		TAILQ_INIT(&relay->undirected);
 		relay->actor.kind = DC_ACTOR_RELAY;
 		memcpy(relay->actor.peer.key, config->public_key, NTM_KEY_LEN);
-		memcpy(relay->actor.peer.server, config->endpoint, sizeof(config->endpoint));
+		relay->actor.peer.server = config->endpoint;
 		relay->actor.peer.servers = config->endpoints;
 		for (unsigned j = 0; j < config->endpoints; j++)
 			*(ntm_endpoint_is4(&config->endpoint[j]) ? &relay->has4 : &relay->has6) = true;

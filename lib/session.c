@@ -23,7 +23,7 @@
 
 #define BUCKETS_FIRST 64
 #define RESET_MIN_LEN (sizeof(struct ntm_reset) + 1) /* a reset is shorter than what it answers */
-#define HANDSHAKES_COOKIED_PER_S 20000 /* with a valid cookie: bounded by source only */
+#define HANDSHAKES_PROVEN_PER_S 20000 /* with a valid cookie: bounded by source, and by the time they take */
 
 static unsigned bucket(const struct ntm_sessions *sessions, uint64_t value)
 {
@@ -77,8 +77,10 @@ int ntm_sessions_init(struct ntm_sessions *sessions, struct event_base *base, co
 	ntm_crypto_derive(sessions->reset_key, private_key, "reset", NULL, 0);
 	ntm_cookie_init(&sessions->cookie, ntm_loop_now_ms());
 	ntm_limiter_init(&sessions->handshake_limiter, NTM_HANDSHAKES_PER_S, NTM_HANDSHAKES_PER_S / 10);
-	ntm_limiter_init(&sessions->cookie_limiter, HANDSHAKES_COOKIED_PER_S, NTM_HANDSHAKES_PER_S / 10);
+	ntm_limiter_init(&sessions->proven_limiter, HANDSHAKES_PROVEN_PER_S, NTM_HANDSHAKES_PER_S / 10);
+	ntm_limiter_init(&sessions->cookie_limiter, NTM_COOKIES_PER_S, NTM_COOKIES_SOURCE_PER_S);
 	ntm_limiter_init(&sessions->reply_limiter, NTM_UNAUTH_REPLIES_PER_S, NTM_UNAUTH_REPLIES_SOURCE_PER_S);
+	TAILQ_INIT(&sessions->answers);
 	err = tables_alloc(sessions, BUCKETS_FIRST);
 	if (!err)
 		err = ntm_session_handshakes_init(sessions);
@@ -157,10 +159,10 @@ void ntm_peer_remove(struct ntm_peer *peer)
 	peer->current = peer->previous = peer->pending = NULL;
 	LIST_REMOVE(peer, by_key);
 	peer->sessions->peer_count--;
-	peer->sessions = NULL; /* done() may try another request: refused */
+	ntm_session_answers_clear(peer);
+	peer->sessions = NULL; /* done() may try another request, or to answer one: refused */
 	ntm_session_requests_condemn(peer);
 	ntm_session_requests_fail(peer, -ECANCELED);
-	ntm_session_answers_clear(peer);
 }
 
 struct ntm_peer *ntm_peer_find(struct ntm_sessions *sessions, const uint8_t key[NTM_KEY_LEN])
@@ -239,7 +241,6 @@ void ntm_session_moved(struct ntm_peer *peer, const struct ntm_flow *flow)
 	if (ntm_session_is_server(peer, &flow->remote))
 		memset(&peer->flow.local, 0, sizeof(peer->flow.local));
 	ntm_session_challenge_cancel(peer);
-	memset(&peer->candidate, 0, sizeof(peer->candidate));
 	if (peer->sessions->ops->moved)
 		peer->sessions->ops->moved(peer->sessions->ctx, peer);
 }
@@ -301,27 +302,29 @@ int ntm_session_send(struct ntm_peer *peer, const struct ntm_flow *to, const uin
 	ntm_header_set((struct ntm_header *)packet, NTM_TYPE_SESSION, session->counter, session->remote_id);
 	ntm_aead_seal_once(session->send_key, session->counter++, packet, NTM_HEADER_LEN, body, len,
 			   packet + NTM_HEADER_LEN);
-	return ntm_udp_send(to, packet, NTM_HEADER_LEN + len + NTM_TAG_LEN);
+	len += NTM_HEADER_LEN + NTM_TAG_LEN;
+	if (peer->servers)
+		return ntm_udp_send(to, packet, len); /* if that fails there may be another address of the server */
+	ntm_udp_send_soon(to, packet, len);
+	return 0;
 }
 
-/* Where an authentic, newest packet came from. */
-static void source_seen(struct ntm_peer *peer, const struct ntm_flow *from)
+/* Where an authentic, newest packet came from. true: that is to be challenged. */
+static bool source_seen(struct ntm_peer *peer, const struct ntm_flow *from)
 {
 	bool server = ntm_session_is_server(peer, &from->remote);
 
 	if (ntm_endpoint_equal(&peer->flow.remote, &from->remote)) {
 		if (!server)
 			peer->flow = *from; /* it now calls another address of ours: it expects answers from there */
-		return;
+		return false;
 	}
 	if (server) {
 		ntm_session_moved(peer, from); /* we configured this address, and it answers us there */
-		return;
+		return false;
 	}
-	if (peer->challenge && ntm_endpoint_equal(&peer->candidate.remote, &from->remote))
-		return; /* its challenge is on the way */
-	peer->candidate = *from;
-	ntm_session_challenge_send(peer);
+	/* unless its challenge is on the way */
+	return !peer->challenge || !ntm_endpoint_equal(&peer->challenge->candidate.remote, &from->remote);
 }
 
 static int sealed_receive(struct ntm_sessions *sessions, const struct ntm_flow *from, uint8_t *packet, size_t len)
@@ -330,36 +333,38 @@ static int sealed_receive(struct ntm_sessions *sessions, const struct ntm_flow *
 	uint64_t id = ntm_header_id(header), counter = ntm_header_counter(header);
 	struct ntm_session *session = find(sessions, id);
 	uint8_t body[NTM_CONTROL_MAX];
+	bool newest, unproven;
 	struct ntm_peer *peer;
-	bool newest;
 	int n;
 
 	if (!session) {
 		ntm_session_reset_send(sessions, from, id, len);
 		return -NTM_DROP_SESSION_UNKNOWN;
 	}
-	if (!ntm_replay_check(&session->replay, counter))
+	if (!ntm_replay_session_check(&session->replay, counter))
 		return -NTM_DROP_REPLAY;
 	n = ntm_aead_open_once(session->receive_key, counter, packet, NTM_HEADER_LEN, packet + NTM_HEADER_LEN,
 			       len - NTM_HEADER_LEN, body);
 	if (n < 0)
 		return -NTM_DROP_AUTH;
 	newest = counter >= session->replay.next;
-	if (!ntm_replay_commit(&session->replay, counter))
+	if (!ntm_replay_session_commit(&session->replay, counter))
 		return -NTM_DROP_REPLAY;
 
 	peer = session->peer;
 	peer->heard_ms = ntm_loop_now_ms();
 	if (session == peer->pending) {
 		/* Whoever answers with these keys has received message 2 there. */
-		bool same = ntm_endpoint_equal(&session->flow.remote, &from->remote);
+		bool same = ntm_endpoint_equal(&session->remote, &from->remote);
 
 		ntm_session_use(session, same ? from : NULL);
 	}
-	if (newest)
-		source_seen(peer, from);
+	unproven = newest && source_seen(peer, from);
 	ntm_session_message(peer, from, body, (size_t)n);
 	ntm_crypto_wipe(body, (size_t)n); /* Route Directions hold keys */
+	/* Behind the answer, which is longer: both can leave as one. The message may have ended the session. */
+	if (unproven && find(sessions, id) == session)
+		ntm_session_challenge_send(peer, from);
 	return 0;
 }
 

@@ -33,14 +33,13 @@ struct ntm_session_handshake;
 /* Embed it in the daemon's own structure (a member, the DC, a relay). Fields below the line are session.c's. */
 struct ntm_peer {
 	uint8_t key[NTM_KEY_LEN]; /* public */
-	struct ntm_endpoint server[NTM_SERVERS_MAX]; /* where we may call it; none: it calls us */
+	const struct ntm_endpoint *server; /* where we may call it, kept by the owner; none: it calls us */
 	uint16_t servers;
 	/* ---- */
 	struct ntm_sessions *sessions;
 	LIST_ENTRY(ntm_peer) by_key;
 	struct ntm_flow flow; /* where it is now, proven; remote none: not yet */
-	struct ntm_flow candidate; /* where packets came from last, challenged and not yet proven */
-	uint64_t challenge; /* its nonce; 0: none open */
+	struct ntm_session_challenge *challenge; /* of where packets came from last, not yet proven; NULL: none open */
 	struct ntm_session *current, *previous, *pending;
 	struct ntm_session_handshake *handshake;
 	struct ntm_rtt rtt;
@@ -82,8 +81,11 @@ struct ntm_sessions {
 	struct ntm_udp *(*socket_for)(void *ctx, const struct ntm_endpoint *remote);
 	unsigned requests_max; /* outstanding ones a peer */
 	struct ntm_cookie cookie;
-	/* handshakes before they cost a cookie, those with a cookie, and answers to the unauthenticated */
-	struct ntm_limiter handshake_limiter, cookie_limiter, reply_limiter;
+	/* handshakes before they cost a cookie, those with a cookie, cookies, and other answers to the unauthenticated */
+	struct ntm_limiter handshake_limiter, proven_limiter, cookie_limiter, reply_limiter;
+	int64_t handshake_us; /* when the time that handshakes took will have been their share of all time */
+	/* of all peers, oldest first: forgotten when nobody can ask again */
+	TAILQ_HEAD(ntm_session_answers, ntm_session_answer) answers;
 	LIST_HEAD(ntm_peer_bucket, ntm_peer) *by_key; /* hash tables; grown with the number of peers */
 	LIST_HEAD(ntm_session_bucket, ntm_session) *by_id, *by_remote_id;
 	unsigned buckets, peer_count;

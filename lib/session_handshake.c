@@ -14,6 +14,7 @@
 #include "session_internal.h"
 #include "stats.h"
 
+#define HANDSHAKE_BURST_US 20000
 #define RECENT 64 /* answered handshakes remembered, over all peers */
 #define RESPONSE_MAX (NTM_HEADER_LEN + NTM_NOISE_MSG2_OVERHEAD + 64 + NTM_HANDSHAKE_MACS)
 
@@ -215,14 +216,31 @@ int ntm_session_handshake_admit(struct ntm_sessions *sessions, const struct ntm_
 
 	if (ntm_limiter_take(&sessions->handshake_limiter, now_us, &from->remote, path_id))
 		return 0;
-	if (ntm_cookie_mac2_ok(&sessions->cookie, now_us / 1000, &from->remote, path_id, packet, len))
-		return ntm_limiter_take(&sessions->cookie_limiter, now_us, &from->remote, path_id) ? 0 : -NTM_DROP_RATE;
-	if (!ntm_limiter_take(&sessions->reply_limiter, now_us, &from->remote, path_id))
+	if (ntm_cookie_mac2_ok(&sessions->cookie, now_us / 1000, &from->remote, path_id, packet, len)) {
+		if (now_us < sessions->handshake_us ||
+		    !ntm_limiter_take(&sessions->proven_limiter, now_us, &from->remote, path_id))
+			return -NTM_DROP_RATE;
+		return 0;
+	}
+	if (!ntm_limiter_take(&sessions->cookie_limiter, now_us, &from->remote, path_id))
 		return -NTM_DROP_RATE;
 	ntm_header_set(&reply.h, NTM_TYPE_COOKIE, ntm_header_counter(header), ntm_header_id(header));
 	ntm_cookie_make(&sessions->cookie, now_us / 1000, &from->remote, path_id, reply.cookie);
 	ntm_udp_send(from, &reply, sizeof(reply));
 	return -NTM_DROP_COOKIE_NEEDED;
+}
+
+/*
+ * What was admitted took so long: the next one waits until that is its share of the time. A short burst is not held up. The
+ * sealed messages of those who have a session get the rest.
+ */
+static void handshake_took(struct ntm_sessions *sessions, int64_t start_us)
+{
+	int64_t now_us = ntm_loop_now_us(), due_us = now_us - HANDSHAKE_BURST_US;
+
+	if (sessions->handshake_us < due_us)
+		sessions->handshake_us = due_us;
+	sessions->handshake_us += (now_us - start_us) * 100 / NTM_HANDSHAKE_SHARE_PERCENT;
 }
 
 static const struct ntm_session_done_handshake *recent_find(const struct ntm_sessions *sessions, const uint8_t *ephemeral)
@@ -233,12 +251,12 @@ static const struct ntm_session_done_handshake *recent_find(const struct ntm_ses
 	return NULL;
 }
 
-int ntm_session_init_receive(struct ntm_sessions *sessions, const struct ntm_flow *from, uint8_t *packet, size_t len)
+/* A message 1 that was admitted, answered. */
+static int init_answer(struct ntm_sessions *sessions, const struct ntm_flow *from, const uint8_t *packet, size_t len)
 {
 	uint8_t prologue[4 + NTM_HEADER_LEN], payload[NTM_CONTROL_MAX], mac1_key[NTM_KEY_LEN];
 	uint8_t send_key[NTM_KEY_LEN], receive_key[NTM_KEY_LEN];
 	const struct ntm_header *header = (const struct ntm_header *)packet;
-	const struct ntm_session_done_handshake *repeated;
 	struct ntm_session_done_handshake *done;
 	struct ntm_session_welcome welcome;
 	struct ntm_session_hello hello;
@@ -246,22 +264,6 @@ int ntm_session_init_receive(struct ntm_sessions *sessions, const struct ntm_flo
 	struct ntm_noise noise;
 	struct ntm_peer *peer;
 	int n;
-
-	if (len < NTM_HANDSHAKE1_MIN)
-		return -NTM_DROP_SHORT;
-	if (!ntm_cookie_mac1_ok(packet, len, sessions->mac1_key))
-		return -NTM_DROP_MAC1;
-	repeated = recent_find(sessions, packet + NTM_HEADER_LEN);
-	if (repeated) {
-		/* Its answer was lost, or somebody replays it: the same answer, shorter than the question, changes nothing. */
-		if (!ntm_limiter_take(&sessions->reply_limiter, ntm_loop_now_us(), &from->remote, 0))
-			return -NTM_DROP_RATE;
-		ntm_udp_send(from, repeated->packet, repeated->len);
-		return 0;
-	}
-	n = ntm_session_handshake_admit(sessions, from, 0, packet, len);
-	if (n)
-		return n;
 
 	prologue_make(prologue, packet);
 	ntm_noise_init(&noise, false, NULL, prologue, sizeof(prologue), sessions->private_key,
@@ -307,12 +309,39 @@ int ntm_session_init_receive(struct ntm_sessions *sessions, const struct ntm_flo
 		goto wipe;
 	}
 	done->len = NTM_HEADER_LEN + (size_t)n + NTM_HANDSHAKE_MACS;
-	session->flow = *from;
+	session->remote = from->remote;
 	ntm_session_free(peer->pending);
 	peer->pending = session;
 	ntm_udp_send(from, done->packet, done->len);
 	n = 0;
 wipe:
 	ntm_noise_wipe(&noise);
+	return n;
+}
+
+int ntm_session_init_receive(struct ntm_sessions *sessions, const struct ntm_flow *from, uint8_t *packet, size_t len)
+{
+	const struct ntm_session_done_handshake *repeated;
+	int64_t start_us;
+	int n;
+
+	if (len < NTM_HANDSHAKE1_MIN)
+		return -NTM_DROP_SHORT;
+	if (!ntm_cookie_mac1_ok(packet, len, sessions->mac1_key))
+		return -NTM_DROP_MAC1;
+	repeated = recent_find(sessions, packet + NTM_HEADER_LEN);
+	if (repeated) {
+		/* Its answer was lost, or somebody replays it: the same answer, shorter than the question, changes nothing. */
+		if (!ntm_limiter_take(&sessions->reply_limiter, ntm_loop_now_us(), &from->remote, 0))
+			return -NTM_DROP_RATE;
+		ntm_udp_send(from, repeated->packet, repeated->len);
+		return 0;
+	}
+	n = ntm_session_handshake_admit(sessions, from, 0, packet, len);
+	if (n)
+		return n;
+	start_us = ntm_loop_now_us();
+	n = init_answer(sessions, from, packet, len);
+	handshake_took(sessions, start_us);
 	return n;
 }

@@ -18,8 +18,8 @@ struct ntm_session {
 	uint8_t send_key[NTM_KEY_LEN], receive_key[NTM_KEY_LEN];
 	uint8_t remote_token[NTM_MAC_LEN]; /* a reset with it is believed */
 	uint64_t counter; /* next to send */
-	struct ntm_replay replay;
-	struct ntm_flow flow; /* responder: where message 2 went */
+	struct ntm_replay_session replay;
+	struct ntm_endpoint remote; /* responder: where message 2 went */
 	int64_t created_ms;
 };
 
@@ -44,7 +44,7 @@ struct ntm_session_request {
 	struct ntm_peer *peer;
 	uint32_t number; /* transaction in the message */
 	uint16_t type;
-	bool to_candidate; /* an address challenge */
+	bool to_candidate; /* the address challenge: goes with peer->challenge */
 	bool condemned; /* ntm_session_requests_fail() ends it */
 	struct ntm_transaction transaction;
 	ntm_session_done done;
@@ -53,12 +53,20 @@ struct ntm_session_request {
 	uint8_t body[]; /* header and fields */
 };
 
+/* Whether the peer really is where its newest packet came from. */
+struct ntm_session_challenge {
+	struct ntm_flow candidate;
+	uint64_t nonce;
+};
+
 /* An answer we gave; len 0: the request is being served. */
 struct ntm_session_answer {
 	SLIST_ENTRY(ntm_session_answer) next;
+	TAILQ_ENTRY(ntm_session_answer) by_age; /* of sessions->answers */
+	struct ntm_peer *peer;
 	uint32_t transaction;
+	uint16_t len;
 	int64_t came_ms; /* the request */
-	size_t len;
 	uint8_t body[];
 };
 
@@ -86,7 +94,7 @@ void ntm_session_requests_begin(struct ntm_peer *peer); /* a session is there: s
 void ntm_session_requests_condemn(struct ntm_peer *peer); /* all there are now */
 void ntm_session_requests_fail(struct ntm_peer *peer, int err); /* ends those, oldest first */
 void ntm_session_message(struct ntm_peer *peer, const struct ntm_flow *from, const uint8_t *body, size_t len);
-void ntm_session_challenge_send(struct ntm_peer *peer); /* to peer->candidate */
+void ntm_session_challenge_send(struct ntm_peer *peer, const struct ntm_flow *candidate);
 void ntm_session_challenge_cancel(struct ntm_peer *peer);
 void ntm_session_answers_clear(struct ntm_peer *peer);
 

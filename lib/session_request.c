@@ -20,8 +20,10 @@ static void request_free(struct ntm_session_request *request)
 {
 	LIST_REMOVE(request, next);
 	request->peer->requests--;
-	if (request->to_candidate)
-		request->peer->challenge = 0;
+	if (request->to_candidate) {
+		free(request->peer->challenge);
+		request->peer->challenge = NULL;
+	}
 	ntm_transaction_clear(&request->transaction);
 	ntm_crypto_wipe(request->body, request->len);
 	free(request);
@@ -46,7 +48,7 @@ static void request_send(struct ntm_transaction *transaction, void *arg)
 	int err;
 
 	if (request->to_candidate) {
-		ntm_session_send(peer, &peer->candidate, request->body, request->len);
+		ntm_session_send(peer, &peer->challenge->candidate, request->body, request->len);
 		return;
 	}
 	/* Nothing at all came since the first try: the peer may have lost the session without a word. */
@@ -176,7 +178,14 @@ static struct ntm_session_answer *answer_find(const struct ntm_peer *peer, uint3
 	return NULL;
 }
 
-/* Forgets all answers but the newest, and requests that were never answered. Returns how many are being served. */
+static void answer_free(struct ntm_sessions *sessions, struct ntm_session_answer *answer)
+{
+	SLIST_REMOVE(&answer->peer->answer, answer, ntm_session_answer, next);
+	TAILQ_REMOVE(&sessions->answers, answer, by_age);
+	free(answer);
+}
+
+/* Forgets all answers of the peer but the newest, and requests that were never answered. Returns how many are being served. */
 static unsigned answers_age(struct ntm_peer *peer)
 {
 	int64_t too_old_ms = ntm_loop_now_ms() - NTM_REQUEST_TIMEOUT_MS;
@@ -185,30 +194,46 @@ static unsigned answers_age(struct ntm_peer *peer)
 
 	for (answer = SLIST_FIRST(&peer->answer); answer; answer = next) {
 		next = SLIST_NEXT(answer, next);
-		if (answer->len ? ++given > NTM_ANSWERS_KEPT : answer->came_ms < too_old_ms) {
-			SLIST_REMOVE(&peer->answer, answer, ntm_session_answer, next);
-			free(answer);
-		} else if (!answer->len) {
+		if (answer->len ? ++given > NTM_ANSWERS_KEPT : answer->came_ms < too_old_ms)
+			answer_free(peer->sessions, answer);
+		else if (!answer->len)
 			served++;
-		}
 	}
 	return served;
+}
+
+/* Of all peers: nobody repeats a request for so long. Two are forgotten for each that comes, so that none pile up. */
+static void answers_expire(struct ntm_sessions *sessions, int64_t now_ms)
+{
+	struct ntm_session_answer *oldest;
+
+	for (int i = 0; i < 2; i++) {
+		oldest = TAILQ_FIRST(&sessions->answers);
+		if (!oldest || oldest->came_ms >= now_ms - NTM_REQUEST_TIMEOUT_MS)
+			return;
+		answer_free(sessions, oldest);
+	}
 }
 
 /* Remembers an answer, or (len 0) that the request is being served. Without memory it is served again: requests are idempotent. */
 static void answer_keep(struct ntm_peer *peer, uint32_t transaction, const uint8_t *body, size_t len)
 {
-	struct ntm_session_answer *answer = malloc(sizeof(*answer) + len), *served = answer_find(peer, transaction);
+	struct ntm_session_answer *answer, *served = answer_find(peer, transaction);
+	struct ntm_sessions *sessions = peer->sessions;
 
-	if (served) {
-		SLIST_REMOVE(&peer->answer, served, ntm_session_answer, next);
-		free(served);
-	}
+	if (!sessions)
+		return; /* being removed */
+	if (served)
+		answer_free(sessions, served);
+	answer = malloc(sizeof(*answer) + len);
 	if (!answer)
 		return;
+	answer->peer = peer;
 	answer->transaction = transaction;
 	answer->came_ms = ntm_loop_now_ms();
-	answer->len = len;
+	answer->len = (uint16_t)len;
+	answers_expire(sessions, answer->came_ms);
+	TAILQ_INSERT_TAIL(&sessions->answers, answer, by_age);
 	if (len)
 		memcpy(answer->body, body, len);
 	SLIST_INSERT_HEAD(&peer->answer, answer, next);
@@ -218,10 +243,8 @@ void ntm_session_answers_clear(struct ntm_peer *peer)
 {
 	struct ntm_session_answer *answer;
 
-	while ((answer = SLIST_FIRST(&peer->answer))) {
-		SLIST_REMOVE_HEAD(&peer->answer, next);
-		free(answer);
-	}
+	while ((answer = SLIST_FIRST(&peer->answer)))
+		answer_free(peer->sessions, answer);
 }
 
 void ntm_session_answer(const struct ntm_session_from *from, uint16_t type, uint8_t *body, size_t fields_len)
@@ -263,7 +286,7 @@ void ntm_session_challenge_cancel(struct ntm_peer *peer)
 	}
 }
 
-void ntm_session_challenge_send(struct ntm_peer *peer)
+void ntm_session_challenge_send(struct ntm_peer *peer, const struct ntm_flow *candidate)
 {
 	uint8_t body[NTM_MSG_HEADER_LEN + 16];
 	struct ntm_session_request *request;
@@ -271,12 +294,17 @@ void ntm_session_challenge_send(struct ntm_peer *peer)
 	int n;
 
 	ntm_session_challenge_cancel(peer); /* of an address it has left again */
-	peer->challenge = challenge.nonce = ntm_crypto_random_u64() | 1;
+	peer->challenge = malloc(sizeof(*peer->challenge));
+	if (!peer->challenge)
+		return;
+	peer->challenge->candidate = *candidate;
+	peer->challenge->nonce = challenge.nonce = ntm_crypto_random_u64() | 1;
 	n = ntm_msg_challenge_build(body + NTM_MSG_HEADER_LEN, sizeof(body) - NTM_MSG_HEADER_LEN, &challenge);
 	/* No done(): response_handle() settles it, which knows where the answer came from. */
 	request = request_new(peer, NTM_MSG_ADDRESS_CHALLENGE, body, NTM_MSG_HEADER_LEN + (size_t)n, NULL, NULL);
 	if (!request) {
-		peer->challenge = 0;
+		free(peer->challenge);
+		peer->challenge = NULL;
 		return;
 	}
 	request->to_candidate = true;
@@ -329,8 +357,8 @@ static void response_handle(struct ntm_peer *peer, const struct ntm_flow *from, 
 	}
 	if (request->to_candidate) {
 		err = ntm_msg_challenge_parse(&challenge, message->fields, message->len);
-		if (err || !peer->challenge || challenge.nonce != peer->challenge ||
-		    !ntm_endpoint_equal(&from->remote, &peer->candidate.remote)) {
+		if (err || challenge.nonce != peer->challenge->nonce ||
+		    !ntm_endpoint_equal(&from->remote, &peer->challenge->candidate.remote)) {
 			ntm_drop_count(err ? err : NTM_DROP_UNMATCHED);
 			return;
 		}

@@ -331,7 +331,9 @@ static void deliver(struct ntm_udp *udp, int i)
 	do { /* an empty datagram is one too */
 		size_t n = size && size < len - at ? size : len - at;
 
+		ntm_udp_soon_begin();
 		udp->receive(udp->ctx, &from, udp->batch->data[i] + at, n);
+		ntm_udp_soon_end();
 		at += n;
 	} while (at < len);
 }

@@ -101,6 +101,16 @@ int ntm_udp_sendv(const struct ntm_flow *to, const struct iovec *part, int parts
 int ntm_udp_send(const struct ntm_flow *to, const void *buf, size_t len);
 
 /*
+ * As ntm_udp_send for a datagram whose fate nobody asks for (udp_soon.c). While receive runs it may wait for the next one: those
+ * to one place leave as one, which costs little more than one does. All have left when receive has returned, in their
+ * order; ntm_udp_send does not wait for them. The socket must stay until then.
+ */
+void ntm_udp_send_soon(const struct ntm_flow *to, const void *buf, size_t len);
+/* For udp.c, around receive. */
+void ntm_udp_soon_begin(void);
+void ntm_udp_soon_end(void);
+
+/*
  * Sends len bytes as datagrams of `size` bytes each, the last one may be shorter: at most
  * NTM_UDP_SEGMENTS_MAX and NTM_UDP_DATAGRAM_MAX bytes in all. segment: as one, that the kernel or the device
  * cuts (UDP_SEGMENT); else one by one. Returns 0, or as ntm_udp_sendv; ret_sent: so many datagrams were sent,

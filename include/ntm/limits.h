@@ -21,10 +21,14 @@
 /* ---- sessions (Noise IK) */
 #define NTM_SESSION_LIFETIME_S 86400 /* a new handshake is made after this */
 #define NTM_SESSION_COUNTER_MAX (1ULL << 48) /* packets under one session key */
+#define NTM_SESSION_WINDOW 512 /* packets of one session key: what a server sends at once may overtake itself */
 #define NTM_REPLAY_WINDOW 2048 /* packets, per lane and key (RFC 6479's way) */
 #define NTM_HANDSHAKES_PER_S 200 /* more, over all sources, count as load: cookies are asked for */
+#define NTM_HANDSHAKE_SHARE_PERCENT 60 /* of one CPU's time for the handshakes of those who showed a cookie, at most */
+#define NTM_COOKIES_PER_S 10000 /* cookies sent, over all sources: some microseconds each */
+#define NTM_COOKIES_SOURCE_PER_S 100 /* the same to one source address, which may be forged, or a large NAT's */
 #define NTM_COOKIE_LIFETIME_S 120 /* a cookie secret is used for this long, then remembered as long again */
-#define NTM_UNAUTH_REPLIES_PER_S 100 /* cookies, resets, echoes, challenges: each kind, over all sources */
+#define NTM_UNAUTH_REPLIES_PER_S 100 /* resets, echoes, challenges: each kind, over all sources */
 #define NTM_UNAUTH_REPLIES_SOURCE_PER_S 10 /* the same from one source address */
 #define NTM_SOURCES_MAX 1024 /* source addresses remembered by a rate limiter */
 

@@ -427,7 +427,7 @@ static void dc_open(struct dc *d, const uint8_t rs_public[NTM_KEY_LEN])
 	assert_int_equal(ntm_sessions_init(&d->sessions, base, private_key, &dc_ops, d, dc_socket), 0);
 	assert_int_equal(ntm_udp_open(&d->udp, base, &at, true, dc_receive, d), 0);
 	memcpy(d->rs.key, rs_public, NTM_KEY_LEN);
-	d->rs.server[0] = listen4;
+	d->rs.server = &listen4;
 	d->rs.servers = 1;
 	assert_int_equal(ntm_peer_add(&d->sessions, &d->rs), 0);
 }

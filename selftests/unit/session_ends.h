@@ -29,7 +29,8 @@ enum behaviour { ANSWER, REFUSE, SILENT };
 
 struct end {
 	struct ntm_sessions sessions;
-	struct ntm_peer peer; /* the other end */
+	struct ntm_peer peer; /* the other end, */
+	struct ntm_endpoint server[2]; /* and where it is called */
 	uint8_t private_key[NTM_KEY_LEN];
 	struct ntm_udp udp[2];
 	unsigned calls_from; /* which of the two */
@@ -198,7 +199,8 @@ static inline int ends_setup(void **state)
 	end_begin(&client);
 	end_begin(&server);
 	memcpy(client.peer.key, server.sessions.public_key, NTM_KEY_LEN);
-	client.peer.server[0] = server.udp[0].bound;
+	client.server[0] = server.udp[0].bound;
+	client.peer.server = client.server;
 	client.peer.servers = 1;
 	assert_int_equal(ntm_peer_add(&client.sessions, &client.peer), 0);
 	memcpy(server.peer.key, client.sessions.public_key, NTM_KEY_LEN);

@@ -191,7 +191,7 @@ static void station_open(struct station *station, const char *real)
 static void station_connect(struct station *station, bool calls)
 {
 	memcpy(station->dc.key, dc.sessions.public_key, NTM_KEY_LEN);
-	station->dc.server[0] = dc.udp[0].bound;
+	station->dc.server = &dc.udp[0].bound;
 	station->dc.servers = calls;
 	assert_int_equal(ntm_peer_add(&station->sessions, &station->dc), 0);
 }

@@ -57,6 +57,25 @@ static void a_whole_window_may_come_backwards(void **state)
 	}
 }
 
+static void the_window_of_a_session_is_a_smaller_one(void **state)
+{
+	const uint64_t window = NTM_SESSION_WINDOW, newest = 3 * window + 5;
+	struct ntm_replay_session replay = {0};
+
+	(void)state;
+	for (uint64_t i = 0; i < window; i++) {
+		assert_true(ntm_replay_session_check(&replay, newest - i));
+		assert_true(ntm_replay_session_commit(&replay, newest - i));
+	}
+	for (uint64_t i = 0; i < window; i++)
+		assert_false(ntm_replay_session_commit(&replay, newest - i));
+	assert_false(ntm_replay_session_check(&replay, newest - window));
+	assert_true(ntm_replay_session_commit(&replay, newest + 2 * window));
+	assert_true(ntm_replay_session_commit(&replay, newest + window + 1));
+	assert_false(ntm_replay_session_commit(&replay, newest + window));
+	assert_false(ntm_replay_session_commit(&replay, UINT64_MAX));
+}
+
 static void what_is_older_than_the_window_is_refused_though_never_seen(void **state)
 {
 	struct ntm_replay replay = {0};
@@ -156,6 +175,7 @@ int main(void)
 	const struct CMUnitTest replay[] = {
 		cmocka_unit_test(a_fresh_window_takes_any_counter_once),
 		cmocka_unit_test(looking_marks_nothing),
+		cmocka_unit_test(the_window_of_a_session_is_a_smaller_one),
 		cmocka_unit_test(a_whole_window_may_come_backwards),
 		cmocka_unit_test(what_is_older_than_the_window_is_refused_though_never_seen),
 		cmocka_unit_test(a_jump_far_ahead_forgets_the_marks_of_the_old_words),

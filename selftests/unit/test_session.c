@@ -286,7 +286,8 @@ static void two_that_call_each_other_at_once_both_get_through(void **state)
 	struct outcome a, b;
 
 	(void)state;
-	server.peer.server[0] = client.udp[0].bound;
+	server.server[0] = client.udp[0].bound;
+	server.peer.server = server.server;
 	server.peer.servers = 1;
 	assert_int_equal(ends_request(&client, &a, 2000, NULL), 0);
 	assert_int_equal(ends_request(&server, &b, 2000, NULL), 0);

@@ -15,6 +15,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <ntm/limits.h>
+
 #include "endpoint.h"
 #include "stats.h"
 #include "udp.h"
@@ -290,6 +292,72 @@ static void a_train_arrives_as_its_datagrams(void **state)
 	ntm_udp_close(&a);
 }
 
+static struct ntm_flow soon_a, soon_b;
+static const size_t soon_sizes[] = {100, 100, 60, 100, 20, NTM_CONTROL_MAX, NTM_CONTROL_MAX, NTM_CONTROL_MAX, NTM_CONTROL_MAX, 30, 40};
+#define SOONS (int)(sizeof(soon_sizes) / sizeof(soon_sizes[0]))
+
+static int soon_came;
+
+static void receive_soon(void *ctx, const struct ntm_flow *from, uint8_t *buf, size_t len)
+{
+	(void)ctx;
+	(void)from;
+	assert_true(soon_came < SOONS);
+	assert_int_equal(len, soon_sizes[soon_came]);
+	assert_int_equal(buf[0], soon_came);
+	assert_int_equal(buf[len - 1], soon_came);
+	soon_came++;
+}
+
+/* Sends them all to a, and in their midst one to b. */
+static void receive_and_answer(void *ctx, const struct ntm_flow *from, uint8_t *buf, size_t len)
+{
+	uint8_t bytes[NTM_CONTROL_MAX];
+
+	(void)ctx;
+	(void)from;
+	(void)buf;
+	(void)len;
+	for (int i = 0; i < SOONS; i++) {
+		memset(bytes, i, sizeof(bytes));
+		ntm_udp_send_soon(&soon_a, bytes, soon_sizes[i]);
+		if (i == 3)
+			ntm_udp_send_soon(&soon_b, "b", 1);
+	}
+}
+
+static void what_is_sent_soon_arrives_in_order(void **state)
+{
+	struct ntm_endpoint ep = endpoint_of("127.0.0.1");
+	struct ntm_udp server, a, b;
+	struct ntm_flow flow;
+
+	(void)state;
+	assert_int_equal(ntm_udp_open(&server, base, &ep, true, receive_and_answer, NULL), 0);
+	assert_int_equal(ntm_udp_open(&a, base, &ep, true, receive_soon, NULL), 0);
+	open_at(&b, "127.0.0.1");
+	for (int segment = server.segment; segment >= 0; segment--) {
+		server.segment = segment;
+		soon_a = flow_to(&server, "127.0.0.1", a.bound.port);
+		soon_b = flow_to(&server, "127.0.0.1", b.bound.port);
+		flow = flow_to(&b, "127.0.0.1", server.bound.port);
+		received = soon_came = 0;
+		assert_int_equal(ntm_udp_send(&flow, "?", 1), 0);
+		for (int i = 0; i < 4; i++)
+			event_base_loop(base, EVLOOP_NONBLOCK);
+		assert_int_equal(soon_came, SOONS);
+		assert_int_equal(received, 1); /* at b */
+		assert_int_equal(server.segment, segment); /* the device can */
+	}
+	/* at any other time it is sent at once */
+	ntm_udp_send_soon(&soon_b, "b", 1);
+	event_base_loop(base, EVLOOP_NONBLOCK);
+	assert_int_equal(received, 2);
+	ntm_udp_close(&server);
+	ntm_udp_close(&a);
+	ntm_udp_close(&b);
+}
+
 static void a_train_that_the_kernel_does_not_cut_is_refused_whole(void **state)
 {
 	static uint8_t train[5000];
@@ -451,6 +519,7 @@ int main(void)
 		TEST(one_wakeup_takes_a_bounded_number_and_the_rest_comes_later),
 		TEST(datagrams_lost_in_the_buffer_are_counted),
 		TEST(a_train_arrives_as_its_datagrams),
+		TEST(what_is_sent_soon_arrives_in_order),
 		TEST(a_train_that_the_kernel_does_not_cut_is_refused_whole),
 		TEST(an_earlier_refusal_does_not_stop_the_next_datagram),
 		TEST(icmp_errors_do_not_keep_the_loop_busy),
