@@ -14,25 +14,29 @@
 
 #define PASSED "the device was passed to ntmd, and may lie in another network namespace"
 #define INHERIT_MS 50 /* until the DC knows us */
-#define INHERIT_AGAIN_MS 1000 /* between two tries for a peer that could not be directed */
+#define INHERIT_AGAIN_MS 1000 /* between two tries for a peer that could not be directed, at first; then twice as long each time */
+#define INHERIT_WAIT_MAX_MS 60000
+#define INHERIT_UP_MS 1000 /* a new path is up for so long, and has replaced the old one if it can */
 #define INHERIT_AT_ONCE 32 /* directions begun at a time */
 
 /* ---- paths of an earlier ntmd */
 
 struct inheritance {
 	struct ntmd *ntmd;
-	unsigned begun, left;
+	unsigned begun, left, seen;
 };
 
-static void inherited_direct(void *ctx, const struct ntm_addr *vip4, const struct ntm_addr *vip6)
+/* true: it is to end. */
+static bool inherited_direct(void *ctx, const struct ntm_addr *vip4, const struct ntm_addr *vip6)
 {
 	struct inheritance *inheritance = ctx;
 	struct ntmd *ntmd = inheritance->ntmd;
 	struct ntmd_cn *cn = NULL;
 
 	inheritance->left++;
-	if (inheritance->begun >= INHERIT_AT_ONCE)
-		return;
+	if (inheritance->begun >= INHERIT_AT_ONCE || inheritance->left <= ntmd->attach.inherit_skip)
+		return false;
+	inheritance->seen = inheritance->left;
 	if (!ntm_addr_is_none(vip4))
 		cn = ntmd_cn_find_vip(ntmd, vip4);
 	if (!cn && !ntm_addr_is_none(vip6))
@@ -40,14 +44,18 @@ static void inherited_direct(void *ctx, const struct ntm_addr *vip4, const struc
 	if (!cn) {
 		cn = ntmd_cn_new(ntmd, NULL, ntm_addr_is_none(vip4) ? vip6 : vip4);
 		if (!cn)
-			return;
+			return false;
 		ntmd_cn_vips_set(cn, vip4, vip6);
 	}
+	/* The new one found no place in BPF: packets must not go on into the old one. */
+	if (cn->path && cn->path->state == NTMD_PATH_UP && ntm_loop_now_ms() - cn->path->up_ms >= INHERIT_UP_MS)
+		return true;
 	if (cn->path || cn->next_path || cn->direction || ntmd_direction_is_expected(cn))
-		return; /* on its way */
+		return false; /* on its way */
 	inheritance->begun++;
 	ntmd_direction_start(cn, NTM_REASON_LOST);
 	ntmd_cn_release(cn);
+	return false;
 }
 
 static void inherit_fired(evutil_socket_t fd, short what, void *arg)
@@ -62,9 +70,26 @@ static void inherit_fired(evutil_socket_t fd, short what, void *arg)
 		return;
 	}
 	ntmd_bpf_inherited_each(ntmd->engine, inherited_direct, &inheritance);
-	if (inheritance.left)
-		ntm_timer_set_ms(ntmd->attach.inherit_timer,
-				 inheritance.begun >= INHERIT_AT_ONCE ? INHERIT_MS : INHERIT_AGAIN_MS);
+	if (!inheritance.left)
+		return;
+	if (inheritance.begun >= INHERIT_AT_ONCE) {
+		ntmd->attach.inherit_skip = inheritance.seen;
+		ntm_timer_set_ms(ntmd->attach.inherit_timer, INHERIT_MS);
+		return;
+	}
+	/* All were asked for. Those that are away may stay away. */
+	ntmd->attach.inherit_skip = 0;
+	ntm_timer_set_ms(ntmd->attach.inherit_timer, ntmd->attach.inherit_wait_ms);
+	if (ntmd->attach.inherit_wait_ms < INHERIT_WAIT_MAX_MS)
+		ntmd->attach.inherit_wait_ms *= 2;
+}
+
+void ntmd_attach_path_up(struct ntmd *ntmd)
+{
+	if (!event_pending(ntmd->attach.inherit_timer, EV_TIMEOUT, NULL) || ntmd->attach.inherit_wait_ms == INHERIT_AGAIN_MS)
+		return;
+	ntmd->attach.inherit_wait_ms = INHERIT_AGAIN_MS;
+	ntm_timer_set_ms(ntmd->attach.inherit_timer, INHERIT_AGAIN_MS);
 }
 
 void ntmd_attach_inherited_end(struct ntmd_cn *cn)
@@ -115,6 +140,8 @@ static int attach_try(struct ntmd *ntmd, enum ntmd_bpf_mode mode)
 	if (was)
 		return 0;
 	ntmd_session_keys_renew(ntmd); /* what BPF gets begins with a new key phase */
+	ntmd->attach.inherit_skip = 0;
+	ntmd->attach.inherit_wait_ms = INHERIT_AGAIN_MS;
 	ntm_timer_set_ms(ntmd->attach.inherit_timer, 0);
 	ntmd_event(ntmd, "attached", NULL);
 	return 0;

@@ -326,6 +326,8 @@ static void old_fired(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	if (kernel->stopping)
+		return; /* they go with the others */
 	if (now >= kernel->old_until_ms) {
 		ntmd_bpf_set_old_end(kernel->now->set);
 		free(kernel->old_vip);
@@ -526,7 +528,7 @@ void ntmd_bpf_drops_add(const struct ntmd_engine *engine, uint64_t drops[NTM_DRO
 
 /* Of a set of another layout: true if one of this family wants a new path. */
 static bool old_each(struct ntmd_kernel *kernel, bool is4,
-		     void (*each)(void *ctx, const struct ntm_addr *vip4, const struct ntm_addr *vip6), void *ctx)
+		     bool (*each)(void *ctx, const struct ntm_addr *vip4, const struct ntm_addr *vip6), void *ctx)
 {
 	static const struct ntm_addr none;
 	bool any = false;
@@ -542,15 +544,26 @@ static bool old_each(struct ntmd_kernel *kernel, bool is4,
 	return any;
 }
 
+static bool is_expired(const struct ntmd_engine_path *path, int64_t now_ms)
+{
+	for (unsigned i = 0; i < NTM_TYPE_PHASES; i++)
+		if (path->key[i] && path->key[i]->expires_ms > now_ms)
+			return false;
+	return true;
+}
+
 void ntmd_bpf_inherited_each(struct ntmd_engine *engine,
-			     void (*each)(void *ctx, const struct ntm_addr *vip4, const struct ntm_addr *vip6), void *ctx)
+			     bool (*each)(void *ctx, const struct ntm_addr *vip4, const struct ntm_addr *vip6), void *ctx)
 {
 	struct ntmd_engine_path *path, *next;
+	int64_t now = ntm_loop_now_ms();
 
 	for (path = LIST_FIRST(&engine->paths); path; path = next) {
 		next = LIST_NEXT(path, all);
-		if (path->kernel && path->kernel->inherited && !path->kernel->drain_ms)
-			each(ctx, &path->vip[0], &path->vip[1]);
+		if (!path->kernel || !path->kernel->inherited || path->kernel->drain_ms)
+			continue;
+		if (is_expired(path, now) || each(ctx, &path->vip[0], &path->vip[1]))
+			ntmd_engine_path_delete(path, false);
 	}
 	/* Which two addresses are one node's is not known: those of the other family mostly come with the first. */
 	if (engine->kernel && !old_each(engine->kernel, true, each, ctx))

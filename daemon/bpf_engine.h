@@ -50,8 +50,11 @@ void ntmd_bpf_drops_add(const struct ntmd_engine *engine, uint64_t drops[NTM_DRO
 /* Paths of an earlier ntmd to these addresses end at once: there may be no tunnel. */
 void ntmd_bpf_inherited_end(struct ntmd_engine *engine, const struct ntm_addr *vip4, const struct ntm_addr *vip6);
 void ntmd_bpf_inherited_withdraw(struct ntmd_engine *engine, uint64_t path_id); /* the one of this ID, if there is one */
-/* Calls each() for every path of an earlier ntmd that still serves a peer: it wants a new one. */
+/*
+ * Calls each() for every path of an earlier ntmd that still serves a peer: it wants a new one. Those end for which each() says
+ * so, and those whose keys are all too old.
+ */
 void ntmd_bpf_inherited_each(struct ntmd_engine *engine,
-			     void (*each)(void *ctx, const struct ntm_addr *vip4, const struct ntm_addr *vip6), void *ctx);
+			     bool (*each)(void *ctx, const struct ntm_addr *vip4, const struct ntm_addr *vip6), void *ctx);
 
 #endif

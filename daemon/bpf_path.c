@@ -450,9 +450,12 @@ static void inherit_one(void *ctx, const struct ntmd_maps_left *left)
 		if (!left->key[i].tag)
 			continue;
 		phase = phase_new(kernel->now, left->slot, left->key[i].phase, left->key[i].tag);
-		if (phase && ntmd_user_key_inherit(path, left->key[i].phase, left->key[i].send, left->key[i].receive,
-						   left->key[i].expires_ms, phase))
-			ntm_warn("no memory to open packets of an earlier path");
+		if (phase && !ntmd_user_key_inherit(path, left->key[i].phase, left->key[i].send, left->key[i].receive,
+						    left->key[i].expires_ms, phase))
+			continue;
+		ntm_warn("no memory to open packets of an earlier path");
+		if (phase)
+			phase_drop(kernel, phase);
 	}
 	for (int family = 0; family < 2; family++)
 		if (left->reached[family])

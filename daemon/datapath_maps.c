@@ -33,6 +33,8 @@ const char *const ntmd_map_names[NTMD_MAPS] = {
 
 /* ---- what was taken away, and waits */
 
+#define WAIT_PAUSE_MS 250 /* between two waits for all programs */
+
 enum grace_kind { GRACE_SLOT, GRACE_KEY, GRACE_WINDOW };
 
 struct grace {
@@ -544,6 +546,22 @@ static int window_make(struct ntmd_maps *maps, uint32_t *ret_tag)
 	return -EEXIST;
 }
 
+/*
+ * Whether no program still reads the key that was dropped from there, to be wiped at wipe_ms. To wait for them stops the loop for
+ * some 10 ms, and a peer can ask for new keys as often as it likes: once in a while one may.
+ */
+static bool place_is_left(struct ntmd_maps *maps, int64_t wipe_ms)
+{
+	int64_t now = ntm_loop_now_ms();
+
+	if (wipe_ms - NTM_MAPS_GRACE_MS < maps->waited_ms)
+		return true;
+	if ((maps->waited_ms && now - maps->waited_ms < WAIT_PAUSE_MS) || ntmd_maps_programs_wait())
+		return false;
+	maps->waited_ms = now;
+	return true;
+}
+
 int ntmd_maps_key_set(struct ntmd_maps *maps, unsigned number, unsigned phase, const uint8_t send[NTM_KEY_LEN],
 		      const uint8_t receive[NTM_KEY_LEN], int64_t expires_ms, uint32_t *ret_tag)
 {
@@ -556,7 +574,7 @@ int ntmd_maps_key_set(struct ntmd_maps *maps, unsigned number, unsigned phase, c
 		return -EBUSY;
 	if (slot->tag[phase & 1])
 		ntmd_maps_key_drop(maps, number, phase, slot->tag[phase & 1]);
-	if (slot->wipe_ms[phase & 1] && ntmd_maps_programs_wait())
+	if (slot->wipe_ms[phase & 1] && !place_is_left(maps, slot->wipe_ms[phase & 1]))
 		return -EBUSY;
 	slot->wipe_ms[phase & 1] = 0;
 	err = window_make(maps, &tag);

@@ -35,6 +35,7 @@ struct ntmd_maps {
 	} source[NTM_SOURCES_SLOTS];
 	STAILQ_HEAD(, grace) grace; /* the first due first */
 	struct event *timer;
+	int64_t waited_ms; /* what was dropped before, no program reads any more */
 	uint8_t label_key[NTM_KEY_LEN];
 };
 

@@ -165,6 +165,8 @@ struct ntmd {
 		char **interface; /* as `ntmctl attach` named them; NULL: as the configuration does */
 		unsigned interfaces;
 		struct event *inherit_timer;
+		unsigned inherit_skip; /* of the paths of an earlier ntmd: were asked for in this round */
+		int64_t inherit_wait_ms; /* to the next round */
 	} attach;
 
 	/* event.c */
@@ -272,6 +274,7 @@ void ntmd_event(struct ntmd *ntmd, const char *event, ...) __attribute__((sentin
 int ntmd_attach_open(struct ntmd *ntmd); /* as [datapath] engine says; 0, or -errno said to the log */
 void ntmd_attach_close(struct ntmd *ntmd); /* after the paths, before the engine */
 void ntmd_attach_inherited_end(struct ntmd_cn *cn); /* there may be no tunnel with it: what an earlier ntmd had ends */
+void ntmd_attach_path_up(struct ntmd *ntmd); /* one of those may have been replaced */
 void ntmd_attach_handle(void *ctx, struct ntm_control_request *request, struct json_object *args);
 void ntmd_detach_handle(void *ctx, struct ntm_control_request *request, struct json_object *args);
 struct json_object *ntmd_attach_interfaces_json(const struct ntmd *ntmd);

@@ -108,6 +108,7 @@ void ntmd_path_up(struct ntmd_path *path)
 		ntmd_route_tell(path); /* what was chosen before the path was up */
 	}
 	ntmd_direction_settled(cn);
+	ntmd_attach_path_up(path->ntmd);
 }
 
 static void withdraw_tell(struct ntmd_path *path, enum ntm_reason reason)

@@ -233,6 +233,7 @@ struct ntmd_path {
 
 	/* handover.c */
 	uint64_t update_sent, update_seen; /* sequence numbers */
+	int64_t moves_ms; /* path_control.c: how far the peer's moves are ahead of what they may be */
 	int64_t update_us; /* when ours was last sent: 0: nothing under way */
 	const char *why; /* the route in use was taken, in words; NULL: as the first that worked */
 	struct ntmd_move *move; /* NULL: nothing to remember */

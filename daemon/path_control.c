@@ -15,6 +15,9 @@
 #include "path.h"
 #include "stats.h"
 
+#define MOVES_PER_S 20 /* each costs challenges, and all data threads a halt */
+#define MOVES_AT_ONCE 40
+
 /* A challenge may be padded, to find the path's MTU. */
 static size_t len_max(uint16_t type)
 {
@@ -116,17 +119,34 @@ static void close_take(struct ntmd_path *path, const struct ntm_flow *from, cons
 	ntmd_path_close(path, NTM_REASON_USER, false);
 }
 
+/* Whether the peer may once more say that it is elsewhere: no device moves as often as one can say so. */
+static bool may_move(struct ntmd_path *path)
+{
+	int64_t now = ntm_loop_now_ms();
+
+	if (path->moves_ms < now)
+		path->moves_ms = now;
+	if (path->moves_ms - now > MOVES_AT_ONCE * 1000 / MOVES_PER_S) {
+		ntm_drop_count(-NTM_DROP_LIMIT);
+		return false;
+	}
+	path->moves_ms += 1000 / MOVES_PER_S;
+	return true;
+}
+
 static void handle(struct ntmd_path *path, const struct ntm_flow *from, const struct ntm_message *message)
 {
 	switch (message->type) {
 	case NTM_MSG_PATH_CHALLENGE:
-		challenge_answer(path, from, message);
+		if (ntmd_route_find(path, from) || may_move(path))
+			challenge_answer(path, from, message);
 		return;
 	case NTM_MSG_PATH_RESPONSE:
 		response_take(path, from, message);
 		return;
 	case NTM_MSG_PATH_UPDATE:
-		ntmd_handover_update_handle(path, from, message);
+		if (may_move(path))
+			ntmd_handover_update_handle(path, from, message);
 		return;
 	case NTM_MSG_KEEPALIVE_REQUEST:
 		keepalive_answer(path, from, message);

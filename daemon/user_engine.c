@@ -533,10 +533,11 @@ bool ntmd_engine_path_inline_try(struct ntmd_engine_path *path)
 
 void ntmd_engine_path_kernel_times(const struct ntmd_engine_path *path, int64_t *ret_tx_ms, int64_t *ret_rx_ms)
 {
+	const struct ntmd_engine *main = path->engine->main; /* it has the BPF engine, whichever thread has the path */
 	struct ntmd_engine_stats stats = {0};
 
-	if (path->engine->kernel)
-		path->engine->kernel_ops->path_stats(path->engine->kernel, path, &stats);
+	if (main->kernel)
+		main->kernel_ops->path_stats(main->kernel, path, &stats);
 	*ret_tx_ms = stats.last_tx_ms;
 	*ret_rx_ms = stats.last_rx_ms;
 }
@@ -558,6 +559,8 @@ int64_t ntmd_engine_path_unheard(struct ntmd_engine_path *path)
 
 bool ntmd_engine_path_unheard_since(struct ntmd_engine_path *path, int64_t since_ms)
 {
+	NTMD_USER_LOCKED(path->engine);
+
 	if (path->unheard_told)
 		return false;
 	path->unheard_ms = since_ms;

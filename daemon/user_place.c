@@ -242,12 +242,20 @@ static bool is_placed(const struct ntmd_engine_path *path, const struct ntmd_use
 	       (!path->has_second || ntm_endpoint_equal(&local->end[1], &path->second.remote));
 }
 
+/* Where it belongs, if something of it is not there yet. */
+static struct ntmd_user_shard *place_due(const struct ntmd_engine_path *path)
+{
+	struct ntmd_user_shard *to = can_be_placed(path) ? shard_choose(path) : NULL;
+
+	return to && !is_placed(path, to) ? to : NULL;
+}
+
 static void place(struct ntmd_engine_path *path)
 {
 	struct ntmd_user_shards *shards = path->engine->main->shards;
-	struct ntmd_user_shard *to = can_be_placed(path) ? shard_choose(path) : NULL;
+	struct ntmd_user_shard *to = place_due(path);
 
-	if (!to || is_placed(path, to))
+	if (!to)
 		return;
 	if (path->engine != to->engine)
 		for (int family = 0; family < 2; family++)
@@ -274,10 +282,20 @@ static void place(struct ntmd_engine_path *path)
 void ntmd_user_place_all(evutil_socket_t fd, short what, void *arg)
 {
 	struct ntmd_user_shards *shards = arg;
-	struct ntmd_user_local *local;
+	struct ntmd_user_local *local, *next;
 
 	(void)fd;
 	(void)what;
+	/* Where all is well no data thread has to stop. */
+	for (local = TAILQ_FIRST(&shards->to_place); local; local = next) {
+		next = TAILQ_NEXT(local, to_place);
+		if (place_due(local->path))
+			continue;
+		TAILQ_REMOVE(&shards->to_place, local, to_place);
+		local->placing = false;
+	}
+	if (TAILQ_EMPTY(&shards->to_place))
+		return;
 	for (unsigned i = 0; i < shards->count; i++)
 		ntmd_user_lock(shards->shard[i]->engine);
 	while ((local = TAILQ_FIRST(&shards->to_place))) {
