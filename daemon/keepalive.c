@@ -119,6 +119,12 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 		ntmd_path_close(path, NTM_REASON_IDLE, true);
 		return;
 	}
+	if (now >= path->ck_expires_ms) {
+		/* No DC said that both may still talk: one of them may be no member any more. */
+		ntm_info("the tunnel to %s was directed too long ago", path->cn->fqdn);
+		ntmd_path_close(path, NTM_REASON_RENEW, true);
+		return;
+	}
 	if (path->state != NTMD_PATH_UP && !path->tunnel &&
 	    now - path->directed_ms > 2 * NTM_HANDSHAKE_TIMEOUT_MS) {
 		ntmd_path_free(path, true); /* the other end never came with the keys */

@@ -57,7 +57,10 @@ static int file_replace(const char *path, const char *content, size_t len)
 
 	if ((size_t)snprintf(tmp, sizeof(tmp), "%s.new", path) >= sizeof(tmp))
 		return -ENAMETOOLONG;
-	fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	/* Others may write into the folder: what lies there under that name is not followed. */
+	if (unlink(tmp) && errno != ENOENT)
+		return -errno;
+	fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
 	if (write(fd, content, len) != (ssize_t)len || fsync(fd))
@@ -70,6 +73,23 @@ static int file_replace(const char *path, const char *content, size_t len)
 	return err;
 }
 
+/* A file that we wrote: nobody else's is believed. NULL: there is none. */
+static FILE *file_read(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	struct stat st;
+	FILE *file;
+
+	if (fd < 0)
+		return NULL;
+	file = fstat(fd, &st) || st.st_uid != geteuid() || !S_ISREG(st.st_mode) ? NULL : fdopen(fd, "r");
+	if (!file) {
+		ntm_warn("%s is not read: it is not this user's", path);
+		close(fd);
+	}
+	return file;
+}
+
 uint16_t ntmd_state_port_load(struct ntmd *ntmd)
 {
 	char path[4096];
@@ -78,7 +98,7 @@ uint16_t ntmd_state_port_load(struct ntmd *ntmd)
 
 	if (file_path(ntmd, "port", path, sizeof(path)))
 		return 0;
-	file = fopen(path, "re");
+	file = file_read(path);
 	if (!file)
 		return 0;
 	if (fscanf(file, "%u", &port) != 1 || port > 65535)
@@ -105,7 +125,7 @@ static int peers_put(const char *path, const char *fqdn, const char *key_text)
 	char *out = NULL, *line = NULL;
 	size_t out_len = 0, line_size = 0, name_len = strlen(fqdn);
 	FILE *memory = open_memstream(&out, &out_len);
-	FILE *file = fopen(path, "re");
+	FILE *file = file_read(path);
 	unsigned lines = 0;
 	int err;
 
@@ -129,7 +149,7 @@ static int peers_put(const char *path, const char *fqdn, const char *key_text)
 /* 1 and ret_key if the name is there, 0 if not. */
 static int peers_get(const char *path, const char *fqdn, uint8_t ret_key[NTM_KEY_LEN])
 {
-	FILE *file = fopen(path, "re");
+	FILE *file = file_read(path);
 	size_t size = 0, name_len = strlen(fqdn);
 	char *line = NULL;
 	int found = 0;

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -23,10 +24,11 @@
 #define TCP_CLIENTS_MAX 256
 #define TCP_IDLE_S 10
 #define TCP_BACKLOG 64
+#define ACCEPT_AGAIN_MS 1000
 #define TCP_UNREAD_MAX 65536 /* answers that a client has not read: no more queries of it are taken */
 
 struct client {
-	LIST_ENTRY(client) next;
+	TAILQ_ENTRY(client) next;
 	struct dc_dns *dns;
 	struct bufferevent *stream;
 	bool ended; /* it asks no more, and reads the last answers */
@@ -38,7 +40,8 @@ struct dc_dns {
 	struct ntm_udp udp[NTM_SERVERS_MAX];
 	struct evconnlistener *listener[NTM_SERVERS_MAX];
 	unsigned udps, listeners, clients;
-	LIST_HEAD(, client) client;
+	TAILQ_HEAD(clients, client) client; /* who asked last is last */
+	struct event *accept_timer;
 	uint8_t answer[2 + DC_ZONE_ANSWER_MAX]; /* over TCP behind its length */
 };
 
@@ -94,7 +97,7 @@ static void udp_query(void *ctx, const struct ntm_flow *from, uint8_t *packet, s
 
 static void client_free(struct client *client)
 {
-	LIST_REMOVE(client, next);
+	TAILQ_REMOVE(&client->dns->client, client, next);
 	client->dns->clients--;
 	bufferevent_free(client->stream);
 	free(client);
@@ -124,6 +127,8 @@ static void client_read(struct bufferevent *stream, void *arg)
 		}
 		if (evbuffer_get_length(in) < 2 + len)
 			return;
+		TAILQ_REMOVE(&dns->client, client, next);
+		TAILQ_INSERT_TAIL(&dns->client, client, next);
 		query = evbuffer_pullup(in, (ev_ssize_t)(2 + len));
 		n = query ? dc_zone_answer(dns->zone, query + 2, len, true, dns->answer + 2) : 0;
 		dns->dc->dns_queries++;
@@ -168,8 +173,9 @@ static void client_accept(struct evconnlistener *listener, evutil_socket_t fd, s
 	(void)listener;
 	(void)addr;
 	(void)len;
-	if (dns->clients < TCP_CLIENTS_MAX)
-		client = calloc(1, sizeof(*client));
+	if (dns->clients >= TCP_CLIENTS_MAX) /* nobody holds a place by asking nothing */
+		client_free(TAILQ_FIRST(&dns->client));
+	client = calloc(1, sizeof(*client));
 	if (client)
 		client->stream = bufferevent_socket_new(dns->dc->loop.base, fd, BEV_OPT_CLOSE_ON_FREE);
 	if (!client || !client->stream) {
@@ -178,12 +184,31 @@ static void client_accept(struct evconnlistener *listener, evutil_socket_t fd, s
 		return;
 	}
 	client->dns = dns;
-	LIST_INSERT_HEAD(&dns->client, client, next);
+	TAILQ_INSERT_TAIL(&dns->client, client, next);
 	dns->clients++;
 	bufferevent_setcb(client->stream, client_read, client_written, client_event, client);
 	bufferevent_set_timeouts(client->stream, &idle, &idle);
 	bufferevent_setwatermark(client->stream, EV_READ, 0, 2 * (2 + DC_ZONE_QUERY_MAX));
 	bufferevent_enable(client->stream, EV_READ | EV_WRITE);
+}
+
+/* Out of descriptors, most likely: what waits there would be tried again and again. */
+static void accept_failed(struct evconnlistener *listener, void *arg)
+{
+	struct dc_dns *dns = arg;
+
+	evconnlistener_disable(listener);
+	ntm_timer_set_ms(dns->accept_timer, ACCEPT_AGAIN_MS);
+}
+
+static void accept_again(evutil_socket_t fd, short what, void *arg)
+{
+	struct dc_dns *dns = arg;
+
+	(void)fd;
+	(void)what;
+	for (unsigned i = 0; i < dns->listeners; i++)
+		evconnlistener_enable(dns->listener[i]);
 }
 
 static int tcp_listen(struct dc_dns *dns, const struct ntm_endpoint *ep)
@@ -208,6 +233,7 @@ static int tcp_listen(struct dc_dns *dns, const struct ntm_endpoint *ep)
 		close(fd);
 		return -ENOMEM;
 	}
+	evconnlistener_set_error_cb(dns->listener[dns->listeners], accept_failed);
 	dns->listeners++;
 	return 0;
 }
@@ -240,8 +266,9 @@ int dc_dns_open(struct dc *dc, char *ret_why, size_t why_len)
 	if (!err) {
 		dns->dc = dc;
 		dc->dns = dns;
-		LIST_INIT(&dns->client);
-		err = zone_open(dns);
+		TAILQ_INIT(&dns->client);
+		dns->accept_timer = ntm_timer_new(dc->loop.base, accept_again, dns);
+		err = dns->accept_timer ? zone_open(dns) : -ENOMEM;
 	}
 	if (err) {
 		snprintf(ret_why, why_len, "cannot make the zone %s: %s", dc->config.zone, strerror(-err));
@@ -272,12 +299,14 @@ void dc_dns_close(struct dc *dc)
 
 	if (!dns)
 		return;
-	while (!LIST_EMPTY(&dns->client))
-		client_free(LIST_FIRST(&dns->client));
+	while (!TAILQ_EMPTY(&dns->client))
+		client_free(TAILQ_FIRST(&dns->client));
 	for (unsigned i = 0; i < dns->listeners; i++)
 		evconnlistener_free(dns->listener[i]);
 	for (unsigned i = 0; i < dns->udps; i++)
 		ntm_udp_close(&dns->udp[i]);
+	if (dns->accept_timer)
+		event_free(dns->accept_timer);
 	dc_zone_free(dns->zone);
 	free(dns);
 	dc->dns = NULL;

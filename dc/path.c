@@ -321,6 +321,7 @@ static void drained(struct dc_path *path)
 
 void dc_path_tick(struct dc *dc, int64_t now_ms)
 {
+	uint64_t renew[RENEWALS_A_TICK];
 	struct dc_path *path, *next;
 	unsigned renewals = 0;
 
@@ -333,8 +334,13 @@ void dc_path_tick(struct dc *dc, int64_t now_ms)
 		} else if (!path->renewed && !path->foreign && !path->closing && !path->direction &&
 			   renewals < RENEWALS_A_TICK) {
 			path->renewed = true;
-			renewals++;
-			dc_direction_renew(path, NTM_REASON_RENEW);
+			renew[renewals++] = path->id;
 		}
+	}
+	/* Not above: it may free others, a direction of the same two nodes that it crosses. */
+	for (unsigned i = 0; i < renewals; i++) {
+		path = dc_path_find(dc, renew[i]);
+		if (path)
+			dc_direction_renew(path, NTM_REASON_RENEW);
 	}
 }
