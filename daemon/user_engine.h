@@ -3,7 +3,8 @@
  * user_engine.h - what the files of the user engine share; nobody else looks behind engine.h (but its unit
  *test).
  *
- *	user_engine.c	the engine and its timer, paths, routes, statistics
+ *	user_engine.c	the engine and its timer
+ *	user_path.c	paths: finding them, whom they lead to, routes, statistics
  *	user_tell.c	what control and the kernel's part are told
  *	user_key.c	keys by phase
  *	user_held.c	packets that wait for a key or a route
@@ -39,6 +40,7 @@
 #define NTMD_USER_OVERHEAD (NTM_HEADER_LEN + NTM_TAG_LEN)
 #define NTMD_USER_BATCH 64 /* packets read from the TUN before the loop looks at other things */
 #define NTMD_USER_BATCH_BYTES (1 << 20) /* and bytes: super-packets are about a millisecond's work */
+#define NTMD_USER_YIELD 256 /* UDP packets delivered before other processes get a turn: about 0.2 ms of work */
 #define NTMD_USER_TRAINS 4 /* paths whose packets are gathered at the same time */
 #define NTMD_USER_RETRY_MS 100 /* between two tries of a route that failed */
 #define NTMD_USER_SOURCE_MS 1000 /* between two new_source of a path */
@@ -196,6 +198,7 @@ struct ntmd_engine {
 	struct ntmd_segments segments;
 	struct ntmd_coalesce coalesce;
 	int64_t batch_ms; /* clock when the first of the packets that arrived together was opened; 0: none was */
+	unsigned delivered_udp; /* packets since others had a turn */
 	struct ntmd_user_train train[NTMD_USER_TRAINS];
 	unsigned train_next; /* sent early if another path needs one */
 	uint8_t plain[NTMD_USER_READ_MAX];
@@ -329,6 +332,7 @@ void ntmd_user_train_forget(const struct ntmd_engine_path *path); /* it is delet
 /* ---- user_ingress.c */
 /* Writes one packet into the TUN. 0 or -errno. */
 int ntmd_user_ingress_write(struct ntmd_engine *engine, const uint8_t *packet, size_t len);
+void ntmd_user_ingress_yield(struct ntmd_engine *engine); /* if it is time: a turn for other processes. Without locks */
 void ntmd_user_ingress_init(struct ntmd_engine *engine); /* once the device is open */
 
 #endif

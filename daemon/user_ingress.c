@@ -6,6 +6,8 @@
  * Nothing of a packet counts before it has opened; where it came from never matters for delivery.
  */
 #include <errno.h>
+#include <netinet/in.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/uio.h>
 
@@ -43,10 +45,24 @@ void ntmd_user_ingress_init(struct ntmd_engine *engine)
 	engine->coalesce.ctx = engine;
 }
 
+/*
+ * Who gets UDP is not waited for, as TCP's sender is: an application that shares our CPU and gets no turn loses what its
+ * socket has no room for, after all the work was done. So under load it gets one every so many packets.
+ */
+void ntmd_user_ingress_yield(struct ntmd_engine *engine)
+{
+	if (engine->delivered_udp < NTMD_USER_YIELD)
+		return;
+	engine->delivered_udp = 0;
+	sched_yield();
+}
+
 void ntmd_engine_flush(struct ntmd_engine *engine)
 {
 	ntmd_coalesce_flush(&engine->coalesce);
 	engine->batch_ms = 0;
+	if (!engine->shard) /* not with the lock held */
+		ntmd_user_ingress_yield(engine);
 }
 
 /* The clock is read once for packets that arrived together. */
@@ -208,6 +224,8 @@ static void inner_deliver(struct ntmd_engine_path *path, uint8_t tos, uint8_t *p
 		ntmd_user_path_drop(path, NTM_DROP_TUN_WRITE);
 		return;
 	}
+	if (packet[packet[0] >> 4 == 4 ? 9 : 6] == IPPROTO_UDP)
+		path->engine->delivered_udp++;
 	path->stats.rx_packets++;
 	path->stats.rx_bytes += len;
 }

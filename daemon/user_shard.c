@@ -315,6 +315,7 @@ static void *shard_run(void *arg)
 			thread_lock(shard);
 			ntm_udp_read(&shard->udp[i - 2]);
 			thread_unlock(shard);
+			ntmd_user_ingress_yield(engine);
 		}
 		thread_lock(shard);
 		if (fds[1].revents && !shard->deaf)

@@ -117,7 +117,8 @@ void ntm_udp_soon_end(void);
  * the next one failed. With segment also -EIO, and no datagram sent: the device or the kernel cannot, or the
  * size is larger than the path's MTU; say so one by one.
  */
-#define NTM_UDP_SEGMENTS_MAX 128 /* taken at once since Linux 6.9; 64 before */
+#define NTM_UDP_SEGMENTS_MAX 128 /* taken at once since Linux 6.9 */
+#define NTM_UDP_SEGMENTS_ALWAYS 64 /* by every kernel that knows UDP_SEGMENT */
 #define NTM_UDP_DATAGRAM_MAX 65507
 unsigned ntm_udp_segments_max(void); /* so many go at once here, as far as is known; more go in several calls */
 int ntm_udp_send_train(const struct ntm_flow *to, const uint8_t *buf, size_t len, size_t size, bool segment,

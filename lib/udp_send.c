@@ -13,8 +13,6 @@
 #include "endpoint.h"
 #include "udp_internal.h"
 
-#define SEGMENTS_BEFORE 64 /* taken with UDP_SEGMENT by every kernel that knows it */
-
 /* What sendmsg needs besides the bytes: where to, from which address, cut into which size. */
 struct outgoing {
 	struct msghdr msg;
@@ -143,12 +141,12 @@ static int train_send_parts(const struct ntm_udp *udp, const struct msghdr *msg,
 	int r;
 
 	for (; left; left -= part->iov_len, part->iov_base = (uint8_t *)part->iov_base + part->iov_len) {
-		part->iov_len = left < SEGMENTS_BEFORE * size ? left : SEGMENTS_BEFORE * size;
+		part->iov_len = left < NTM_UDP_SEGMENTS_ALWAYS * size ? left : NTM_UDP_SEGMENTS_ALWAYS * size;
 		r = send_again(udp, msg);
 		if (r)
 			return r;
 		*sent += (unsigned)((part->iov_len + size - 1) / size);
-		__atomic_store_n(&segments_taken, SEGMENTS_BEFORE, __ATOMIC_RELAXED);
+		__atomic_store_n(&segments_taken, NTM_UDP_SEGMENTS_ALWAYS, __ATOMIC_RELAXED);
 	}
 	return 0;
 }
@@ -167,7 +165,7 @@ static int train_send_whole(const struct ntm_udp *udp, struct outgoing *out, str
 	r = count > ntm_udp_segments_max() ? -EINVAL : send_again(udp, &out->msg);
 	if (!r)
 		*sent = count;
-	else if (r == -EINVAL && count > SEGMENTS_BEFORE)
+	else if (r == -EINVAL && count > NTM_UDP_SEGMENTS_ALWAYS)
 		r = train_send_parts(udp, &out->msg, whole, size, sent);
 	return !*sent && (r == -EINVAL || r == -EMSGSIZE || r == -EOPNOTSUPP || r == -ENOPROTOOPT) ? -EIO : r;
 }

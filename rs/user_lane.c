@@ -54,7 +54,7 @@ struct out {
 	size_t control_len;
 	_Alignas(struct cmsghdr) uint8_t control[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(int)) +
 						 CMSG_SPACE(sizeof(uint16_t))];
-	struct iovec part[NTM_UDP_SEGMENTS_MAX];
+	struct iovec part[NTM_UDP_SEGMENTS_ALWAYS];
 };
 
 /* One received batch. */
@@ -235,7 +235,7 @@ static struct out *out_open(struct rs_lane *lane, const struct rs_leg *leg, unsi
 
 	/* What the main loop handles between two datagrams may free one leg and make another at its place. */
 	if (!out || lane->is_main || out->leg != leg || out->from.tos != tos || out->closed || len > out->size ||
-	    out->segments == NTM_UDP_SEGMENTS_MAX || out->len + len > NTM_UDP_DATAGRAM_MAX || !lane->udp[listen].segment ||
+	    out->segments == NTM_UDP_SEGMENTS_ALWAYS || out->len + len > NTM_UDP_DATAGRAM_MAX || !lane->udp[listen].segment ||
 	    now_us < lane->no_segment_us[listen])
 		return NULL;
 	return out;

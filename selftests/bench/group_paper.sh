@@ -39,8 +39,8 @@ limit_plain() { # CASE
 	awk -v p=$((UNDERLAY - headers)) -v f=$((UNDERLAY + ETHERNET)) -v r=$RATE 'BEGIN { print r * p / f }'
 }
 # Of a goodput in Gbit/s, in % of a limit in Mbit/s.
-percent() { awk -v g="$1" -v l="$2" 'BEGIN { printf "%.2f\n", 1e5 * g / l }'; }
-loss() { awk -v g="$1" -v p="$2" 'BEGIN { printf "%.2f\n", 100 * (1 - g / p) }'; }
+percent() { awk -v g="$1" -v l="$2" 'BEGIN { if (g != "") printf "%.2f\n", 1e5 * g / l }'; }
+loss() { awk -v g="$1" -v p="$2" 'BEGIN { if (g != "") printf "%.2f\n", 100 * (1 - g / p) }'; }
 
 wanted_case() { wanted "paper_case$1" "paper_bpf$1" "paper_rootless$1" "paper_loss$1"; }
 

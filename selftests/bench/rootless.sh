@@ -35,7 +35,7 @@ rootless_start() { # HOST
 
 rootless_run() { # HOST CMD...
 	local home=$WORK/rootless-$1
-	ns "$1" setpriv --reuid=$ROOTLESS_UID --regid=$ROOTLESS_UID --clear-groups env HOME="$home" \
+	ns "$1" setpriv --reuid=$ROOTLESS_UID --regid=$ROOTLESS_UID --clear-groups env HOME="$home" TMPDIR="$home" \
 		XDG_RUNTIME_DIR="$home/run" PATH="$WORK/bin:$PATH" timeout $((BENCH_SECONDS + 45)) \
 		ntmctl run -c "$home/ntmd.conf" -- "${@:2}"
 }

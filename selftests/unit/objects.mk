@@ -8,9 +8,9 @@ test_resolver: daemon/dns_answer daemon/dns_cache daemon/dns_lookup daemon/dns_s
 test_inner: daemon/inner
 test_segment: daemon/checksum daemon/segment
 test_coalesce: daemon/checksum daemon/coalesce daemon/segment
-test_user_engine: daemon/inner daemon/ntm0 daemon/checksum daemon/coalesce daemon/segment daemon/user_table daemon/user_key daemon/user_held daemon/user_resume daemon/user_engine daemon/user_tell daemon/user_egress daemon/user_train daemon/user_ingress daemon/piece daemon/user_piece daemon/user_shard daemon/user_place daemon/steer
-test_user_lanes: daemon/inner daemon/ntm0 daemon/checksum daemon/coalesce daemon/segment daemon/user_table daemon/user_key daemon/user_held daemon/user_resume daemon/user_engine daemon/user_tell daemon/user_egress daemon/user_train daemon/user_ingress daemon/piece daemon/user_piece daemon/user_shard daemon/user_place daemon/steer
-test_user_offload: daemon/inner daemon/ntm0 daemon/checksum daemon/coalesce daemon/segment daemon/user_table daemon/user_key daemon/user_held daemon/user_resume daemon/user_engine daemon/user_tell daemon/user_egress daemon/user_train daemon/user_ingress daemon/piece daemon/user_piece daemon/user_shard daemon/user_place daemon/steer
+test_user_engine: daemon/inner daemon/ntm0 daemon/checksum daemon/coalesce daemon/segment daemon/user_table daemon/user_key daemon/user_held daemon/user_resume daemon/user_engine daemon/user_path daemon/user_tell daemon/user_egress daemon/user_train daemon/user_ingress daemon/piece daemon/user_piece daemon/user_shard daemon/user_place daemon/steer
+test_user_lanes: daemon/inner daemon/ntm0 daemon/checksum daemon/coalesce daemon/segment daemon/user_table daemon/user_key daemon/user_held daemon/user_resume daemon/user_engine daemon/user_path daemon/user_tell daemon/user_egress daemon/user_train daemon/user_ingress daemon/piece daemon/user_piece daemon/user_shard daemon/user_place daemon/steer
+test_user_offload: daemon/inner daemon/ntm0 daemon/checksum daemon/coalesce daemon/segment daemon/user_table daemon/user_key daemon/user_held daemon/user_resume daemon/user_engine daemon/user_path daemon/user_tell daemon/user_egress daemon/user_train daemon/user_ingress daemon/piece daemon/user_piece daemon/user_shard daemon/user_place daemon/steer
 test_addr_pool: dc/addr_pool
 test_path_select: dc/path_select
 test_dns_zone: dc/dns_zone
@@ -19,5 +19,5 @@ test_dc_direction: dc/addr_pool dc/config dc/control dc/direction dc/direction_r
 test_fd_passing: daemon/fd_passing
 test_piece: daemon/piece
 test_path_mtu: daemon/path_mtu
-test_user_piece: daemon/inner daemon/ntm0 daemon/checksum daemon/coalesce daemon/segment daemon/user_table daemon/user_key daemon/user_held daemon/user_resume daemon/user_engine daemon/user_tell daemon/user_egress daemon/user_train daemon/user_ingress daemon/piece daemon/user_piece daemon/user_shard daemon/user_place daemon/steer
-test_user_shard: daemon/inner daemon/ntm0 daemon/checksum daemon/coalesce daemon/segment daemon/user_table daemon/user_key daemon/user_held daemon/user_resume daemon/user_engine daemon/user_tell daemon/user_egress daemon/user_train daemon/user_ingress daemon/piece daemon/user_piece daemon/user_shard daemon/user_place
+test_user_piece: daemon/inner daemon/ntm0 daemon/checksum daemon/coalesce daemon/segment daemon/user_table daemon/user_key daemon/user_held daemon/user_resume daemon/user_engine daemon/user_path daemon/user_tell daemon/user_egress daemon/user_train daemon/user_ingress daemon/piece daemon/user_piece daemon/user_shard daemon/user_place daemon/steer
+test_user_shard: daemon/inner daemon/ntm0 daemon/checksum daemon/coalesce daemon/segment daemon/user_table daemon/user_key daemon/user_held daemon/user_resume daemon/user_engine daemon/user_path daemon/user_tell daemon/user_egress daemon/user_train daemon/user_ingress daemon/piece daemon/user_piece daemon/user_shard daemon/user_place

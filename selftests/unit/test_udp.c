@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * test_udp.c - lib/udp.c on the loopback device.
+ * test_udp.c - lib/udp.c and udp_send.c on the loopback device.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,9 +10,11 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <ntm/limits.h>
@@ -356,6 +358,58 @@ static void what_is_sent_soon_arrives_in_order(void **state)
 	ntm_udp_close(&server);
 	ntm_udp_close(&a);
 	ntm_udp_close(&b);
+
+static unsigned kernel_takes = NTM_UDP_SEGMENTS_MAX; /* datagrams with UDP_SEGMENT: older kernels take 64 */
+
+/* In front of the C library's: lib/udp_send.c comes here. */
+ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR((struct msghdr *)msg, c)) {
+		uint16_t size;
+
+		if (c->cmsg_level != IPPROTO_UDP || c->cmsg_type != UDP_SEGMENT)
+			continue;
+		memcpy(&size, CMSG_DATA(c), sizeof(size));
+		if (msg->msg_iov[0].iov_len > (size_t)kernel_takes * size) {
+			errno = EINVAL;
+			return -1;
+		}
+	}
+	return syscall(SYS_sendmsg, fd, msg, flags);
+}
+
+static void a_train_longer_than_older_kernels_take_goes_in_two(void **state)
+{
+	enum { SIZE = 100, LEN = 99 * SIZE + 7 };
+	struct ntm_endpoint ep = endpoint_of("127.0.0.1");
+	uint8_t train[LEN];
+	struct ntm_flow flow;
+	struct ntm_udp a;
+	unsigned sent;
+
+	(void)state;
+	for (size_t i = 0; i < LEN; i++)
+		train[i] = (uint8_t)(i / SIZE);
+	assert_int_equal(ntm_udp_open(&a, base, &ep, true, receive_in_order, NULL), 0);
+	if (!a.segment) {
+		ntm_udp_close(&a);
+		skip();
+	}
+	flow = flow_to(&a, "127.0.0.1", a.bound.port);
+	assert_int_equal(ntm_udp_segments_max(), NTM_UDP_SEGMENTS_MAX);
+	kernel_takes = NTM_UDP_SEGMENTS_ALWAYS;
+	for (int again = 0; again < 2; again++) {
+		received = 0;
+		assert_int_equal(ntm_udp_send_train(&flow, train, LEN, SIZE, true, &sent), 0);
+		assert_int_equal(sent, 100);
+		for (int i = 0; i < 4; i++)
+			event_base_loop(base, EVLOOP_NONBLOCK);
+		assert_int_equal(received, 100);
+		assert_int_equal(lengths[99], 7);
+		/* and who asks makes them shorter from now on */
+		assert_int_equal(ntm_udp_segments_max(), NTM_UDP_SEGMENTS_ALWAYS);
+	}
+	ntm_udp_close(&a);
 }
 
 static void a_train_that_the_kernel_does_not_cut_is_refused_whole(void **state)
@@ -520,6 +574,7 @@ int main(void)
 		TEST(datagrams_lost_in_the_buffer_are_counted),
 		TEST(a_train_arrives_as_its_datagrams),
 		TEST(what_is_sent_soon_arrives_in_order),
+		TEST(a_train_longer_than_older_kernels_take_goes_in_two),
 		TEST(a_train_that_the_kernel_does_not_cut_is_refused_whole),
 		TEST(an_earlier_refusal_does_not_stop_the_next_datagram),
 		TEST(icmp_errors_do_not_keep_the_loop_busy),
