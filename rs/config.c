@@ -96,18 +96,32 @@ static const char *set_interface(void *ctx, const char *value, void *arg)
 	return NULL;
 }
 
-static const char *set_max_paths(void *ctx, const char *value, void *arg)
+static const char *paths_parse(const char *value, unsigned *ret_paths)
 {
-	struct rs_config *config = ctx;
 	unsigned long number;
 	char *end;
 
-	(void)arg;
 	number = strtoul(value, &end, 10);
 	if (value[0] < '1' || value[0] > '9' || *end || number > NTM_RELAY_PATHS_MAX)
 		return "a number of paths from 1 to 1048576";
-	config->max_paths = (unsigned)number;
+	*ret_paths = (unsigned)number;
 	return NULL;
+}
+
+static const char *set_max_paths(void *ctx, const char *value, void *arg)
+{
+	struct rs_config *config = ctx;
+
+	(void)arg;
+	return paths_parse(value, &config->max_paths);
+}
+
+static const char *set_dc_max_paths(void *ctx, const char *value, void *arg)
+{
+	struct rs_config *config = ctx;
+
+	(void)arg;
+	return paths_parse(value, &config->dc[config->dcs - 1].max_paths);
 }
 
 static const char *set_threads(void *ctx, const char *value, void *arg)
@@ -133,6 +147,7 @@ static const struct ntm_config_key keys[] = {
 	{.section = "rs", .name = "listen", .repeats = true, .required = true, .set = set_listen},
 	{.section = "rs", .name = "control-socket", .set = ntm_config_set_string, .arg = AT(control_socket)},
 	{.section = "dc", .name = "public-key", .required = true, .set = set_dc_key},
+	{.section = "dc", .name = "max-paths", .set = set_dc_max_paths},
 	{.section = "datapath", .name = "xdp", .set = set_xdp},
 	{.section = "datapath", .name = "interface", .repeats = true, .set = set_interface},
 	{.section = "datapath", .name = "threads", .set = set_threads},
@@ -153,6 +168,17 @@ static int config_default(char **string, const char *value)
 	return *string ? 0 : -1;
 }
 
+/* One DC alone may use the whole relay; of several none may fill it, so that the others still get in. */
+static void dcs_default(struct rs_config *config)
+{
+	unsigned share = config->dcs > 1 ? (config->max_paths + 1) / 2 : config->max_paths;
+
+	for (unsigned i = 0; i < config->dcs; i++) {
+		if (!config->dc[i].max_paths)
+			config->dc[i].max_paths = share;
+	}
+}
+
 int rs_config_read(struct rs_config *ret_config, const char *path, char *ret_why, size_t why_len)
 {
 	memset(ret_config, 0, sizeof(*ret_config));
@@ -166,6 +192,7 @@ int rs_config_read(struct rs_config *ret_config, const char *path, char *ret_why
 	}
 	if (ntm_key_load(ret_config->private_key, ret_config->private_key_file, ret_why, why_len))
 		goto bad;
+	dcs_default(ret_config);
 	return 0;
 
 bad:

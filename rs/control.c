@@ -89,6 +89,8 @@ static void status(void *ctx, struct ntm_control_request *request, struct json_o
 
 		put_string(one, "name", dc->name);
 		json_object_object_add(one, "connected", json_object_new_boolean(ntm_peer_is_up(&dc->peer)));
+		put_u64(one, "paths", dc->paths);
+		put_u64(one, "max_paths", dc->max_paths);
 		json_object_array_add(dcs, one);
 	}
 	json_object_object_add(result, "dcs", dcs);

@@ -16,7 +16,7 @@
 
 #include "crypto.h"
 #include "endpoint.h"
-#include "path.h"
+#include "rs.h"
 
 #define BUCKET_BITS 18
 #define BUCKETS (1U << BUCKET_BITS)
@@ -143,6 +143,7 @@ static void path_insert(struct rs_paths *paths, struct rs_path *path)
 	path->next = *bucket;
 	*bucket = path;
 	paths->count++;
+	path->dc->paths++;
 }
 
 int rs_path_direct(struct rs_paths *paths, const struct ntm_relay_direction *direction, struct rs_dc *dc,
@@ -160,6 +161,8 @@ int rs_path_direct(struct rs_paths *paths, const struct ntm_relay_direction *dir
 	if (!path) {
 		if (paths->count >= paths->max)
 			return -ENOSPC;
+		if (dc->paths >= dc->max_paths)
+			return -EDQUOT;
 		path = path_new(direction->path_id, dc, now_ms);
 		if (!path)
 			return -ENOMEM;
@@ -220,6 +223,7 @@ void rs_path_remove(struct rs_paths *paths, struct rs_path *path)
 		at = &(*at)->next;
 	*at = path->next;
 	paths->count--;
+	path->dc->paths--;
 	paths->inherited -= path->inherited;
 	paths->bound -= path_is_bound(path);
 	write_unlock(paths);

@@ -97,7 +97,8 @@ struct rs_path *rs_path_find(const struct rs_paths *paths, uint64_t id, int64_t 
 
 /*
  * Makes the entry, or renews keys, lifetime and rate of the one this DC made before; bound legs stay bound.
- * 1: new, 0: renewed; -EEXIST: another DC's, -ENOSPC: the table is full, -ENOMEM. ret_path: may be NULL.
+ * 1: new, 0: renewed; -EEXIST: another DC's, -ENOSPC: the table is full, -EDQUOT: this DC has as many paths as it may,
+ * -ENOMEM. ret_path: may be NULL.
  */
 int rs_path_direct(struct rs_paths *paths, const struct ntm_relay_direction *direction, struct rs_dc *dc,
 		   int64_t now_ms, struct rs_path **ret_path);
@@ -105,7 +106,7 @@ void rs_path_remove(struct rs_paths *paths, struct rs_path *path);
 
 /*
  * The entry of a path that an earlier ntm-rs served: its legs are bound where they were, but nobody can bind until
- * dc directs it again. 0, -EEXIST: it is there already, -ENOSPC, -ENOMEM.
+ * dc directs it again; it is taken whatever the number of the dc's paths. 0, -EEXIST: it is there already, -ENOSPC, -ENOMEM.
  */
 struct rs_path_left {
 	uint64_t id, rate;

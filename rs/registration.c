@@ -68,6 +68,7 @@ static int dc_add(struct rs *rs, const struct rs_config_dc *config)
 		return -ENOMEM;
 	memcpy(dc->name, config->name, sizeof(dc->name));
 	memcpy(dc->peer.key, config->key, sizeof(dc->peer.key));
+	dc->max_paths = config->max_paths;
 	err = ntm_peer_add(&rs->sessions, &dc->peer);
 	if (err) {
 		free(dc);
@@ -117,15 +118,15 @@ static bool config_has(const struct rs_config *config, const struct rs_dc *dc)
 	return false;
 }
 
-static bool dc_is_there(const struct rs *rs, const struct rs_config_dc *config)
+static struct rs_dc *dc_find(const struct rs *rs, const struct rs_config_dc *config)
 {
-	const struct rs_dc *dc;
+	struct rs_dc *dc;
 
 	LIST_FOREACH (dc, &rs->dcs, entry) {
 		if (is_same_dc(dc, config))
-			return true;
+			return dc;
 	}
-	return false;
+	return NULL;
 }
 
 int rs_registration_update(struct rs *rs, const struct rs_config *config)
@@ -141,7 +142,10 @@ int rs_registration_update(struct rs *rs, const struct rs_config *config)
 		dc_remove(rs, dc);
 	}
 	for (unsigned i = 0; i < config->dcs && !err; i++) {
-		if (!dc_is_there(rs, &config->dc[i]))
+		dc = dc_find(rs, &config->dc[i]);
+		if (dc)
+			dc->max_paths = config->dc[i].max_paths;
+		else
 			err = dc_add(rs, &config->dc[i]);
 	}
 	return err;

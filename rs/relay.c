@@ -41,6 +41,12 @@ void rs_relay_direction_handle(struct rs *rs, const struct ntm_session_from *fro
 		ntm_session_refuse(from, NTM_ERROR_PATH_ID_TAKEN, "another DC directed this Path ID");
 		return;
 	}
+	if (r == -EDQUOT) {
+		ntm_drop_count(NTM_DROP_LIMIT);
+		ntm_session_refuse(from, NTM_ERROR_LIMIT, "%s relays %u paths of %s, and may no more (max-paths)",
+				   rs->config.name, dc->paths, dc->name);
+		return;
+	}
 	if (r < 0) {
 		ntm_drop_count(NTM_DROP_LIMIT);
 		ntm_session_refuse(from, NTM_ERROR_LIMIT, "%s has no room for another path", rs->config.name);

@@ -43,6 +43,7 @@
 struct rs_config_dc {
 	char name[NTM_FQDN_MAX + 1];
 	uint8_t key[NTM_KEY_LEN]; /* public */
+	unsigned max_paths;
 };
 
 struct rs_config {
@@ -72,6 +73,7 @@ struct rs_dc { /* a DC that may direct this relay */
 	struct ntm_peer peer;
 	char name[NTM_FQDN_MAX + 1];
 	int64_t connected_ms, directed_ms; /* when its session began, and its last Relay Direction came */
+	unsigned paths, max_paths; /* its part of the table (path.c), and how many new paths that may come to */
 };
 
 struct rs {

@@ -76,6 +76,13 @@ table() {
 	relay64_xdp relay kpps redirect ratio>=0.85 RS by XDP, 64 B, one core
 	relay64_coturn relay kpps coturn ratio>=3 RS by XDP, 64 B
 	relay64_gain relay kpps user ratio>=1.5 RS by XDP, 64 B
+	relay_ns_4to4 relay ns bare value<=60 BPF: relay's program, 64 B, one path, IPv4 to IPv4
+	relay_ns_6to6 relay ns bare value<=60 BPF: relay's program, 64 B, one path, IPv6 to IPv6
+	relay_ns_4to6 relay ns bare value<=120 BPF: relay's program, 64 B, one path, IPv4 to IPv6
+	relay_ns_6to4 relay ns bare value<=120 BPF: relay's program, 64 B, one path, IPv6 to IPv4
+	relay_paths_1m relay kpps one ratio>=0.55 RS by XDP, live frames of 64 B on one CPU, 1 million paths at random
+	relay_paths_hot relay kpps one ratio>=0.9 the same, 1000 paths have 90 % of the packets
+	relay_paths_bytes relay bytes limit value<=256 RS by XDP: memory of maps for each of 1 million paths
 	bpf_rtt_median bpf us user value<=3 BPF engine: round trip, idle, minus plain: median of 500 pings
 	bpf_rtt_p99 bpf us user value<=10 BPF engine: round trip, idle, minus plain: p99 of 500 pings
 	bpf_requests bpf requests/s user - BPF engine: a byte there and one back over TCP, one at a time

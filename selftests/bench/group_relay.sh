@@ -11,6 +11,8 @@
 # that the kernel does when frames arrive: so XDP relays there, beside the feed, as the bare redirect does. Relays in
 # user space have CPU 1 for themselves. Trains that leave are cut before the wire: b counts packets.
 #
+# What the XDP program takes by itself, and with a million paths, comes from relay_prog.c: no network, no ntm-rs.
+#
 #	BENCH_XDP	native (the default), generic, or off: then only the rows without XDP
 # shellcheck source=selftests/netns/lib.sh
 . "$(dirname "$0")/../netns/lib.sh"
@@ -137,15 +139,56 @@ coturn_start() {
 turn_port() { ns a ss -Hun "dst $CORE:3478" | awk '{ sub(/.*:/, "", $3); print $3 }'; }
 turn_has_port() { [ -n "$(turn_port)" ]; }
 
+# ---- from relay_prog: lines of a name, a figure and its unit
+
+figure() { awk -v name="$1" '$1 == name { print $2 }' "$WORK/relay_prog"; }
+
+relay_prog() { # pairs or paths
+	# shellcheck disable=SC2046
+	$(pin 0) "$NTM_BIN/bench/relay_prog" "$1" $([ "$BENCH_QUICK" = 1 ] && echo quick) >"$WORK/relay_prog"
+}
+
+turn_pairs() {
+	local pair
+	relay_prog pairs
+	for pair in 4to4 6to6 4to6 6to4; do
+		sample "relay_ns_$pair" ntm "$(figure $pair)"
+		sample "relay_ns_$pair" bare "$(figure ${pair}_bare)"
+	done
+}
+
+turn_paths() {
+	relay_prog paths
+	sample relay_paths_1m ntm "$(figure live_random)"
+	sample relay_paths_1m one "$(figure live_random_one)"
+	sample relay_paths_hot ntm "$(figure live_hot)"
+	sample relay_paths_hot one "$(figure live_hot_one)"
+	sample relay_paths_bytes ntm "$(figure map_bytes)"
+	sample relay_paths_bytes limit 256
+	note relay_paths_1m "a bare redirect of them: $(figure live_redirect) kpps; waits for memory that is far: $(figure far_ns) ns each"
+}
+
+PAIRS=(relay_ns_4to4 relay_ns_6to6 relay_ns_4to6 relay_ns_6to4)
+PATHS=(relay_paths_1m relay_paths_hot relay_paths_bytes)
+LIVE=(relay64_user relay64_xdp relay64_coturn relay64_gain)
+net_up # also the folder that all need
+label bare "reading, lookup and redirect alone"
+label one "one path"
+label limit "the limit"
+for _ in $(turns); do
+	if wanted "${PAIRS[@]}"; then timed turn_pairs; fi
+	if wanted "${PATHS[@]}"; then timed turn_paths; fi
+done
+wanted "${LIVE[@]}" || exit 0
+
 # ---- networks
 if ! command -v turnserver >/dev/null; then
-	for row in $BENCH_ROWS; do skip_row "$row" "turnserver is needed (package coturn)"; done
+	for row in "${LIVE[@]}"; do skip_row "$row" "turnserver is needed (package coturn)"; done
 	exit 0
 fi
 if [ "$XDP" = off ]; then
 	for row in relay64_xdp relay64_coturn relay64_gain; do skip_row $row "BENCH_XDP=off"; done
 fi
-net_up
 bench_host a
 bench_host b
 # shellcheck disable=SC2034 # for dc_start

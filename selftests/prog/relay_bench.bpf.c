@@ -2,7 +2,8 @@
 /*
  * relay_bench.bpf.c - the relay's program again and again on one frame, for selftests/bench/relay_prog.c: each run
  * of BPF_PROG_TEST_RUN finds the frame as the last one left it, so that its head is put back first, with the Path ID
- * of any of many paths. `again` does only that; what it takes is subtracted.
+ * of any of many paths. `again` does only that; what it takes is subtracted. `bare_again` is the least that a relay
+ * has to do, and `redirect_again` a relay that does nothing.
  */
 #include "bpf/xdp_relay.bpf.c"
 
@@ -14,6 +15,8 @@ bool is4; /* that is an IPv4 packet */
 __s32 shift; /* by how much the relay moved the start of the frame */
 __u32 paths, hot; /* Path IDs: of all, or in hot_share of 256 packets of the first `hot` */
 __u32 hot_share;
+__u64 sunk; /* frames that arrived at the far end */
+__u32 out; /* interface index, for bare_again and redirect_again */
 __u64 random_state = 88172645463325252ULL;
 
 /* Also in relay_prog.c */
@@ -107,4 +110,31 @@ int again(struct xdp_md *ctx)
 
 	shift = -shift;
 	return r ? XDP_ABORTED : XDP_REDIRECT;
+}
+
+/* The packet is read, its path looked up, and it leaves as it came. */
+SEC("xdp")
+int bare_again(struct xdp_md *ctx)
+{
+	struct packet p;
+
+	if (put_back(ctx) || !packet_read(ctx, &p) || !bpf_map_lookup_elem(&rs_paths, &p.id))
+		return XDP_ABORTED;
+	shift = 0;
+	return (int)bpf_redirect(out, 0);
+}
+
+SEC("xdp")
+int redirect_again(struct xdp_md *ctx)
+{
+	return put_back(ctx) ? XDP_ABORTED : (int)bpf_redirect(out, 0);
+}
+
+/* At the far end, where live frames arrive. */
+SEC("xdp")
+int sink(struct xdp_md *ctx)
+{
+	(void)ctx;
+	sunk++;
+	return XDP_DROP;
 }

@@ -17,21 +17,22 @@
 #include <ntm/drop.h>
 
 #include "endpoint.h"
-#include "rs/path.h"
+#include "rs/rs.h"
 
 #define MAX 100
 #define NOW 1000000 /* ms */
 #define LIFETIME_S 3600
 
-/* path.c only compares their addresses. */
-static char dc_places[2];
-#define DC(n) ((struct rs_dc *)&dc_places[n])
+static struct rs_dc dcs[2];
+#define DC(n) (&dcs[n])
 
 static struct rs_paths paths;
 
 static int setup(void **state)
 {
 	(void)state;
+	memset(dcs, 0, sizeof(dcs));
+	dcs[0].max_paths = dcs[1].max_paths = MAX;
 	return rs_paths_init(&paths, MAX);
 }
 
@@ -373,6 +374,35 @@ static void rate(void **state)
 	assert_int_equal(admit(path, DATA0, A, NOW + 3000000), 0);
 }
 
+/* What one DC may have leaves room for others; what it gives back it may have again. */
+static void shares(void **state)
+{
+	struct rs_path_left left = {.id = 50, .expires_ms = NOW + 1000};
+
+	(void)state;
+	dcs[0].max_paths = 3;
+	for (uint64_t id = 1; id <= 3; id++)
+		assert_int_equal(direct(id, DC(0), 1, NOW), 1);
+	assert_int_equal(dcs[0].paths, 3);
+	assert_int_equal(direct(4, DC(0), 1, NOW), -EDQUOT);
+	assert_null(rs_path_find(&paths, 4, NOW));
+	assert_int_equal(direct(3, DC(0), 2, NOW), 0); /* one that is there is renewed */
+	assert_int_equal(direct(4, DC(1), 1, NOW), 1);
+	rs_path_remove(&paths, rs_path_find(&paths, 1, NOW));
+	assert_int_equal(direct(5, DC(0), 1, NOW), 1);
+	assert_int_equal(direct(6, DC(0), 1, NOW), -EDQUOT);
+	/* Those of an earlier ntm-rs go on, and count. */
+	assert_int_equal(rs_path_inherit(&paths, &left, DC(0), NOW), 0);
+	assert_int_equal(dcs[0].paths, 4);
+	/* Expired ones do not. */
+	rs_paths_sweep(&paths, NOW + LIFETIME_S * 1000LL + 1, NULL, NULL);
+	while (paths.count)
+		rs_paths_sweep(&paths, NOW + LIFETIME_S * 1000LL + 1, NULL, NULL);
+	assert_int_equal(dcs[0].paths, 0);
+	assert_int_equal(dcs[1].paths, 0);
+	assert_int_equal(direct(7, DC(0), 1, NOW), 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -385,6 +415,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(moves, setup, teardown),
 		cmocka_unit_test_setup_teardown(sides, setup, teardown),
 		cmocka_unit_test_setup_teardown(rate, setup, teardown),
+		cmocka_unit_test_setup_teardown(shares, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -520,6 +520,16 @@ static void config_is_refused(const char *more, const char *where)
 		fail_msg("'%s' lacks '%s'", why, where);
 }
 
+/* In the last section, which is a DC's. */
+static void config_add(const char *line)
+{
+	FILE *file = fopen(config_path, "a");
+
+	assert_non_null(file);
+	assert_true(fputs(line, file) >= 0);
+	assert_int_equal(fclose(file), 0);
+}
+
 static void reload(void **state)
 {
 	struct pair pair = pair_bound(true, true);
@@ -535,6 +545,11 @@ static void reload(void **state)
 	assert_int_equal(rs.paths.count, 0);
 	assert_int_equal(dc_direct(&dc[1], pair.id, pair.ck, WAIT_MS), 0);
 	assert_int_equal(dc_direct(&dc[0], pair.id + 1, pair.ck, 400), -ETIMEDOUT);
+	config_add("max-paths = 1\n");
+	rs_reload(&rs);
+	assert_int_equal(dc_direct(&dc[1], pair.id, pair.ck, WAIT_MS), 0);
+	assert_int_equal(dc_direct(&dc[1], pair.id + 2, pair.ck, WAIT_MS), NTM_ERROR_LIMIT);
+	assert_int_equal(rs.paths.count, 1);
 	close(pair.node[0].fd);
 	close(pair.node[1].fd);
 }

@@ -9,6 +9,8 @@
 static const struct ntm_print_column dc_parts[] = {
 	{ "name", "", NTM_PRINT_PLAIN },
 	{ "connected", "connected: ", NTM_PRINT_YESNO },
+	{ "paths", "paths: ", NTM_PRINT_PLAIN },
+	{ "max_paths", "of ", NTM_PRINT_PLAIN },
 	{ NULL, NULL, NTM_PRINT_PLAIN },
 };
 
