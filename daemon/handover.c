@@ -177,10 +177,12 @@ void ntmd_handover_network_changed(struct ntmd *ntmd)
 		ntmd->networks_ms = ntm_loop_now_ms();
 		ntmd_event(ntmd, "network_changed", "addresses", addresses_format(ntmd, addresses), NULL);
 	}
+	ntmd_route_ways_remember(ntmd, true);
 	for (path = LIST_FIRST(&ntmd->path); path; path = next) {
 		next = LIST_NEXT(path, next);
 		ntmd_handover_path(path);
 	}
+	ntmd_route_ways_remember(ntmd, false);
 	if (ntmd->dc.flow.udp && ntm_udp_source(&ntmd->dc.flow.remote, &local))
 		memset(&local, 0, sizeof(local));
 	if (!changed && ntm_addr_equal(&local, &ntmd->dc_local))

@@ -151,6 +151,7 @@ struct ntmd {
 	int state_fd; /* state.c: holds the lock on state-dir */
 
 	/* handover.c */
+	struct ntmd_ways_known *ways_known; /* route_way.c; NULL: nothing is remembered */
 	struct event *network_timer; /* several kernel events are one change */
 	int64_t network_due_ms; /* ifmon.c: how far changes are ahead of what they may be */
 	uint64_t handovers;

@@ -350,6 +350,8 @@ void ntmd_route_upkeep(struct ntmd_path *path, int64_t now_ms); /* of keepalive.
 
 /* The preferred one first; how many. */
 unsigned ntmd_route_ways(const struct ntmd *ntmd, const struct ntm_endpoint *remote, struct ntmd_way ret_way[NTMD_WAYS_MAX]);
+/* From on to off the networks do not change: what was found is used again. */
+void ntmd_route_ways_remember(struct ntmd *ntmd, bool on);
 
 /* ---- relay_bind.c */
 

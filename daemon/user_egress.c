@@ -161,6 +161,16 @@ bool ntmd_user_egress_can_send(struct ntmd_engine_path *path)
 	return !sending_prepare(&sending, path);
 }
 
+bool ntmd_user_egress_gather(struct ntmd_engine_path *path, const uint8_t *packet, size_t len)
+{
+	struct sending sending;
+
+	if (sending_prepare(&sending, path) || len > sending.mtu || (sending.lane == NTM_LANE_INLINE && sending.key->kernel))
+		return false;
+	return ntmd_user_train_takes(path, sending.keys, sending.lane, NTMD_USER_OVERHEAD + len) &&
+	       !packet_seal(&sending, path, packet, len);
+}
+
 int ntmd_user_egress_send(struct ntmd_engine_path *path, const uint8_t *packet, size_t len)
 {
 	struct sending sending;

@@ -71,6 +71,7 @@ struct ntmd_user_held {
 	struct ntmd_engine_path *path;
 	int64_t since_ms;
 	unsigned len;
+	bool going; /* by ntmd_user_held_flush, which still needs it */
 	uint8_t packet[];
 };
 TAILQ_HEAD(ntmd_user_held_list, ntmd_user_held);
@@ -160,7 +161,6 @@ struct ntmd_engine_path {
 	int64_t unheard_ms; /* the first data since anything came; 0: nothing waits */
 
 	struct ntmd_user_held_list held;
-	struct ntmd_user_held *sending; /* of these, by ntmd_user_held_flush; NULL: none */
 	struct ntmd_user_pieces *pieces; /* received; NULL: none */
 	struct ntmd_user_resume *resume; /* NULL: no TCP lately */
 	unsigned notes; /* enum ntmd_user_note */
@@ -292,6 +292,11 @@ bool ntmd_user_egress_read(struct ntmd_engine *engine); /* a wake-up's worth. tr
 void ntmd_user_egress_packet(struct ntmd_engine *engine, const struct virtio_net_hdr *vnet, uint8_t *packet, size_t len);
 /* Seals and sends. 0: sent, or dropped and counted; -EAGAIN: cannot be sent now, hold it. */
 int ntmd_user_egress_send(struct ntmd_engine_path *path, const uint8_t *packet, size_t len);
+/*
+ * Seals one into the path's train, which the caller sends. false: it does not go with those that are in it, or not at all in a
+ * train; send that, and then this by itself.
+ */
+bool ntmd_user_egress_gather(struct ntmd_engine_path *path, const uint8_t *packet, size_t len);
 bool ntmd_user_egress_can_send(struct ntmd_engine_path *path); /* there are key and route */
 /* Drops a packet larger than the path's MTU (bytes), and answers it. */
 void ntmd_user_egress_too_big(struct ntmd_engine_path *path, const uint8_t *packet, size_t len, unsigned mtu);
@@ -326,6 +331,10 @@ uint8_t *ntmd_user_train_add(struct ntmd_engine_path *path, struct ntmd_user_lan
  * it. Then it is held, in order, if hold; else the caller still has it.
  */
 int ntmd_user_train_flush(struct ntmd_engine_path *path, bool hold);
+/* As ntmd_user_train_flush without hold. ret_done: of its packets, from the first on, the caller need not keep so many. */
+int ntmd_user_train_flush_some(struct ntmd_engine_path *path, unsigned *ret_done);
+/* Whether one more sealed packet, of len bytes, can go with those that are gathered, and by the same routes. */
+bool ntmd_user_train_takes(const struct ntmd_engine_path *path, const struct ntmd_user_lane *keys, enum ntm_lane lane, size_t len);
 void ntmd_user_train_flush_all(struct ntmd_engine *engine); /* holds */
 void ntmd_user_train_forget(const struct ntmd_engine_path *path); /* it is deleted, with its keys */
 

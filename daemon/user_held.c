@@ -39,12 +39,14 @@ static void drop(struct ntmd_user_held *held, int reason)
 	ntmd_user_path_drop(path, reason);
 }
 
-/* The oldest that may go: not the one that is just being sent, which can lead to another being put here. */
+/* The oldest that may go: not those that are just being sent, which can lead to another being put here. */
 static struct ntmd_user_held *oldest_of(const struct ntmd_engine_path *path)
 {
 	struct ntmd_user_held *oldest = TAILQ_FIRST(&path->held);
 
-	return oldest && oldest == path->sending ? TAILQ_NEXT(oldest, in_path) : oldest;
+	while (oldest && oldest->going)
+		oldest = TAILQ_NEXT(oldest, in_path);
+	return oldest;
 }
 
 void ntmd_user_held_put(struct ntmd_engine_path *path, const uint8_t *packet, size_t len)
@@ -68,6 +70,7 @@ void ntmd_user_held_put(struct ntmd_engine_path *path, const uint8_t *packet, si
 	held->path = path;
 	held->since_ms = ntmd_user_now_ms(engine);
 	held->len = (unsigned)len;
+	held->going = false;
 	memcpy(held->packet, packet, len);
 	TAILQ_INSERT_TAIL(&path->held, held, in_path);
 	TAILQ_INSERT_TAIL(&engine->held, held, in_engine);
@@ -95,22 +98,62 @@ void ntmd_user_held_expire(struct ntmd_engine *engine)
 		ntmd_user_timer_arm(engine, held->since_ms + NTM_HELD_MS);
 }
 
+/*
+ * As many as one train takes: after an interruption there may be a thousand, and whoever waits for the control loop meanwhile
+ * (the relay's challenge, say) should not wait long. How many went, or -EAGAIN: the first one did not.
+ */
+static int train_flush(struct ntmd_engine_path *path)
+{
+	struct ntmd_user_held *going[NTM_UDP_SEGMENTS_MAX], *held = TAILQ_FIRST(&path->held);
+	unsigned count = 0, done = 0;
+	int err;
+
+	while (held && count < NTM_UDP_SEGMENTS_MAX && ntmd_user_egress_gather(path, held->packet, held->len)) {
+		held->going = true;
+		going[count++] = held;
+		held = TAILQ_NEXT(held, in_path);
+	}
+	if (!count)
+		return 0;
+	err = ntmd_user_train_flush_some(path, &done);
+	if (path->gone) /* and all that it held */
+		return -EAGAIN;
+	for (unsigned i = 0; i < count; i++) {
+		going[i]->going = false;
+		if (i >= done)
+			continue;
+		ntmd_user_resume_note(path, going[i]->packet, going[i]->len);
+		ntmd_user_held_remove(going[i]);
+	}
+	return err ? err : (int)count;
+}
+
+static int one_flush(struct ntmd_engine_path *path)
+{
+	struct ntmd_user_held *held = TAILQ_FIRST(&path->held);
+	int err;
+
+	held->going = true;
+	err = ntmd_user_egress_send(path, held->packet, held->len);
+	if (path->gone) /* and all that it held */
+		return -EAGAIN;
+	held->going = false;
+	if (!err)
+		ntmd_user_held_remove(held);
+	return err;
+}
+
 void ntmd_user_held_flush(struct ntmd_engine_path *path)
 {
-	struct ntmd_user_held *held;
 	int err = 0;
 
 	ntmd_user_held_expire(path->engine);
 	if (path->resume_due && ntmd_user_egress_can_send(path))
 		ntmd_user_resume_send(path); /* older than what waits */
-	while (!err && (held = TAILQ_FIRST(&path->held))) {
-		path->sending = held;
-		err = ntmd_user_egress_send(path, held->packet, held->len);
-		path->sending = NULL;
-		if (path->gone) /* and all that it held */
-			break;
-		if (!err)
-			ntmd_user_held_remove(held);
+	while (err >= 0 && !TAILQ_EMPTY(&path->held)) {
+		err = train_flush(path);
+		if (!err && !TAILQ_EMPTY(&path->held))
+			err = one_flush(path);
 	}
 }
 

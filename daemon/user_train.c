@@ -91,6 +91,15 @@ static bool to_route(const struct ntmd_engine_path *path, size_t len)
 	return path->has_route && (!path->unproven_bytes || path->unproven_sent + len <= most);
 }
 
+bool ntmd_user_train_takes(const struct ntmd_engine_path *path, const struct ntmd_user_lane *keys, enum ntm_lane lane, size_t len)
+{
+	const struct ntmd_user_train *train = train_of(path);
+
+	if (!train)
+		return ntmd_user_train_allowed(path, len);
+	return fits(train, keys, lane, len) && to_route(path, train->len) == to_route(path, train->len + len);
+}
+
 bool ntmd_user_train_allowed(const struct ntmd_engine_path *path, size_t len)
 {
 	return path->has_second || to_route(path, len);
@@ -273,7 +282,8 @@ static int route_lost(struct ntmd_user_train *train, unsigned i, int err, bool h
 	return -EAGAIN;
 }
 
-static int train_send(struct ntmd_user_train *train, bool hold)
+/* ret_done: packets that need not be sent again. */
+static int train_send_some(struct ntmd_user_train *train, bool hold, unsigned *ret_done)
 {
 	struct ntmd_engine_path *path = train->path;
 	unsigned i = 0, sent;
@@ -309,8 +319,16 @@ static int train_send(struct ntmd_user_train *train, bool hold)
 		path->retry_ms = 0;
 	train->path = NULL;
 	train->going = false;
+	*ret_done = i;
 	ntmd_user_path_unpin(path);
 	return err;
+}
+
+static int train_send(struct ntmd_user_train *train, bool hold)
+{
+	unsigned done;
+
+	return train_send_some(train, hold, &done);
 }
 
 void ntmd_user_train_forget(const struct ntmd_engine_path *path)
@@ -326,6 +344,14 @@ int ntmd_user_train_flush(struct ntmd_engine_path *path, bool hold)
 	struct ntmd_user_train *train = train_of(path);
 
 	return train ? train_send(train, hold) : 0;
+}
+
+int ntmd_user_train_flush_some(struct ntmd_engine_path *path, unsigned *ret_done)
+{
+	struct ntmd_user_train *train = train_of(path);
+
+	*ret_done = 0;
+	return train ? train_send_some(train, false, ret_done) : 0;
 }
 
 void ntmd_user_train_flush_all(struct ntmd_engine *engine)

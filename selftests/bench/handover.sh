@@ -86,6 +86,8 @@ silence_end() { # LOG MOMENT
 silence_ms() { # LOG MOMENT
 	awk -v t="$2" '$1 == "gap" && $3 > t { g = ($3 - $2) * 1000; if (g > m) m = g } END { printf "%.1f", m }' "$WORK/$1"
 }
+# Waits without a process: to start one costs this machine milliseconds, and they would be those that are measured.
+idle() { read -r -t "$1" -u "$IDLE" || :; }
 tcp_advances() { [ "$(flow_offset $TCP)" -gt $((SEEN + 200000)) ]; }
 
 # ---- cases
@@ -96,6 +98,7 @@ measure() { # CASE CMD...
 	shift
 	SEEN=$(flow_offset $TCP)
 	"$@"
+	idle 0.5
 	SHOWN=
 	eventually 20 tcp_advances || { fail "case $case: the transfer goes on"; exit 1; }
 	sleep 0.3
@@ -191,6 +194,7 @@ turn() {
 trace() {
 	local event
 	mkdir "$TRACE"
+	monitor_start mn
 	capture_start mn ntm0 handover.pcap "tcp src port $TCP"
 	sleep 1
 	host_roam mn v6
@@ -214,6 +218,8 @@ trace() {
 }
 
 net_up
+mkfifo "$WORK/idle"
+exec {IDLE}<>"$WORK/idle"
 # shellcheck disable=SC2034 # lib.sh reads it
 NET_DELAY_MS_nat1=$(awk -v r="$RTT" 'BEGIN { print r / 2 }')
 # cn elsewhere is as far away
@@ -223,7 +229,6 @@ for net in v6 v4 v4b nat1 nat2; do access_make $net; done
 dc_start rs1
 rs_start rs1
 nodes_add mn=nat2 cn=nat1
-monitor_start mn
 for host in mn cn; do nsbg $host $host-routes.log stdbuf -oL ip -ts monitor route; done
 eventually 8 reaches mn cn.$ZONE
 stream_start mn cn "$(vip4 cn)" $UP 2000 8000 2.5

@@ -105,9 +105,9 @@ struct seen {
 	int64_t last_ns, longest_ns;
 };
 
-static void take(struct seen *seen, const struct datagram *datagram, int64_t gap_ns)
+static void take(struct seen *seen, const struct datagram *datagram, int64_t now, int64_t gap_ns)
 {
-	int64_t now = now_ns(CLOCK_REALTIME), gap = now - seen->last_ns;
+	int64_t gap = now - seen->last_ns;
 	uint8_t bit = (uint8_t)(1 << (datagram->number & 7)), *byte = &seen->bits[datagram->number / 8];
 
 	if (*byte & bit) {
@@ -129,13 +129,35 @@ static void take(struct seen *seen, const struct datagram *datagram, int64_t gap
 		seen->highest = datagram->number + 1;
 }
 
+/* When the kernel had it, not when this process came to read it: where processors are few that is later, and not what is measured. */
+static ssize_t receive_one(int fd, char *buf, size_t size, int64_t *ret_ns)
+{
+	union {
+		struct cmsghdr align;
+		char b[CMSG_SPACE(sizeof(struct timespec))];
+	} control;
+	struct iovec iov = {buf, size};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+	ssize_t n = recvmsg(fd, &msg, 0);
+	struct timespec t;
+
+	*ret_ns = now_ns(CLOCK_REALTIME);
+	for (struct cmsghdr *cmsg = n < 0 ? NULL : CMSG_FIRSTHDR(&msg); cmsg; cmsg = CMSG_NXTHDR(&msg, cmsg))
+		if (cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_TIMESTAMPNS) {
+			memcpy(&t, CMSG_DATA(cmsg), sizeof(t));
+			*ret_ns = (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+		}
+	return n;
+}
+
 static int receive_all(const char *port, double gap_ms)
 {
 	struct sockaddr_in6 any = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)atoi(port))};
-	int fd = socket(AF_INET6, SOCK_DGRAM, 0), off = 0, size = BUFFER;
+	int fd = socket(AF_INET6, SOCK_DGRAM, 0), off = 0, on = 1, size = BUFFER;
 	struct seen seen = {.bits = calloc(1, NUMBERS_MAX / 8)};
 	struct datagram datagram;
 	char buf[LENGTH_MAX];
+	int64_t at_ns;
 	ssize_t n;
 
 	if (!seen.bits || fd < 0 || setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) ||
@@ -143,14 +165,15 @@ static int receive_all(const char *port, double gap_ms)
 		die(port);
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)))
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+	setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof(on));
 	puts("listening");
 	while (!stopped) {
-		n = recv(fd, buf, sizeof(buf), 0);
+		n = receive_one(fd, buf, sizeof(buf), &at_ns);
 		if (n < LENGTH_MIN)
 			continue;
 		memcpy(&datagram, buf, sizeof(datagram));
 		if (datagram.number < NUMBERS_MAX)
-			take(&seen, &datagram, (int64_t)(gap_ms * 1e6));
+			take(&seen, &datagram, at_ns, (int64_t)(gap_ms * 1e6));
 	}
 	printf("received %llu lost %llu duplicate %llu reordered %llu longest_gap_ms %.3f\n",
 	       (unsigned long long)seen.received, (unsigned long long)(seen.highest - seen.received),
