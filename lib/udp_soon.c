@@ -11,8 +11,6 @@
 
 #include <ntm/limits.h>
 
-#include <ntm/limits.h>
-
 #include "endpoint.h"
 #include "udp.h"
 

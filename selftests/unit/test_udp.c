@@ -358,6 +358,7 @@ static void what_is_sent_soon_arrives_in_order(void **state)
 	ntm_udp_close(&server);
 	ntm_udp_close(&a);
 	ntm_udp_close(&b);
+}
 
 static unsigned kernel_takes = NTM_UDP_SEGMENTS_MAX; /* datagrams with UDP_SEGMENT: older kernels take 64 */
 
