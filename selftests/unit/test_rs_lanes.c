@@ -250,14 +250,14 @@ static void a_rate_holds_for_all_threads_together(void **state)
 	struct ntm_flow flow[2] = {0};
 	struct payer payer[PAYERS];
 	pthread_t thread[PAYERS];
-	struct rs_dc dc = {.max_paths = 1};
+	struct rs_dc owner = {.max_paths = 1};
 	struct rs_paths paths;
 	struct rs_path *path;
 	uint64_t bytes = 0;
 
 	(void)state;
 	assert_int_equal(rs_paths_init(&paths, 1), 0);
-	assert_int_equal(rs_path_direct(&paths, &direction, &dc, 0, &path), 1);
+	assert_int_equal(rs_path_direct(&paths, &direction, &owner, 0, &path), 1);
 	for (unsigned side = 0; side < 2; side++) {
 		assert_int_equal(ntm_endpoint_parse(&flow[side].remote, side ? "192.0.2.2:2" : "192.0.2.1:1", 0), 0);
 		assert_int_equal(rs_leg_move(&paths, path, side, &flow[side], 1, 0), 2);
