@@ -150,7 +150,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 		ntmd_session_keys_tick(path);
 		ntmd_path_mtu_tick(path, stats.tx_bytes);
 		ntmd_route_upkeep(path, now);
-		if (now - last < REST_MS) /* later there is nothing that remembers when the last try was */
+		if (now - last < REST_MS || path->active < 0) /* later there is nothing that remembers when the last try was */
 			ntmd_route_retry(path, now);
 		if (path->side == NTM_SIDE_REQUESTER && path->ck_expires_ms - now < NTM_CK_LIFETIME_S * 1000LL / 10)
 			ntmd_direction_again(path->cn, NTM_REASON_RENEW);

@@ -257,6 +257,9 @@ static void send_failed(void *ctx, void *user, int err)
 	ntm_debug("sending to %s failed: %s", path->cn->fqdn, strerror(err));
 	if (ntmd_route_sync(path) || !ntmd_route_usable(path, path->route[path->active]))
 		ntmd_handover_path(path);
+	/* There is a way, but the system lets nothing out by it, for a firewall's rule, say: others may work. */
+	else if (ntmd_engine_path_unheard_since(path->engine, ntm_loop_now_ms()))
+		ntmd_path_watch_start(path);
 }
 
 static void unheard(void *ctx, void *user)

@@ -243,8 +243,9 @@ void ntmd_route_upkeep(struct ntmd_path *path, int64_t now_ms)
 void ntmd_route_retry(struct ntmd_path *path, int64_t now_ms)
 {
 	struct ntmd_move *move = ntmd_path_move(path);
+	bool works = path->active >= 0;
 
-	if (!move || path->active < 0 || path->route[path->active]->state != NTMD_ROUTE_PROVEN || now_ms < move->retry_ms)
+	if (!move || (works && path->route[path->active]->state != NTMD_ROUTE_PROVEN) || now_ms < move->retry_ms)
 		return;
 	/* Twice as long each time, with jitter: many paths may have failed at the same time. */
 	move->retry_wait_ms = move->retry_wait_ms ? 2 * move->retry_wait_ms : RETRY_MIN_MS;
@@ -256,8 +257,11 @@ void ntmd_route_retry(struct ntmd_path *path, int64_t now_ms)
 	for (unsigned i = 0; i < path->routes; i++) {
 		struct ntmd_route *route = path->route[i];
 
-		if (!route->kind || route->state != NTMD_ROUTE_FAILED || !ntmd_route_usable(path, route) ||
-		    !ntmd_route_is_better(path, route))
+		if (!route->kind || !ntmd_route_usable(path, route))
+			continue;
+		/* When none works any will do: perhaps the network was away for a moment, and no DC is there to ask. */
+		if (works ? route->state != NTMD_ROUTE_FAILED || !ntmd_route_is_better(path, route) :
+			    route->state != NTMD_ROUTE_FAILED && route->state != NTMD_ROUTE_IDLE)
 			continue;
 		ntmd_route_challenge(path, route);
 		route->tries = NTM_PUNCH_TRIES - RETRY_TRIES;

@@ -246,10 +246,13 @@ static void segments_send(struct ntmd_engine *engine, struct ntmd_engine_path *p
 			ntmd_user_train_flush(path, true);
 			hold = true;
 		}
-		if (hold)
+		if (hold) {
 			ntmd_user_held_put(path, packet, len);
-		else
-			sent = packet, sent_len = len;
+			sent = NULL; /* this one's header stands where its end was */
+		} else {
+			sent = packet;
+			sent_len = len;
+		}
 		if (!hold && path->unproven_bytes) /* each packet is looked at for itself */
 			hold = ntmd_user_train_flush(path, true) != 0;
 	}
