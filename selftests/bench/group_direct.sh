@@ -165,7 +165,7 @@ if wanted udp64_no_uso; then
 		NO_USO=$(vip4 d)
 		eventually 5 reaches c "$NO_USO"
 		eventually 5 route_is c d direct
-		note udp64_no_uso "engine $(status c .engine), USO: $(status c .offloads.uso)"
+		note udp64_no_uso "USO: $(status c .offloads.uso)"
 	else
 		skip_row udp64_no_uso "no seccomp filter can be set"
 	fi
