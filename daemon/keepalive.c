@@ -4,6 +4,7 @@
  * that the other end is gone. Each path has one tick, which also looks at its keys. To the RS: relay_bind.c.
  */
 #include <errno.h>
+#include <malloc.h>
 
 #include "crypto.h"
 #include "endpoint.h"
@@ -15,6 +16,7 @@
 #define TICK_IDLE_MS 5000
 #define BUSY_FOR_MS 30000
 #define REST_MS 10000 /* without data: what only makes the next packet faster is given back */
+#define TRIM_MS 1000 /* after the last one that came to rest */
 #define UNANSWERED_MS 1000 /* we send and hear nothing: ask */
 #define AGAIN_MS 300 /* a Keep Alive without answer is sent again after this, or 3 round trips if that is more */
 
@@ -103,6 +105,48 @@ static int64_t liveness(struct ntmd_path *path, const struct ntmd_engine_stats *
 	return 0;
 }
 
+/* ---- rest */
+
+static void on_rest(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	(void)arg;
+#ifdef __GLIBC__
+	malloc_trim(0);
+#endif
+}
+
+/*
+ * What only makes the next packet faster is given back; and when no other path has come to rest for a while, the memory goes
+ * back to the system, with what handshakes and long answers of the control socket have left.
+ */
+static void path_rest(struct ntmd_path *path)
+{
+	struct ntmd *ntmd = path->ntmd;
+
+	ntmd_engine_path_rest(path->engine);
+	ntmd_tunnel_rest(path);
+	ntmd_path_watch_rest(path);
+	ntmd_relay_bind_rest(path);
+	if (path->resting)
+		return;
+	path->resting = true;
+	if (!ntmd->rest_timer)
+		ntmd->rest_timer = ntm_timer_new(ntmd->loop.base, on_rest, NULL);
+	if (ntmd->rest_timer)
+		ntm_timer_set_ms(ntmd->rest_timer, TRIM_MS);
+}
+
+void ntmd_keepalive_close(struct ntmd *ntmd)
+{
+	if (ntmd->rest_timer)
+		event_free(ntmd->rest_timer);
+	ntmd->rest_timer = NULL;
+}
+
+/* ---- the tick */
+
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
 	struct ntmd_path *path = arg;
@@ -131,12 +175,10 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 		return;
 	}
 	next = now - last < BUSY_FOR_MS ? TICK_BUSY_MS : TICK_IDLE_MS;
-	if (path->state == NTMD_PATH_UP && now - last >= REST_MS) {
-		ntmd_engine_path_rest(path->engine);
-		ntmd_tunnel_rest(path);
-		ntmd_path_watch_rest(path);
-		ntmd_relay_bind_rest(path);
-	}
+	if (now - last < REST_MS)
+		path->resting = false;
+	else if (path->state == NTMD_PATH_UP)
+		path_rest(path);
 	if (path->state == NTMD_PATH_UP) {
 		int64_t wait = liveness(path, &stats, now);
 

@@ -259,6 +259,7 @@ static void close_all(struct ntmd *ntmd)
 		ntmd_dns_close(ntmd->dns);
 	ntmd_ifmon_close(ntmd);
 	ntmd_socket_buffer_clear(ntmd);
+	ntmd_keepalive_close(ntmd);
 	ntmd_netcheck_clear(ntmd);
 	ntmd_registration_clear(ntmd);
 	if (ntmd->dc.sessions)

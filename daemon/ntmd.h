@@ -147,6 +147,7 @@ struct ntmd {
 		struct ntm_addr vip[2]; /* set on the passed one, by family (0: IPv4) */
 		unsigned prefix[2];
 	} interface;
+	struct event *rest_timer; /* keepalive.c; NULL: no path has come to rest yet */
 	struct event *buffer_timer; /* socket_buffer.c; NULL: the buffers are as large as wanted */
 	int state_fd; /* state.c: holds the lock on state-dir */
 
@@ -257,6 +258,7 @@ struct json_object *ntmd_netcheck_relays_json(struct ntmd *ntmd);
 
 /* keepalive.c: to the DC and on paths; never without acknowledgement */
 void ntmd_keepalive_dc(struct ntmd *ntmd);
+void ntmd_keepalive_close(struct ntmd *ntmd);
 
 /* handover.c, ifmon.c */
 int ntmd_ifmon_open(struct ntmd *ntmd);

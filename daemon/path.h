@@ -227,6 +227,7 @@ struct ntmd_path {
 	/* keepalive.c */
 	int64_t heard_ms; /* path control or data last came */
 	unsigned misses;
+	bool resting; /* no data for a while: what can be made again was given back */
 	uint32_t keepalive_number;
 	int64_t keepalive_us; /* when the one that is out was first sent; 0: none */
 	int64_t keepalive_again_us; /* and when last */

@@ -341,7 +341,7 @@ void ntmd_user_train_forget(const struct ntmd_engine_path *path); /* it is delet
 /* ---- user_ingress.c */
 /* Writes one packet into the TUN. 0 or -errno. */
 int ntmd_user_ingress_write(struct ntmd_engine *engine, const uint8_t *packet, size_t len);
-void ntmd_user_ingress_yield(struct ntmd_engine *engine); /* if it is time: a turn for other processes. Without locks */
+bool ntmd_user_ingress_yields(struct ntmd_engine *engine); /* whether it is time for a turn of other processes */
 void ntmd_user_ingress_init(struct ntmd_engine *engine); /* once the device is open */
 
 #endif

@@ -49,20 +49,20 @@ void ntmd_user_ingress_init(struct ntmd_engine *engine)
  * Who gets UDP is not waited for, as TCP's sender is: an application that shares our CPU and gets no turn loses what its
  * socket has no room for, after all the work was done. So under load it gets one every so many packets.
  */
-void ntmd_user_ingress_yield(struct ntmd_engine *engine)
+bool ntmd_user_ingress_yields(struct ntmd_engine *engine)
 {
 	if (engine->delivered_udp < NTMD_USER_YIELD)
-		return;
+		return false;
 	engine->delivered_udp = 0;
-	sched_yield();
+	return true;
 }
 
 void ntmd_engine_flush(struct ntmd_engine *engine)
 {
 	ntmd_coalesce_flush(&engine->coalesce);
 	engine->batch_ms = 0;
-	if (!engine->shard) /* not with the lock held */
-		ntmd_user_ingress_yield(engine);
+	if (!engine->shard && ntmd_user_ingress_yields(engine)) /* a thread does it without its lock */
+		sched_yield();
 }
 
 /* The clock is read once for packets that arrived together. */

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -304,7 +305,7 @@ static void *shard_run(void *arg)
 	};
 	int timeout = 0;
 
-	for (bool stop = false; !stop;) {
+	for (bool stop = false, turn; !stop;) {
 		if (poll(fds, 4, timeout) < 0 && errno != EINTR)
 			break;
 		if (fds[0].revents)
@@ -314,8 +315,10 @@ static void *shard_run(void *arg)
 				continue;
 			thread_lock(shard);
 			ntm_udp_read(&shard->udp[i - 2]);
+			turn = ntmd_user_ingress_yields(engine);
 			thread_unlock(shard);
-			ntmd_user_ingress_yield(engine);
+			if (turn)
+				sched_yield();
 		}
 		thread_lock(shard);
 		if (fds[1].revents && !shard->deaf)

@@ -85,11 +85,11 @@ turn_bulk_tcp() {
 }
 
 turn_udp64() {
-	sample bpf_udp64 ntm "$(udp_best a "${TO[a]}" b)"
+	sample bpf_udp64 ntm "$(udp_best a "${TO[a]}" b | cut -d' ' -f1)"
 	pass_attach
-	sample bpf_udp64 pass "$(udp_best c "${TO[c]}" d)"
+	sample bpf_udp64 pass "$(udp_best c "${TO[c]}" d | cut -d' ' -f1)"
 	pass_detach
-	sample bpf_udp64 user "$(udp_best c "${TO[c]}" d)"
+	sample bpf_udp64 user "$(udp_best c "${TO[c]}" d | cut -d' ' -f1)"
 }
 
 turn_requests() {

@@ -16,7 +16,7 @@
 #	tcp_start AT			iperf3's server, for good
 #	tcp_gbit FROM TO SECONDS [OPTION...]	received
 #	udp_point FROM TO AT SECONDS PPS [OPTION...]	64-byte datagrams (udpload): received kpps
-#	udp_best FROM TO AT [OPTION...]	the best of a sweep
+#	udp_best FROM TO AT [OPTION...]	the best of a sweep, and the kpps offered then
 #	rtt FROM TO COUNT INTERVAL	"MEDIAN P99" in microseconds
 #	busy				CPU seconds that the whole machine has used
 
@@ -154,10 +154,11 @@ udp_point() { # FROM TO AT SECONDS PPS [OPTION...]
 
 # Until clearly less arrives than at the best rate, twice: one bad point is somebody else's.
 udp_best() { # FROM TO AT [OPTION...]
-	local kpps=$UDP_FIRST best=0 is worse=0
+	local kpps=$UDP_FIRST best=0 offered=0 is worse=0
 	while [ "$kpps" -le $UDP_LAST ] && [ $worse -lt 2 ]; do
 		is=$(udp_point "$1" "$2" "$3" $UDP_SECONDS $((kpps * 1000)) "${@:4}")
-		best=$(awk -v a="$best" -v b="$is" 'BEGIN { print (a > b ? a : b) }')
+		read -r best offered <<<"$(awk -v a="$best" -v b="$is" -v o="$offered" -v k="$kpps" \
+			'BEGIN { print (a > b ? a " " o : b " " k) }')"
 		if awk -v a="$is" -v b="$best" -v o="$kpps" 'BEGIN { exit !(a < 0.8 * b || a < 0.5 * o) }'; then
 			worse=$((worse + 1))
 		else
@@ -165,7 +166,7 @@ udp_best() { # FROM TO AT [OPTION...]
 		fi
 		kpps=$((kpps * 5 / 4))
 	done
-	echo "$best"
+	echo "$best $offered"
 }
 
 # ---- round trips

@@ -129,6 +129,17 @@ static uint64_t write_some(int fd, uint64_t offset, uint64_t until)
 	return offset + (uint64_t)n;
 }
 
+/* USR1 may come while we wait: it was to end what has ended by itself. */
+static bool number_read(int fd, uint64_t *ret_number)
+{
+	ssize_t n;
+
+	do
+		n = recv(fd, ret_number, sizeof(*ret_number), MSG_WAITALL);
+	while (n < 0 && errno == EINTR);
+	return n == sizeof(*ret_number);
+}
+
 static void send_paced(int fd, uint64_t bytes_per_s, double seconds)
 {
 	const struct timespec tick = { .tv_nsec = TICK_NS };
@@ -148,7 +159,7 @@ static void send_paced(int fd, uint64_t bytes_per_s, double seconds)
 			sent = write_some(fd, sent, due);
 		nanosleep(&tick, NULL);
 	}
-	if (shutdown(fd, SHUT_WR) || recv(fd, &arrived, sizeof(arrived), MSG_WAITALL) != sizeof(arrived))
+	if (shutdown(fd, SHUT_WR) || !number_read(fd, &arrived))
 		die("the far end did not tell how much arrived of %llu bytes", (unsigned long long)sent);
 	if (arrived != sent)
 		die("%llu bytes were sent, %llu arrived", (unsigned long long)sent, (unsigned long long)arrived);
