@@ -3,44 +3,12 @@
  * test_node_out.c - what leaves a node: bpf/tc_seal.bpf.c seals and sends what bpf/tc_egress.bpf.c gives it. The choice of
  * the lane: test_node_lane.c.
  */
-#include "node.h"
-
-#include "../unit/vectors.h"
+#include "node_pair.h"
 
 #include <arpa/inet.h>
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
 #include <sys/socket.h>
-
-static struct node a, b; /* a sends */
-
-static int setup(void **state)
-{
-	(void)state;
-	return node_network() || node_open(&a, 0) || node_open(&b, 1) ? -1 : 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	node_close(&a);
-	node_close(&b);
-	return 0;
-}
-
-/* Both ends as they are when the path is up. */
-static int fresh(void **state)
-{
-	(void)state;
-	node_path(&a, &b, true);
-	node_path(&b, &a, true);
-	return 0;
-}
-
-static size_t plain_make(uint8_t *inner, size_t payload)
-{
-	return node_inner_make(inner, &a, &b, &(struct node_inner){.payload = payload});
-}
 
 /* ---- there and back */
 
