@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * tc_egress.bpf.c - at the egress of ntm0, where applications' packets come first: parse.h -> path.h -> lane.h. The
+ * tc_egress.bpf.c - at the egress of ntm0, where applications' packets come first: parse.h -> lane.h -> path.h. The
  * inline lane is redirected into ntm0s and comes out at ntm0p, before tc_seal.bpf.c; all else goes on to the TUN and
  * daemon/user_egress.c.
  *
@@ -28,7 +28,7 @@ static __always_inline bool path_sends(const struct path *path, const struct ntm
  * holds what no route takes.
  */
 static __always_inline bool goes_inline(struct __sk_buff *skb, const struct ntm_config *config, const struct path *path,
-					const struct ntm_ends_copy *ends, __u64 now)
+					const struct ntm_ends_copy *ends, const struct lane *lane, __u64 now)
 {
 	__u32 mtu = ends->mtu < CRYPT_LEN_MAX ? ends->mtu : CRYPT_LEN_MAX;
 
@@ -39,7 +39,7 @@ static __always_inline bool goes_inline(struct __sk_buff *skb, const struct ntm_
 	if (!(ends->flags & NTM_ENDS_SECOND) &&
 	    !path_allowed(path, ends, skb->len + NTM_HEADER_LEN + NTM_TAG_LEN, false))
 		return false;
-	return ends->flags & NTM_ENDS_BULK_DEAD || !lane_is_bulk(skb, config, now);
+	return ends->flags & NTM_ENDS_BULK_DEAD || !lane->bulk;
 }
 
 /* Into the helper pair, which wants an Ethernet header: its addresses do not matter there. */
@@ -67,12 +67,19 @@ int tc_egress(struct __sk_buff *skb)
 	struct ntm_ends_copy ends;
 	struct inner inner;
 	struct path path;
+	struct lane lane;
+	struct parse p;
 	__u32 *slot;
 	__u64 now;
 
 	if (!config)
 		return TC_ACT_UNSPEC;
-	if (inner_parse(&inner, inner_pull(skb, INNER_HEADER), skb->len))
+	p = inner_pull(skb, INNER_HEADER);
+	if (inner_parse(&inner, p, skb->len))
+		return TC_ACT_UNSPEC;
+	now = bpf_ktime_get_boot_ns();
+	lane_choose(&lane, skb, config, &inner, p, now);
+	if (lane_is_clear(&lane) && config_alive(config, now))
 		return TC_ACT_UNSPEC;
 	slot = bpf_map_lookup_elem(&ntm_vips, &inner.dest);
 	if (!slot)
@@ -81,9 +88,10 @@ int tc_egress(struct __sk_buff *skb)
 		drop_count(-NTM_DROP_INNER_SOURCE);
 		return TC_ACT_SHOT;
 	}
-	now = bpf_ktime_get_boot_ns();
+	if (lane.flow)
+		lane.flow->slot = *slot;
 	if (path_take(&path, &ends, *slot) || !path_sends(&path, &ends, now) ||
-	    !goes_inline(skb, config, &path, &ends, now))
+	    !goes_inline(skb, config, &path, &ends, &lane, now))
 		return TC_ACT_UNSPEC;
 	return redirect(skb, config, inner.version);
 }

@@ -230,7 +230,7 @@ void ntmd_bpf_set_free(struct ntmd_bpf_set *set)
 
 /*
  * Whether programs must work as generic XDP needs it (bpf/decap.h). Also while no interface is left: a program may still run
- * for a moment on one that was just left, and cutting the end of a packet there corrupts it.
+ * for a moment on one that was just left, and cutting the end of a packet there corrupts it. (Shown by selftests/netns/bpf_left.sh)
  */
 static bool is_generic(const struct ntmd_bpf_set *set)
 {
@@ -426,6 +426,7 @@ void ntmd_bpf_set_interfaces(struct ntmd_bpf_set *set, const unsigned *ifindex, 
 {
 	struct ntmd_bpf_interface list[NTMD_INTERFACES_MAX];
 	struct wanted wanted = { set, ifindex, count };
+	bool was_generic = is_generic(set), generic;
 	unsigned n = 0;
 
 	config_tell(set, true); /* before it is */
@@ -446,7 +447,10 @@ void ntmd_bpf_set_interfaces(struct ntmd_bpf_set *set, const unsigned *ifindex, 
 	}
 	memcpy(set->interface, list, n * sizeof(list[0]));
 	set->interfaces = n;
-	config_tell(set, is_generic(set));
+	generic = is_generic(set);
+	if (was_generic && !generic && ntmd_maps_programs_wait())
+		generic = true; /* one may still run on an interface that was left: slower, but right */
+	config_tell(set, generic);
 }
 
 const struct ntmd_bpf_interface *ntmd_bpf_set_interface_list(const struct ntmd_bpf_set *set, unsigned *ret_count)

@@ -104,8 +104,7 @@ void ntmd_maps_grace_slot(struct ntmd_maps *maps, unsigned slot)
 	grace_begin(maps, GRACE_SLOT, slot);
 }
 
-/* 0 when every program that ran at the call has ended. */
-static int programs_wait(void)
+int ntmd_maps_programs_wait(void)
 {
 	return syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) ? -errno : 0;
 }
@@ -175,7 +174,7 @@ static void dropped_wipe(struct ntmd_maps *maps)
 	STAILQ_FOREACH(grace, &maps->grace, next) {
 		if (grace->kind != GRACE_KEY)
 			continue;
-		if (!waited && programs_wait())
+		if (!waited && ntmd_maps_programs_wait())
 			return;
 		waited = true;
 		grace_over(maps, grace);
@@ -557,7 +556,7 @@ int ntmd_maps_key_set(struct ntmd_maps *maps, unsigned number, unsigned phase, c
 		return -EBUSY;
 	if (slot->tag[phase & 1])
 		ntmd_maps_key_drop(maps, number, phase, slot->tag[phase & 1]);
-	if (slot->wipe_ms[phase & 1] && programs_wait())
+	if (slot->wipe_ms[phase & 1] && ntmd_maps_programs_wait())
 		return -EBUSY;
 	slot->wipe_ms[phase & 1] = 0;
 	err = window_make(maps, &tag);

@@ -44,6 +44,9 @@ unsigned ntmd_maps_slots(const struct ntmd_maps *maps);
 
 enum ntmd_maps_lane { NTMD_MAPS_LANE_AUTO, NTMD_MAPS_LANE_INLINE, NTMD_MAPS_LANE_BULK };
 
+/* Some milliseconds: 0 when every program that ran at the call has ended, or -errno: the kernel cannot tell. */
+int ntmd_maps_programs_wait(void);
+
 struct ntmd_maps_config {
 	unsigned device, seal_in, seal_out; /* indexes: ntm0, ntm0s, ntm0p */
 	enum ntmd_maps_lane lane; /* of what could go by either: automatic, or always that one */

@@ -198,7 +198,8 @@ _Static_assert(sizeof(struct ntm_config) == 88, "layout");
 /* ---- ntm_flows */
 struct ntm_map_flow {
 	__u32 hash; /* whose this is */
-	__u32 packets; /* since `since` */
+	__u16 packets; /* since `since` */
+	__u16 slot; /* of its path, once it has been bulk; only to find out fast whether the peer's daemon is gone */
 	__u32 since; /* boot-time clock in units of 1024 ns, low bits */
 	__u32 bulk; /* last time it was bulk, the same; 0: never */
 	__u32 ack; /* TCP: acknowledged last */

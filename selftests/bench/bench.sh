@@ -99,6 +99,7 @@ table() {
 	bpf_open_512 bpf ns libcrypto value<=1485 BPF: opening 512 bytes
 	bpf_open_1420 bpf ns libcrypto value<=3960 BPF: opening 1420 bytes
 	bpf_egress_64 bpf ns nothing - BPF, whole program: tc_egress, 64 B inline
+	bpf_leaves_64 bpf ns nothing - BPF, whole program: tc_egress, 64 B of bulk, which goes on to ntmd
 	bpf_out4_64 bpf ns nothing - BPF, whole program: tc_seal, 64 B over IPv4
 	bpf_out4_1400 bpf ns nothing - BPF, whole program: tc_seal, 1400 B over IPv4
 	bpf_out6_64 bpf ns nothing - BPF, whole program: tc_seal, 64 B over IPv6

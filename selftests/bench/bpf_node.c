@@ -80,7 +80,8 @@ static int measure_receive(bool four, const uint8_t *inner, size_t len)
 
 static void programs(void)
 {
-	int nothing[LENGTHS], egress[LENGTHS], seal4[LENGTHS], seal6[LENGTHS], open4[LENGTHS], open6[LENGTHS], bulk[LENGTHS];
+	int nothing[LENGTHS], egress[LENGTHS], leaves[LENGTHS], seal4[LENGTHS], seal6[LENGTHS], open4[LENGTHS], open6[LENGTHS],
+		bulk[LENGTHS];
 
 	for (size_t i = 0; i < LENGTHS; i++) {
 		uint8_t inner[NODE_FRAME], frame[NODE_FRAME];
@@ -88,9 +89,12 @@ static void programs(void)
 
 		node_path(&a, &b, true);
 		node_path(&b, &a, true);
+		node_flows_clear(&a);
 		a.config->lane_size = 65535;
 		a.config->lane_packets = UINT32_MAX;
 		egress[i] = measure(a.bpf->progs.tc_egress, inner, len, NODE_REDIRECT);
+		a.config->lane_packets = 0;
+		leaves[i] = measure(a.bpf->progs.tc_egress, inner, len, NODE_NEXT);
 		frame_len = node_frame_make(frame, inner, len);
 		nothing[i] = measure(a.bpf->progs.tc_ingress, frame, frame_len, NODE_NEXT);
 		seal4[i] = measure(a.bpf->progs.tc_seal, frame, frame_len, NODE_REDIRECT);
@@ -105,6 +109,7 @@ static void programs(void)
 	}
 	row("nothing (tc_ingress)", nothing);
 	row("tc_egress, inline", egress);
+	row("tc_egress, bulk passes", leaves);
 	row("tc_seal, IPv4", seal4);
 	row("tc_seal, IPv6", seal6);
 	row("xdp_ingress, IPv4", open4);

@@ -180,6 +180,7 @@ turn_programs() {
 		done
 	done <<-ROWS
 	bpf_egress:tc_egress, inline:1
+	bpf_leaves:tc_egress, bulk passes:1
 	bpf_out4:tc_seal, IPv4:1 4
 	bpf_out6:tc_seal, IPv6:1 4
 	bpf_in4:xdp_ingress, IPv4:1 4
@@ -217,7 +218,7 @@ done
 
 for _ in $(turns); do
 	if [[ " $BENCH_ROWS " =~ \ bpf_(seal|open)_ ]]; then timed turn_aead; fi
-	if [[ " $BENCH_ROWS " =~ \ bpf_(egress|out|in|passes|paths) ]]; then timed turn_programs; fi
+	if [[ " $BENCH_ROWS " =~ \ bpf_(egress|leaves|out|in|passes|paths) ]]; then timed turn_programs; fi
 	if wanted bpf_paths_in bpf_paths_out bpf_paths_bytes; then turn_paths; fi
 done
 if [ ${#LANES[@]} = 0 ] && ! wanted bpf_rtt_median bpf_rtt_p99 bpf_bulk_tcp bpf_udp64 bpf_requests bpf_dead_tcp; then exit 0; fi

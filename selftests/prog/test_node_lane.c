@@ -62,6 +62,48 @@ static void fast_flows_are_bulk_until_they_are_slow_again(void **state)
 	assert_int_equal(node_egress(&a, fast, len, 0, &run), NODE_REDIRECT);
 }
 
+static void flows_are_told_apart_by_their_ports(void **state)
+{
+	uint8_t packet[NODE_FRAME];
+
+	(void)state;
+	a.config->lane_ns = 1000000000;
+	for (int six = 0; six < 2; six++) {
+		size_t len = node_inner_make(packet, &a, &b, &(struct node_inner){.six = six, .payload = 64}), udp = six ? 40 : 20;
+
+		node_flows_clear(&a);
+		assert_int_equal(inline_of(packet, len, 2 * NTM_LANE_PACKETS), NTM_LANE_PACKETS);
+		for (int port = 0; port < 2; port++) {
+			packet[udp + 2 * port + 1] ^= 1;
+			assert_int_equal(inline_of(packet, len, 10), 10);
+			packet[udp + 2 * port + 1] ^= 1;
+		}
+		assert_int_equal(inline_of(packet, len, 10), 0);
+	}
+}
+
+/* Fragments, of which only the first has ports, IPv4 options and other protocols: by addresses alone. */
+static void what_has_no_ports_is_one_flow(void **state)
+{
+	static const struct {
+		size_t at;
+		uint8_t value;
+	} what[] = {{6, 0x20}, {7, 8}, {0, 0x46}, {9, 1}};
+	uint8_t packet[NODE_FRAME];
+
+	(void)state;
+	a.config->lane_ns = 1000000000;
+	for (size_t i = 0; i < sizeof(what) / sizeof(what[0]); i++) {
+		size_t len = plain_make(packet, 64);
+
+		packet[what[i].at] = what[i].value;
+		node_flows_clear(&a);
+		assert_int_equal(inline_of(packet, len, 2 * NTM_LANE_PACKETS), NTM_LANE_PACKETS);
+		packet[21] ^= 1;
+		assert_int_equal(inline_of(packet, len, 10), 0);
+	}
+}
+
 /* How many of so many acknowledgements go inline, each of `bytes` more. */
 static int acks_inline(bool six, unsigned count, uint32_t bytes)
 {
@@ -178,6 +220,8 @@ int main(void)
 		cmocka_unit_test_setup(trains_are_bulk_and_their_flow_stays_so_for_a_while, fresh),
 		cmocka_unit_test_setup(large_packets_count_twice, fresh),
 		cmocka_unit_test_setup(fast_flows_are_bulk_until_they_are_slow_again, fresh),
+		cmocka_unit_test_setup(flows_are_told_apart_by_their_ports, fresh),
+		cmocka_unit_test_setup(what_has_no_ports_is_one_flow, fresh),
 		cmocka_unit_test_setup(acknowledgements_of_bulk_are_bulk, fresh),
 		cmocka_unit_test_setup(without_ntmd_here_or_there_everything_is_inline, fresh),
 		cmocka_unit_test_setup(what_bpf_cannot_send_goes_on_to_ntmd_untouched, fresh),
