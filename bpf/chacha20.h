@@ -129,7 +129,7 @@ static __always_inline void chacha20_block(struct chacha20 *s, struct chacha20_w
 	chacha20_end(s, x, text);
 }
 
-/* The same with two blocks and 128 bytes, which takes 1.7 times as long. */
+/* The same with two blocks and 128 bytes, which takes 1.8 times as long. */
 static __always_inline void chacha20_pair(struct chacha20 *s, struct chacha20_word *text)
 {
 	__u32 x[16], y[16];

@@ -58,6 +58,11 @@ struct {
 	__type(value, struct ntm_crypt);
 } ntm_scratch SEC(".maps") __weak;
 
+/* The associated data of a packet: its NTM header, in network order. */
+struct crypt_ad {
+	__u32 w[NTM_HEADER_LEN / 4];
+} __attribute__((may_alias));
+
 static __always_inline bool crypt_fits(__u64 ad_len, __u64 len)
 {
 	return ad_len <= CRYPT_AD_MAX && len <= CRYPT_LEN_MAX &&
@@ -262,38 +267,35 @@ static __always_inline int crypt_open_xdp(struct xdp_md *ctx, __u32 offset, __u3
 }
 
 /*
- * Seals a packet in place. offset: of the text in the packet, as bpf_skb_load_bytes counts, the 16 bytes
- * before it are the associated data; len: of the text, behind which there is room for the tag of 16 bytes;
- * key: as above. Returns 0 and the sum of ciphertext and tag for the outer checksum (as of bpf_csum_diff, as
- * if they began at an even offset), -NTM_DROP_SHORT (also if the packet is shorter) or -NTM_DROP_LONG.
- * Pointers into the packet are invalid afterwards.
+ * Seals a packet. offset: of the text in the packet, as bpf_skb_load_bytes counts; len: of the text, behind which there
+ * is room for the tag of 16 bytes; ad: what is written into the 16 bytes before it, the associated data; key: as above.
+ * Returns 0 and the sum of all three for the outer checksum (as of bpf_csum_diff, as if they began at an even offset),
+ * -NTM_DROP_SHORT (also if the packet is shorter) or -NTM_DROP_LONG. Pointers into the packet are invalid afterwards.
  */
-static __always_inline int crypt_seal_tc(struct __sk_buff *skb, __u32 offset, __u32 len, const __u8 key[32],
-					 __u64 counter, __wsum *ret_csum)
+static __always_inline int crypt_seal_tc(struct __sk_buff *skb, __u32 offset, __u32 len, const struct crypt_ad *ad,
+					 const __u8 key[32], __u64 counter, __wsum *ret_csum)
 {
 	struct ntm_crypt *c = crypt_scratch();
-	const struct poly1305_word *ad;
+	struct crypt_ad *at;
 	struct chacha20 s;
-	__u64 sum;
 
 	if (!c || offset < NTM_HEADER_LEN)
 		return -NTM_DROP_SHORT;
 	if (len > CRYPT_LEN_MAX)
 		return -NTM_DROP_LONG;
-	if (bpf_skb_load_bytes(skb, offset - NTM_HEADER_LEN, c->b, crypt_bound(NTM_HEADER_LEN + len)))
+	if (len && bpf_skb_load_bytes(skb, offset, c->b + NTM_HEADER_LEN, crypt_bound(len)))
 		return -NTM_DROP_SHORT;
+	at = (struct crypt_ad *)c->b;
+	at->w[0] = ad->w[0];
+	at->w[1] = ad->w[1];
+	at->w[2] = ad->w[2];
+	at->w[3] = ad->w[3];
 	crypt_nonce(&s, key, counter);
 	if (crypt_seal_buffer(c, &s, NTM_HEADER_LEN, len))
 		return -NTM_DROP_LONG;
-	if (bpf_skb_store_bytes(skb, offset, c->b + NTM_HEADER_LEN, crypt_bound(len + NTM_TAG_LEN), 0))
+	if (bpf_skb_store_bytes(skb, offset - NTM_HEADER_LEN, c->b, crypt_bound(NTM_HEADER_LEN + len + NTM_TAG_LEN), 0))
 		return -NTM_DROP_SHORT;
-	ad = crypt_words(c, 0);
-	sum = c->sum;
-#pragma unroll
-	for (int i = 0; i < NTM_HEADER_LEN / 4; i++)
-		sum += (__u32)~ad[i].v;
-	sum = (__u32)sum + (sum >> 32);
-	*ret_csum = (__u32)sum + (__u32)(sum >> 32);
+	*ret_csum = c->sum;
 	return 0;
 }
 

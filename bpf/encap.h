@@ -6,6 +6,7 @@
 #ifndef NTM_BPF_ENCAP_H
 #define NTM_BPF_ENCAP_H
 
+#include "crypt.h"
 #include "csum.h"
 #include "path.h"
 
@@ -30,7 +31,7 @@ struct encap6 {
 /* What an outer packet says, whichever way it goes. */
 struct encap {
 	__u32 udp_len;
-	__u32 sum; /* of ciphertext and tag, as crypt_seal_tc gives it */
+	__u32 sum; /* of NTM header, ciphertext and tag, as crypt_seal_tc gives it */
 	__u32 flow_label;
 	__u8 tos;
 };
@@ -59,7 +60,7 @@ static __always_inline void encap_copy(void *to, const void *from)
 }
 
 /* The NTM header in network order. */
-static __always_inline void encap_header(struct encap_words *ret, __u8 type, __u64 counter, __u64 id)
+static __always_inline void encap_header(struct crypt_ad *ret, __u8 type, __u64 counter, __u64 id)
 {
 	ret->w[0] = bpf_htonl((__u32)type << 24 | (__u32)(counter >> 32));
 	ret->w[1] = bpf_htonl((__u32)counter);
@@ -78,34 +79,38 @@ static __always_inline long encap_turn(struct __sk_buff *skb, bool four)
 }
 
 /*
- * Makes room for the tag behind and the outer headers before the inner packet of `len` bytes, and writes the NTM
- * header. 0 or -NTM_DROP_SEND; then the packet may be changed. Pointers into it are invalid.
+ * Makes room for the tag behind and the outer headers before the inner packet of `len` bytes. simple: it goes one way
+ * only, and that is of its own IP version. 0 or -NTM_DROP_SEND; then the packet may be changed. Pointers into it are
+ * invalid.
  */
-static __always_inline int encap_room(struct __sk_buff *skb, bool four, __u32 len, const struct encap_words *h)
+static __always_inline int encap_room(struct __sk_buff *skb, bool four, __u32 len, bool simple)
 {
 	bool inner4 = skb->protocol == bpf_htons(ETH_P_IP);
+	__u32 room = inner4 ? ENCAP4 : ENCAP6;
 
 	/* Linear first: growing wants it. What is behind the inner packet is cut off. */
-	if (bpf_skb_pull_data(skb, skb->len) || bpf_skb_change_tail(skb, ETH_HLEN + len + NTM_TAG_LEN, 0) ||
-	    bpf_skb_adjust_room(skb, inner4 ? ENCAP4 : ENCAP6, BPF_ADJ_ROOM_MAC, 0))
+	if ((void *)(long)skb->data + skb->len > (void *)(long)skb->data_end && bpf_skb_pull_data(skb, skb->len))
 		return -NTM_DROP_SEND;
-	if (four != inner4 && encap_turn(skb, four))
+	if (bpf_skb_change_tail(skb, ETH_HLEN + len + NTM_TAG_LEN, 0))
 		return -NTM_DROP_SEND;
-	if (bpf_skb_store_bytes(skb, ETH_HLEN + (four ? ENCAP4 : ENCAP6) - NTM_HEADER_LEN, h, NTM_HEADER_LEN, 0))
+	/* In front of all, where nothing needs to be moved: then the kernel still takes the inner packet's header for
+	 * the packet's, which bpf_redirect_neigh does not mind. */
+	if (simple)
+		return bpf_skb_change_head(skb, room, 0) ? -NTM_DROP_SEND : 0;
+	if (bpf_skb_adjust_room(skb, room, BPF_ADJ_ROOM_MAC, 0) || (four != inner4 && encap_turn(skb, four)))
 		return -NTM_DROP_SEND;
 	return 0;
 }
 
 /* The UDP header, checksummed with pseudo: the sum of both addresses. */
-static __always_inline void encap_udp(struct udphdr *udp, const struct ntm_header *h, const struct encap *e, __u16 source,
-				      __u16 dest, __u64 pseudo)
+static __always_inline void encap_udp(struct udphdr *udp, const struct encap *e, __u16 source, __u16 dest, __u64 pseudo)
 {
 	__be16 len = bpf_htons(e->udp_len);
 
 	udp->source = bpf_htons(source);
 	udp->dest = bpf_htons(dest);
 	udp->len = len;
-	udp->check = csum_udp(~csum_fold(pseudo + encap_sum(h) + e->sum + bpf_htons(IPPROTO_UDP) + len + len +
+	udp->check = csum_udp(~csum_fold(pseudo + e->sum + bpf_htons(IPPROTO_UDP) + len + len +
 					 udp->source + udp->dest));
 }
 
@@ -128,7 +133,7 @@ static __always_inline int encap_write4(struct __sk_buff *skb, const struct enca
 	w[4] = addr_get4(&way->addr);
 	sum = (__u64)w[3] + w[4];
 	p->ip.check = (__u16)~csum_fold(sum + w[0] + w[1] + w[2]);
-	encap_udp(&p->udp, &p->h, e, source->port, way->port, sum);
+	encap_udp(&p->udp, e, source->port, way->port, sum);
 	return 0;
 }
 
@@ -147,7 +152,7 @@ static __always_inline int encap_write6(struct __sk_buff *skb, const struct enca
 	w[1] = bpf_htonl(e->udp_len << 16 | IPPROTO_UDP << 8 | ENCAP_HOPS);
 	encap_copy(&p->ip.saddr, &source->addr);
 	encap_copy(&p->ip.daddr, &way->addr);
-	encap_udp(&p->udp, &p->h, e, source->port, way->port, encap_sum(&source->addr) + encap_sum(&way->addr));
+	encap_udp(&p->udp, e, source->port, way->port, encap_sum(&source->addr) + encap_sum(&way->addr));
 	return 0;
 }
 

@@ -107,14 +107,10 @@ static __always_inline int counter_take(const struct sealing *s, __u64 *ret_coun
 	return 0;
 }
 
-/* Room for headers and tag, and the NTM header. 0 or -NTM_DROP_SEND */
-static __noinline int sealing_room(struct __sk_buff *skb, const struct sealing *s, bool four, __u64 counter)
+/* Room for headers and tag. 0 or -NTM_DROP_SEND */
+static __noinline int sealing_room(struct __sk_buff *skb, const struct sealing *s, bool four)
 {
-	struct encap_words h;
-
-	encap_header(&h, NTM_TYPE_DATA | s->ends.phase << NTM_TYPE_PHASE_SHIFT | (s->path.ends->side & 1) << 1, counter,
-		     s->path.ends->path_id);
-	return encap_room(skb, four, s->len, &h);
+	return encap_room(skb, four, s->len, !s->both && four == (s->version == 4));
 }
 
 /*
@@ -228,16 +224,19 @@ static __always_inline int sealing_send(struct __sk_buff *skb, struct sealing *s
 			  .flow_label = s->path.ends->flow_label,
 			  .tos = s->tos};
 	bool four = way_is4(s->both || s->second_only ? &s->ends.second : &s->ends.route);
+	struct crypt_ad header;
 	__u64 counter;
 	int err;
 
 	err = counter_take(s, &counter);
 	if (err)
 		return err;
-	err = sealing_room(skb, s, four, counter);
+	err = sealing_room(skb, s, four);
 	if (err)
 		return err;
-	err = crypt_seal_tc(skb, ETH_HLEN + (four ? ENCAP4 : ENCAP6), s->len, s->key->send, counter, &e.sum);
+	encap_header(&header, NTM_TYPE_DATA | s->ends.phase << NTM_TYPE_PHASE_SHIFT | (s->path.ends->side & 1) << 1, counter,
+		     s->path.ends->path_id);
+	err = crypt_seal_tc(skb, ETH_HLEN + (four ? ENCAP4 : ENCAP6), s->len, &header, s->key->send, counter, &e.sum);
 	return err ? err : sealed_send(skb, s, &e);
 }
 

@@ -176,7 +176,7 @@ int ntmd_maps_left_each(struct ntmd_maps *maps, void (*each)(void *ctx, const st
 			continue;
 		slot->source[0] = slot->source[1] = slot->phase = -1;
 		maps->slot[i] = slot;
-		ntmd_maps_grace_slot(maps, i);
+		ntmd_maps_grace_begin(maps, NTMD_MAPS_GRACE_SLOT, i);
 	}
 	return 0;
 }

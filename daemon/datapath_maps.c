@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * datapath_maps.c - the one file that writes the maps of the BPF programs. Which map has what, and the order of changes:
- * include/ntm/maps.h. Before it: bpf_engine.c; on the other side: bpf/path.h, bpf/replay.h and their neighbours. What an earlier
- * ntmd left: datapath_left.c.
+ * datapath_maps.c - writes the maps of the BPF programs, and nobody else does, except for those of keys and their windows:
+ * datapath_keys.c. Which map has what, and the order of changes: include/ntm/maps.h. Before it: bpf_engine.c; on the other
+ * side: bpf/path.h and its neighbours. What an earlier ntmd left: datapath_left.c.
  *
  * What was taken away from the programs is used for something else only after NTM_MAPS_GRACE_MS, or after the kernel has said
  * that no program runs which could know it (membarrier waits for all RCU readers, and programs are such).
@@ -33,11 +33,9 @@ const char *const ntmd_map_names[NTMD_MAPS] = {
 
 /* ---- what was taken away, and waits */
 
-enum grace_kind { GRACE_SLOT, GRACE_KEY, GRACE_WINDOW };
-
 struct grace {
 	STAILQ_ENTRY(grace) next;
-	enum grace_kind kind;
+	enum ntmd_maps_grace kind;
 	int64_t due_ms;
 	uint32_t id; /* slot, index in ntm_keys, tag */
 };
@@ -49,12 +47,12 @@ static void grace_over(struct ntmd_maps *maps, const struct grace *grace)
 	struct ntmd_maps_slot *slot;
 
 	switch (grace->kind) {
-	case GRACE_SLOT:
+	case NTMD_MAPS_GRACE_SLOT:
 		free(maps->slot[grace->id]);
 		maps->slot[grace->id] = NULL;
 		maps->ends[grace->id].path_id = 0;
 		break;
-	case GRACE_KEY:
+	case NTMD_MAPS_GRACE_KEY:
 		slot = maps->slot[grace->id / 2];
 		if (slot && slot->wipe_ms[grace->id % 2] != grace->due_ms)
 			break; /* another key is there by now */
@@ -62,7 +60,7 @@ static void grace_over(struct ntmd_maps *maps, const struct grace *grace)
 			slot->wipe_ms[grace->id % 2] = 0;
 		bpf_map_update_elem(maps->fd[NTMD_MAP_KEYS], &grace->id, &none, 0);
 		break;
-	case GRACE_WINDOW:
+	case NTMD_MAPS_GRACE_WINDOW:
 		bpf_map_delete_elem(maps->fd[NTMD_MAP_WINDOWS], &grace->id);
 		break;
 	}
@@ -85,8 +83,7 @@ static void grace_fired(evutil_socket_t fd, short what, void *arg)
 		ntm_timer_set_ms(maps->timer, grace->due_ms - now);
 }
 
-/* When it is due. Without memory it stays taken for ever. */
-static int64_t grace_begin(struct ntmd_maps *maps, enum grace_kind kind, uint32_t id)
+int64_t ntmd_maps_grace_begin(struct ntmd_maps *maps, enum ntmd_maps_grace kind, uint32_t id)
 {
 	struct grace *grace = malloc(sizeof(*grace));
 
@@ -97,11 +94,6 @@ static int64_t grace_begin(struct ntmd_maps *maps, enum grace_kind kind, uint32_
 	if (!event_pending(maps->timer, EV_TIMEOUT, NULL))
 		ntm_timer_set_ms(maps->timer, NTM_MAPS_GRACE_MS);
 	return grace->due_ms;
-}
-
-void ntmd_maps_grace_slot(struct ntmd_maps *maps, unsigned slot)
-{
-	grace_begin(maps, GRACE_SLOT, slot);
 }
 
 int ntmd_maps_programs_wait(void)
@@ -172,7 +164,7 @@ static void dropped_wipe(struct ntmd_maps *maps)
 	struct grace *grace;
 
 	STAILQ_FOREACH(grace, &maps->grace, next) {
-		if (grace->kind != GRACE_KEY)
+		if (grace->kind != NTMD_MAPS_GRACE_KEY)
 			continue;
 		if (!waited && ntmd_maps_programs_wait())
 			return;
@@ -500,7 +492,7 @@ void ntmd_maps_slot_give(struct ntmd_maps *maps, unsigned number)
 			ntmd_maps_key_drop(maps, number, parity, tag);
 			ntmd_maps_window_drop(maps, tag);
 		}
-	ntmd_maps_grace_slot(maps, number);
+	ntmd_maps_grace_begin(maps, NTMD_MAPS_GRACE_SLOT, number);
 }
 
 void ntmd_maps_slot_traffic(const struct ntmd_maps *maps, unsigned slot, struct ntmd_maps_traffic *ret_traffic)
@@ -520,108 +512,4 @@ void ntmd_maps_slot_traffic(const struct ntmd_maps *maps, unsigned slot, struct 
 		ret_traffic->last_rx_ms = (int64_t)(state.rx_ns / 1000000);
 	if (state.tx_ns != found->tx_ns)
 		ret_traffic->last_tx_ms = (int64_t)(state.tx_ns / 1000000);
-}
-
-/* ---- keys */
-
-/* A tag that no window has: random, so that a new ntmd need not know what earlier ones drew. */
-static int window_make(struct ntmd_maps *maps, uint32_t *ret_tag)
-{
-	static const struct ntm_window window;
-
-	for (int i = 0; i < 16; i++) {
-		uint32_t tag = (uint32_t)ntm_crypto_random_u64();
-
-		if (!tag)
-			continue;
-		if (!bpf_map_update_elem(maps->fd[NTMD_MAP_WINDOWS], &tag, &window, BPF_NOEXIST)) {
-			*ret_tag = tag;
-			return 0;
-		}
-		if (errno != EEXIST)
-			return -errno;
-	}
-	return -EEXIST;
-}
-
-int ntmd_maps_key_set(struct ntmd_maps *maps, unsigned number, unsigned phase, const uint8_t send[NTM_KEY_LEN],
-		      const uint8_t receive[NTM_KEY_LEN], int64_t expires_ms, uint32_t *ret_tag)
-{
-	struct ntmd_maps_slot *slot = maps->slot[number];
-	uint32_t index = number * 2 + (phase & 1), tag;
-	int fd = maps->fd[NTMD_MAP_KEYS], err;
-	struct ntm_map_key key;
-
-	if (slot->phase >= 0 && (slot->phase & 1) == (int)(phase & 1) && slot->tag[phase & 1])
-		return -EBUSY;
-	if (slot->tag[phase & 1])
-		ntmd_maps_key_drop(maps, number, phase, slot->tag[phase & 1]);
-	if (slot->wipe_ms[phase & 1] && ntmd_maps_programs_wait())
-		return -EBUSY;
-	slot->wipe_ms[phase & 1] = 0;
-	err = window_make(maps, &tag);
-	if (err)
-		return err;
-	memset(&key, 0, sizeof(key));
-	memcpy(key.send, send, sizeof(key.send));
-	memcpy(key.receive, receive, sizeof(key.receive));
-	key.expires_ns = (uint64_t)expires_ms * 1000000;
-	key.phase = (uint8_t)phase;
-	if (bpf_map_update_elem(fd, &index, &key, 0))
-		err = -errno;
-	key.tag = tag;
-	if (!err && bpf_map_update_elem(fd, &index, &key, 0))
-		err = -errno;
-	ntm_crypto_wipe(&key, sizeof(key));
-	if (err) {
-		bpf_map_delete_elem(maps->fd[NTMD_MAP_WINDOWS], &tag);
-		return err;
-	}
-	slot->tag[phase & 1] = tag;
-	*ret_tag = tag;
-	return 0;
-}
-
-void ntmd_maps_key_drop(struct ntmd_maps *maps, unsigned number, unsigned phase, uint32_t tag)
-{
-	struct ntmd_maps_slot *slot = maps->slot[number];
-	uint32_t index = number * 2 + (phase & 1);
-	int fd = maps->fd[NTMD_MAP_KEYS];
-	struct ntm_map_key key;
-
-	if (!slot || slot->tag[phase & 1] != tag)
-		return; /* another one is there */
-	slot->tag[phase & 1] = 0;
-	if (bpf_map_lookup_elem(fd, &index, &key))
-		return;
-	key.tag = 0;
-	bpf_map_update_elem(fd, &index, &key, 0);
-	ntm_crypto_wipe(&key, sizeof(key));
-	slot->wipe_ms[phase & 1] = grace_begin(maps, GRACE_KEY, index);
-}
-
-void ntmd_maps_keys_end(struct ntmd_maps *maps)
-{
-	for (unsigned i = 0; i < maps->slots; i++)
-		for (unsigned parity = 0; maps->slot[i] && parity < 2; parity++)
-			if (maps->slot[i]->tag[parity])
-				ntmd_maps_key_drop(maps, i, parity, maps->slot[i]->tag[parity]);
-}
-
-bool ntmd_maps_key_is(const struct ntmd_maps *maps, unsigned slot, unsigned phase, uint32_t tag)
-{
-	return maps->slot[slot] && maps->slot[slot]->tag[phase & 1] == tag;
-}
-
-void ntmd_maps_window_drop(struct ntmd_maps *maps, uint32_t tag)
-{
-	grace_begin(maps, GRACE_WINDOW, tag);
-}
-
-bool ntmd_maps_commit(const struct ntmd_maps *maps, unsigned slot, uint32_t tag, uint64_t counter)
-{
-	struct ntm_commit commit = { .slot = slot, .tag = tag, .counter = counter };
-	LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = &commit, .data_size_in = sizeof(commit), .repeat = 1);
-
-	return !bpf_prog_test_run_opts(maps->commit_fd, &run) && run.retval == NTM_COMMIT_NEW;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * maps.h - what the node's BPF programs (bpf/) and ntmd (daemon/datapath_maps.c) share: keys and values of the
+ * maps.h - what the node's BPF programs (bpf/) and ntmd (daemon/datapath_maps.c, datapath_keys.c) share: keys and values of the
  * maps, defined for BPF in bpf/maps.h. Addresses, ports and IDs are as in types.h: host byte order, IPv4 as
  * ::ffff:a.b.c.d.
  *

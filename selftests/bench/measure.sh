@@ -17,7 +17,7 @@
 #	tcp_gbit FROM TO SECONDS [OPTION...]	received
 #	udp_point FROM TO AT SECONDS PPS [OPTION...]	64-byte datagrams (udpload): received kpps
 #	udp_best FROM TO AT [OPTION...]	the best of a sweep
-#	rtt FROM TO COUNT INTERVAL	"MEDIAN P99" in microseconds
+#	rtt FROM TO COUNT INTERVAL	"MEDIAN P99" in microseconds; rtt_times: each in ms; rtt_of <TIMES: of those
 #	busy				CPU seconds that the whole machine has used
 
 BENCH_LOCK=/tmp/bench.lock # everybody's on this machine who measures or makes it busy
@@ -170,11 +170,17 @@ udp_best() { # FROM TO AT [OPTION...]
 
 # ---- round trips
 
-rtt() { # FROM TO COUNT INTERVAL
-	ns "$1" ping -n -i "$4" -c "$3" "$2" | sed -n 's/.*time=\([0-9.]*\) ms/\1/p' | sort -n | awk '
+rtt_times() { # FROM TO COUNT INTERVAL
+	ns "$1" ping -n -i "$4" -c "$3" "$2" | sed -n 's/.*time=\([0-9.]*\) ms/\1/p'
+}
+
+rtt_of() { # what rtt_times said, of one or several
+	sort -n | awk '
 		{ v[NR] = $1 * 1000 }
 		END { if (NR) print v[int((NR + 1) / 2)], v[int((NR * 99 + 99) / 100)] }'
 }
+
+rtt() { rtt_times "$@" | rtt_of; }
 
 minus() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.1f\n", a - b }'; }
 

@@ -97,7 +97,7 @@ sed -i 's/^engine = .*/engine = auto/' "$WORK/mn/ntmd.conf"
 daemon_run mn ntmd
 check "it says why BPF does not" grep -qF "another device has that name" <<<"$(status mn .engine_why)"
 eq "the programs of the earlier one are gone" "" "$(ns mn sh -c 'ls /sys/fs/bpf/ntm')"
-check "the user engine reaches the peer" eventually 5 reaches mn "$vip4_cn"
+check "the user engine reaches the peer" eventually 8 reaches mn "$vip4_cn"
 nsip mn link del dev ntm0s
 daemon_stop mn ntmd
 sed -i 's/^engine = .*/engine = bpf/' "$WORK/mn/ntmd.conf"
@@ -130,4 +130,4 @@ sed -i 's/^engine = .*/engine = user/' "$WORK/mn/ntmd.conf"
 daemon_run mn ntmd
 nothing_pinned "what a crash left half made is removed at the next start" mn
 eq "the user engine does it" user "$(status mn .engine)"
-check "it reaches the peer" eventually 5 reaches mn "$vip4_cn"
+check "it reaches the peer" eventually 8 reaches mn "$vip4_cn"

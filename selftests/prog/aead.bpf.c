@@ -24,7 +24,11 @@ __u8 sealed[2048];
 SEC("tc")
 int seal(struct __sk_buff *skb)
 {
-	result = crypt_seal_tc(skb, offset, length, key, counter, &csum);
+	struct crypt_ad ad;
+
+	if (bpf_skb_load_bytes(skb, offset - NTM_HEADER_LEN, &ad, sizeof(ad)))
+		return TC_ACT_SHOT;
+	result = crypt_seal_tc(skb, offset, length, &ad, key, counter, &csum);
 	return TC_ACT_OK;
 }
 

@@ -142,7 +142,7 @@ static void the_sum_of_what_was_sealed_is_that_of_its_bytes(void **state)
 
 		packet_make(&p, len);
 		assert_int_equal(run_on(bpf->progs.seal, &p, p.plain, len, &run), 0);
-		assert_int_equal(folded(bpf->bss->csum), checksum(run.out + TEXT, len + NTM_TAG_LEN));
+		assert_int_equal(folded(bpf->bss->csum), checksum(run.out + ETH, NTM_HEADER_LEN + len + NTM_TAG_LEN));
 	}
 }
 

@@ -2,38 +2,7 @@
 /*
  * test_node_lane.c - which packets bpf/tc_egress.bpf.c takes for the inline lane, and which go on to ntmd.
  */
-#include "node.h"
-
-#include "../unit/vectors.h"
-
-static struct node a, b; /* a sends */
-
-static int setup(void **state)
-{
-	(void)state;
-	return node_network() || node_open(&a, 0) || node_open(&b, 1) ? -1 : 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	node_close(&a);
-	node_close(&b);
-	return 0;
-}
-
-static int fresh(void **state)
-{
-	(void)state;
-	node_path(&a, &b, true);
-	node_flows_clear(&a);
-	return 0;
-}
-
-static size_t plain_make(uint8_t *inner, size_t payload)
-{
-	return node_inner_make(inner, &a, &b, &(struct node_inner){.payload = payload});
-}
+#include "node_pair.h"
 
 static void trains_are_bulk_and_their_flow_stays_so_for_a_while(void **state)
 {

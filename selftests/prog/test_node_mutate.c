@@ -2,52 +2,7 @@
 /*
  * test_node_mutate.c - frames changed at random before bpf/xdp_ingress.bpf.c. One by one: test_node_in.c.
  */
-#include "node.h"
-
-#include "../unit/vectors.h"
-
-static struct node a, b; /* b receives */
-
-static int setup(void **state)
-{
-	(void)state;
-	return node_network() || node_open(&a, 0) || node_open(&b, 1) ? -1 : 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	node_close(&a);
-	node_close(&b);
-	return 0;
-}
-
-static int fresh(void **state)
-{
-	(void)state;
-	node_path(&a, &b, true);
-	node_path(&b, &a, true);
-	return 0;
-}
-
-/* A frame from a that b takes, with everything in it. */
-struct arrival {
-	struct node_outer outer;
-	uint8_t inner[NODE_FRAME], frame[NODE_FRAME];
-	size_t inner_len, len;
-};
-
-static void arrival_seal(struct arrival *p)
-{
-	p->len = node_outer_make(p->frame, &a, &b, &p->outer, p->inner, p->inner_len);
-}
-
-static void arrival_make(struct arrival *p, bool four, bool six, uint64_t counter)
-{
-	p->outer = (struct node_outer){.four = four, .type = NTM_TYPE_DATA, .key = 10, .counter = counter};
-	p->inner_len = node_inner_make(p->inner, &a, &b, &(struct node_inner){.six = six, .payload = 100});
-	arrival_seal(p);
-}
+#include "node_pair.h"
 
 static bool untouched(const struct prog_run *run, const struct arrival *p)
 {

@@ -3,9 +3,7 @@
  * test_node_replay.c - every packet once: the replay window of bpf/replay.h, as inline_commit and xdp_ingress use it,
  * and the TX counter of tc_seal, also with two CPUs at the same time.
  */
-#include "node.h"
-
-#include "../unit/vectors.h"
+#include "node_pair.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -17,30 +15,6 @@
 #define TAG 1
 #define CPUS 2
 #define PACKETS 3000 /* more than a window */
-
-static struct node a, b;
-
-static int setup(void **state)
-{
-	(void)state;
-	return node_network() || node_open(&a, 0) || node_open(&b, 1) ? -1 : 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	node_close(&a);
-	node_close(&b);
-	return 0;
-}
-
-static int fresh(void **state)
-{
-	(void)state;
-	node_path(&a, &b, true);
-	node_path(&b, &a, true);
-	return 0;
-}
 
 static void committed(uint64_t counter, enum ntm_commit_result result)
 {
