@@ -17,6 +17,7 @@ struct fib_hop {
 	__u32 ifindex;
 	__u32 mtu; /* -NTM_DROP_TOO_BIG: of the device, outer packet */
 	__u32 result; /* -NTM_DROP_NO_ROUTE: of bpf_fib_lookup */
+	bool waits; /* its neighbour is not known yet: the kernel will ask, and keep the packet meanwhile */
 	struct bpf_redir_neigh neigh; /* nh_family 0: the kernel looks for the route, among those of that device */
 };
 
@@ -30,14 +31,16 @@ static __noinline int fib_find(struct __sk_buff *skb, const struct ntm_source *s
 	const struct ntm_config *config = config_get();
 	struct bpf_fib_lookup fib = {};
 	long result = -1;
+	bool found;
 
 	if (!config)
 		return -NTM_DROP_NO_ROUTE;
 	ret->neigh.nh_family = 0;
 	ret->ifindex = source->ifindex;
 	ret->result = ret->mtu = 0;
-	if (ret->ifindex)
-		return config_is_own(config, ret->ifindex) ? -NTM_DROP_NO_ROUTE : 0;
+	ret->waits = false;
+	if (ret->ifindex && config_is_own(config, ret->ifindex))
+		return -NTM_DROP_NO_ROUTE;
 	fib.l4_protocol = IPPROTO_UDP;
 	fib.sport = bpf_htons(source->port);
 	fib.dport = bpf_htons(way->port);
@@ -59,17 +62,20 @@ static __noinline int fib_find(struct __sk_buff *skb, const struct ntm_source *s
 	}
 	if (result < 0)
 		result = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
-	if (result == BPF_FIB_LKUP_RET_FRAG_NEEDED ||
-	    (result == BPF_FIB_LKUP_RET_SUCCESS && fib.mtu_result && len > fib.mtu_result)) {
+	found = result == BPF_FIB_LKUP_RET_SUCCESS || result == BPF_FIB_LKUP_RET_NO_NEIGH;
+	if (ret->ifindex) {
+		if (!found || fib.ifindex != ret->ifindex)
+			return 0; /* the kernel looks again, among that device's routes */
+	} else if (result == BPF_FIB_LKUP_RET_FRAG_NEEDED ||
+		   (result == BPF_FIB_LKUP_RET_SUCCESS && fib.mtu_result && len > fib.mtu_result)) {
 		ret->mtu = fib.mtu_result;
 		return -NTM_DROP_TOO_BIG;
-	}
-	if ((result != BPF_FIB_LKUP_RET_SUCCESS && result != BPF_FIB_LKUP_RET_NO_NEIGH) ||
-	    config_is_own(config, fib.ifindex)) {
+	} else if (!found || config_is_own(config, fib.ifindex)) {
 		ret->result = result;
 		return -NTM_DROP_NO_ROUTE;
 	}
 	ret->ifindex = fib.ifindex;
+	ret->waits = result == BPF_FIB_LKUP_RET_NO_NEIGH;
 	ret->neigh.nh_family = fib.family; /* may differ from the packet's: the gateway's */
 	if (fib.family == AF_INET)
 		ret->neigh.ipv4_nh = fib.ipv4_dst;

@@ -114,7 +114,7 @@ static __noinline int sealing_room(struct __sk_buff *skb, const struct sealing *
 }
 
 /*
- * The second copy of a sealed packet enters this program once more, since only a program's last act can look for a
+ * The copy of a sealed packet enters this program once more, since only a program's last act can look for a
  * neighbour: by its Ethernet addresses it is known as a finished one, and the interface it is bound to.
  */
 struct finished {
@@ -131,18 +131,23 @@ static __always_inline void finished_mark(struct finished *eth, const struct ntm
 	eth->ifindex = ifindex;
 }
 
-/* The second way's copy; what cannot be sent there is lost. 0 or -NTM_DROP_SEND */
-static __always_inline int second_send(struct __sk_buff *skb, const struct sealing *s, const struct encap *e)
+/* Sends a copy of the finished packet. 0 or -NTM_DROP_SEND */
+static __always_inline int copy_send(struct __sk_buff *skb, const struct sealing *s, const struct ntm_source *source)
 {
-	const struct ntm_source *source = way_source(&s->ends.second);
 	struct finished eth;
 
-	if (!source || encap_write(skb, e, source, &s->ends.second))
-		return -NTM_DROP_SEND;
 	finished_mark(&eth, s->config, source->ifindex);
 	if (bpf_skb_store_bytes(skb, 0, &eth, sizeof(eth), 0))
 		return -NTM_DROP_SEND;
 	return bpf_clone_redirect(skb, s->config->seal_out, BPF_F_INGRESS) ? -NTM_DROP_SEND : 0;
+}
+
+/* The second way's copy; what cannot be sent there is lost. 0 or -NTM_DROP_SEND */
+static __always_inline int second_send(struct __sk_buff *skb, const struct sealing *s, const struct encap *e)
+{
+	const struct ntm_source *source = way_source(&s->ends.second);
+
+	return !source || encap_write(skb, e, source, &s->ends.second) ? -NTM_DROP_SEND : copy_send(skb, s, source);
 }
 
 /* If this is a second copy, sends it on: the verdict, -NTM_DROP_SEND, -NTM_DROP_NO_ROUTE; or 0: it is none. */
@@ -202,6 +207,12 @@ static __noinline int sealed_send(struct __sk_buff *skb, struct sealing *s, cons
 	__sync_fetch_and_add(&s->path.state->tx_packets, 1);
 	__sync_fetch_and_add(&s->path.state->tx_bytes, s->len);
 	s->path.state->tx_ns = s->now;
+	/*
+	 * Seconds, if the neighbour never answers: as after a move. TCP sends nothing again that it believes to be still on its
+	 * way out of this host, so this must not be the packet that it gave us.
+	 */
+	if (s->hop.waits)
+		return copy_send(skb, s, source) ? -NTM_DROP_SEND : TC_ACT_SHOT;
 	skb->mark = s->config->mark;
 	return fib_redirect(&s->hop);
 }

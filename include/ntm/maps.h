@@ -163,11 +163,11 @@ enum ntm_config_flag {
  * than lane_packets in lane_ns (those larger than lane_size count twice), or has been bulk less than lane_hold_ns ago.
  * The defaults come from measurement (doc/DATAPATH.md has the table; the rows lane_* of `make bench` measure again):
  *
- * lane_packets, lane_ns: inline costs the same for every packet, 10 us from sendmsg to the receiver's socket where this
- * was measured, and one CPU was full at 75,000 a second. ntmd costs a wake-up at both ends, shared by what has come
- * meanwhile: 24 us a packet at 20,000 a second, 11 at 40,000, 6 at 60,000. So both cost the same at some 48 a
- * millisecond; inline is faster on the way (28 us against 49 at 40,000) up to there and a little beyond. Counted over
- * 2 ms, so that one sendmmsg of 64, or a sender that slept too long, makes no slow flow bulk.
+ * lane_packets, lane_ns: inline costs the same for every packet, and one CPU is full at 75,000 to 85,000 a second where this was
+ * measured (plain routing: 130,000). ntmd costs a wake-up at both ends, shared by what has come meanwhile: 24 us a packet at
+ * 20,000 a second, 11 at 40,000, 6 at 60,000. So both cost the same CPU time at some 48 a millisecond; inline is faster on the
+ * way (44 us against 113 at 40,000) up to there and a little beyond (51 against 127 at 60,000), and falls behind at 80,000. Counted
+ * over 2 ms, so that one sendmmsg of 64, or a sender that slept too long, makes no slow flow bulk.
  * lane_size: full-sized packets are faster inline as well (30 us against 55, up to 20,000 a second), but cost 7 us more
  * to seal and open, so both lanes cost the same at about half the rate.
  * lane_hold_ns: the packets of one flow must not overtake each other, so what ntmd has got has to be on its way before
