@@ -20,6 +20,7 @@
 #define OLD_LEG_MS 900 /* the RS takes packets from the old place of a leg for so long (rs/path.h) */
 #define OLD_RELAY_MS NTM_HANDSHAKE_TIMEOUT_MS /* another RS for longer: until its DC withdraws the path (NTM_KEY_DRAIN_S) */
 #define KEEPALIVE_AGAIN_MS 1000 /* after one that was not acknowledged */
+#define SILENT_AGAIN_MS 5000 /* the relay is silent, but relays on */
 #define REBIND_MS 1000 /* all legs at a relay are bound again not more than once in so long, whatever it is said to say */
 
 /* ---- endpoints of relays, shared by their paths */
@@ -56,13 +57,51 @@ static struct ntmd_path *bound_path(const struct ntmd_relay *relay)
 	return NULL;
 }
 
+/* By its legs, before it is given up: what answers there came through it. */
+static void legs_ask(const struct ntmd_relay *relay)
+{
+	struct ntmd_path *path;
+
+	LIST_FOREACH(path, &relay->ntmd->path, next) {
+		struct ntmd_route *route = path->bind.relay == relay ? route_of(path) : NULL;
+
+		if (route && route->state == NTMD_ROUTE_PROVEN)
+			ntmd_route_challenge(path, route);
+	}
+}
+
+/* XDP relays on while ntm-rs is dead or starts again: then a leg that is bound is as good as before. */
+static bool leg_goes_on(struct ntmd_path *path, const struct ntmd_route *route)
+{
+	int64_t since_ms = ntm_loop_now_ms() - NTM_KEEPALIVE_MISSES * KEEPALIVE_AGAIN_MS;
+	struct ntmd_engine_stats stats;
+
+	if (path->bind.state != NTMD_BIND_BOUND || !route || route->state != NTMD_ROUTE_PROVEN)
+		return false;
+	if (route->heard_ms >= since_ms)
+		return true;
+	if (path->active != ntmd_route_index(path, route))
+		return false;
+	ntmd_engine_path_stats(path->engine, &stats);
+	return stats.last_rx_ms >= since_ms;
+}
+
+static void relay_silent(struct ntmd_relay *relay)
+{
+	relay->misses = 0;
+	relay->keepalive_counter = 0;
+	if (relay->silent)
+		return;
+	relay->silent = true;
+	ntm_warn("relay %s does not answer", relay->name);
+	ntmd_event(relay->ntmd, "relay_lost", "relay", relay->name, NULL);
+}
+
 static void relay_lost(struct ntmd_relay *relay)
 {
 	struct ntmd_path *path, *next;
 
-	ntm_warn("relay %s does not answer", relay->name);
-	ntmd_event(relay->ntmd, "relay_lost", "relay", relay->name, NULL);
-	relay->misses = 0;
+	relay_silent(relay);
 	for (path = LIST_FIRST(&relay->ntmd->path); path; path = next) {
 		struct ntmd_route *route;
 
@@ -70,6 +109,10 @@ static void relay_lost(struct ntmd_relay *relay)
 		if (path->bind.relay != relay)
 			continue;
 		route = route_of(path);
+		if (leg_goes_on(path, route)) {
+			ntm_timer_set_ms(relay->keepalive, SILENT_AGAIN_MS);
+			continue;
+		}
 		path->bind.first++;
 		ntmd_relay_bind_start(path); /* perhaps by the other family */
 		if (route && route->state == NTMD_ROUTE_PROVEN)
@@ -90,10 +133,11 @@ static void on_keepalive(evutil_socket_t fd, short what, void *arg)
 	if (!path)
 		return; /* a bind starts it again */
 	if (relay->keepalive_counter && ++relay->misses >= NTM_KEEPALIVE_MISSES) {
-		relay->keepalive_counter = 0;
 		relay_lost(relay);
 		return;
 	}
+	if (relay->misses == NTM_KEEPALIVE_MISSES - 1)
+		legs_ask(relay);
 	relay->keepalive_counter = ntmd_counter_next(relay->ntmd);
 	relay->sent_us = ntm_loop_now_us();
 	ntm_bind_request_build(&bind, NTM_BIND_KEEPALIVE, path->id, path->side, relay->keepalive_counter,
@@ -117,6 +161,7 @@ static void keepalive_rest(struct ntmd_relay *relay)
 {
 	relay->keepalive_counter = 0;
 	relay->misses = 0;
+	relay->silent = false;
 	ntm_timer_set_ms(relay->keepalive, NTM_KEEPALIVE_S * 1000LL - ntm_crypto_random_below(2000));
 }
 

@@ -24,7 +24,7 @@
 #define HOT 1000
 #define HOT_SHARE 230 /* of 256 */
 #define LIVE_BATCH 64
-#define LIVE_ROUNDS 5
+#define LIVE_ROUNDS 3
 #define FAR_BYTES (128UL << 20) /* as the largest map */
 #define FAR_LINE 64
 #define FAR_STEPS 500000
@@ -98,14 +98,18 @@ static void paths_fill(const struct pair *pair, uint32_t from, uint32_t to)
 	struct ntm_relay_path path = {
 		.leg = {world_leg(pair->remote[0], pair->local[0]), world_leg(pair->remote[1], pair->local[1])},
 		.expires = UINT32_MAX};
-	/* The next hop is known. */
+	/* The next hop is known, from the first path, which had to look for it. */
 	struct ntm_relay_state state = world_state(&world, ntm_relay_slot(path_id(0), world.config.slots));
+	uint64_t id;
 
-	if (!from)
+	if (!from) {
 		memset(slot_used, 0, sizeof(slot_used));
+		memset(&state, 0, sizeof(state));
+	}
 	for (uint32_t i = from; i < to; i++) {
 		path.slot = slot_take(path_id(i));
-		if (world_path(&world, path_id(i), &path) || world_put(world.bpf->maps.rs_state, &path.slot, &state))
+		id = path_id(i);
+		if (world_put(world.bpf->maps.rs_state, &path.slot, &state) || world_put(world.bpf->maps.rs_paths, &id, &path))
 			die("rs_paths");
 	}
 }
