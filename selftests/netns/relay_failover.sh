@@ -75,7 +75,7 @@ flow_start h1 h2 "$(vip4 h2)" 7100 300 90
 flow_start h1 h2 "$(vip6 h2)" 7101 300 90 serve
 
 # ---- the DC dies
-sleep 2.5 # it writes down where nodes are within 2 s
+sleep 0.3 # it writes down where nodes are within a moment
 daemon_stop dc ntm-dc KILL
 streams_start
 sleep 1
