@@ -12,7 +12,8 @@
 # shellcheck source=selftests/netns/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-rss() { awk '$1 == "VmRSS:" { print $2 }' "/proc/$(daemon_pid "$1" ntmd)/status"; } # KiB
+# Memory of its own, KiB: pages of the program that are used for the first time are none.
+rss() { awk '$1 == "RssAnon:" { print $2 }' "/proc/$(daemon_pid "$1" ntmd)/status"; }
 fds() { ls "/proc/$(daemon_pid "$1" ntmd)/fd" | wc -l; }
 received() { ns dc ntmctl -j dc stats | jq "[.messages.$1 // 0] | .[0]"; } # messages of a kind that the DC had
 
