@@ -79,7 +79,7 @@ END {
 			name = case_list[c]
 			if ((rtt, name, "tunnel") in values) {
 				# No event tells of it: the path is found dead.
-				found = name == "rebind"
+				found = name == "rebind" || name == "dead"
 				goal(rtt, name, "tunnel", "tunnel, median", median(rtt SUBSEP name SUBSEP "tunnel"),
 					found ? 3 * outside + 200 : outside + 2)
 				goal(rtt, name, "tunnel", "tunnel, p99", quantile(rtt SUBSEP name SUBSEP "tunnel", 0.99),
