@@ -4,10 +4,10 @@
  * comes (ntmd_engine_ops.unheard); the peer is asked, then handover.c leaves the route. keepalive.c does the same, slowly, for
  * paths without data.
  *
- *	data goes out ... a round trip and 35 ms without anything: Keep Alive, 30 ms, Keep Alive, 30 ms, Keep Alive
- *			  ... a round trip and 60 ms: the route is left
+ *	data goes out ... a round trip and 35 ms without anything: Keep Alive, 25 ms, Keep Alive, 25 ms, Keep Alive
+ *			  ... a round trip and 50 ms: the route is left
  *
- * That is less than 3 round trips + 200 ms. With the first question the routes that might come next are asked whether they
+ * That is less than 3 round trips + 200 ms, with the one that the peer needs to hear of it. With the first question the routes that might come next are asked whether they
  * work: one that answers is taken at once.
  *
  * What BPF sends the engine does not see: while it does, its times are looked at, 40 times a second.
@@ -21,9 +21,9 @@
 #include "path.h"
 
 #define PATIENCE_MS 35 /* and a round trip, before the first question */
-#define AGAIN_MS 30
+#define AGAIN_MS 25
 #define QUESTIONS 3
-#define LAST_MS 60 /* and a round trip, after the last one */
+#define LAST_MS 50 /* and a round trip, after the last one */
 #define INLINE_MS 60 /* and a round trip, for the peer's kernel */
 #define UNKNOWN_RTT_MS 100
 #define LOOK_MS 25

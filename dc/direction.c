@@ -200,8 +200,7 @@ static void begin(struct dc_direction *direction, const struct ntm_location *rem
 		return;
 	}
 	select_route(direction, remote);
-	if (!direction->selection.relays && !direction->selection.candidates[0] &&
-	    !direction->selection.candidates[1]) {
+	if (!direction->selection.relays && !direction->selection.direct) {
 		snprintf(text, sizeof(text), "no direct route to %.60s, and no relay: %.60s",
 			 direction->cn_name, no_route_why(&direction->selection));
 		dc_direction_cancel(direction, NTM_ERROR_NO_ROUTE, text);

@@ -237,7 +237,7 @@ static void relay_next(struct dc_direction *direction, const char *why)
 			next_named = true;
 		}
 	}
-	if (!selection->relays && !selection->candidates[0] && !selection->candidates[1]) {
+	if (!selection->relays && !selection->direct) {
 		snprintf(text, sizeof(text), "no direct route to %.60s, and no relay: %.60s",
 			 direction->cn_name, why);
 		dc_direction_cancel(direction, NTM_ERROR_NO_ROUTE, text);

@@ -187,6 +187,18 @@ static enum ntm_why punch4(struct dc_selection *sel, const struct dc_select_end 
 	return NTM_WHY_CANDIDATE;
 }
 
+/*
+ * What `to` cannot reach now, having no address of that family: after a move it may, and then needs neither the DC nor the relay to
+ * find the other end.
+ */
+static void later_add(struct dc_selection *sel, int to, const struct dc_select_end *end, const struct dc_select_end *other)
+{
+	if (!has_real(end, false, false))
+		reals_add(sel, to, NTM_ROUTE_DIRECT6, other, false, false);
+	if (sight4(end) == SIGHT_NONE && sight4(other) == SIGHT_OPEN)
+		open4_add(sel, to, NTM_ROUTE_DIRECT4, other);
+}
+
 static bool end_reaches(const struct dc_select_end *end, const struct dc_select_relay *relay)
 {
 	bool has4 = !ntm_endpoint_is_none(&end->observed4) || has_real(end, true, false);
@@ -267,6 +279,9 @@ void dc_path_select(struct dc_selection *ret_selection, const struct dc_select_e
 	verdict_add(sel, NTM_ROUTE_PRIVATE4, private4(sel, mn, cn), NULL);
 	verdict_add(sel, NTM_ROUTE_NAT4, nat4(sel, mn, cn), NULL);
 	verdict_add(sel, NTM_ROUTE_PUNCH4, punch4(sel, mn, cn), NULL);
+	sel->direct = sel->candidates[0] || sel->candidates[1];
+	later_add(sel, 0, mn, cn);
+	later_add(sel, 1, cn, mn);
 	relays_order(sel, mn, cn, relay, relays, held);
 	relays_explain(sel, relay, relays);
 }

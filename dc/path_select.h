@@ -38,6 +38,7 @@ struct dc_selection {
 	 */
 	struct ntm_candidate candidate[2][NTM_CANDIDATES_MAX];
 	uint16_t candidates[2];
+	bool direct; /* some of them are of use now; the others after a move, to an end without the family */
 	uint8_t relay[DC_RELAYS_MAX]; /* numbers of those that would do, best first */
 	unsigned relays;
 	struct ntm_verdict verdict[NTM_VERDICTS_MAX];

@@ -19,7 +19,7 @@
 #include "endpoint.h"
 #include "log.h"
 
-#define STORE_MS 2000 /* from the first change to the batch it is written with */
+#define STORE_MS 50 /* from the first change to the batch it is written with: one commit that waits for no disk */
 #define STORE_MORE_MS 100 /* to the next batch, where one was too small */
 #define STORE_BATCH 500 /* rows: some milliseconds */
 #define STORE_RETRY_MS 30000 /* the database cannot be written */

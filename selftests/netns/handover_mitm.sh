@@ -89,7 +89,7 @@ eve=$(host_addr4 eve)
 # ---- copies behind the originals
 begin
 mitm_start c-v4 "$MN" "$CN" "as=$eve:$PORT_EVE" delay=2
-sleep 1.5
+sleep 0.7
 mitm_end
 copies_refused "copies from elsewhere"
 unmoved "copies from elsewhere" 0
@@ -97,7 +97,7 @@ unmoved "copies from elsewhere" 0
 # ---- the same source, a second later
 begin
 mitm_start c-v4 "$MN" "$CN" delay=1000
-sleep 2
+sleep 1.6
 mitm_end
 copies_refused "copies a second later"
 unmoved "copies a second later" 0
@@ -105,7 +105,7 @@ unmoved "copies a second later" 0
 # ---- copies before the originals: they are authentic, and the originals are the replays
 begin
 mitm_start c-v4 "$MN" "$CN" "as=$eve:$PORT_EVE" "$FAR"
-sleep 2
+sleep 1.2
 mitm_end
 copies_refused "copies that overtake"
 unmoved "copies that overtake" $CAP

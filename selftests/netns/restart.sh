@@ -54,7 +54,7 @@ daemon_run h2 ntmd
 goes_on "ntmd is stopped and started: TCP by the relay goes on within 5 s" 7200 5
 
 # ---- the DC
-sleep 2.5 # it writes down where nodes are within 2 s
+sleep 0.3 # it writes down where nodes are within a moment
 daemon_stop dc ntm-dc KILL
 goes_on "the DC is killed: tunnels do not care" 7100 1
 goes_on "the DC is killed: neither do relayed ones" 7200 1
