@@ -234,13 +234,13 @@ int ntm_session_handshake_admit(struct ntm_sessions *sessions, const struct ntm_
  * What was admitted took so long: the next one waits until that is its share of the time. A short burst is not held up. The
  * sealed messages of those who have a session get the rest.
  */
-static void handshake_took(struct ntm_sessions *sessions, int64_t start_us)
+static void handshake_took(struct ntm_sessions *sessions, int64_t took_us)
 {
-	int64_t now_us = ntm_loop_now_us(), due_us = now_us - HANDSHAKE_BURST_US;
+	int64_t due_us = ntm_loop_now_us() - HANDSHAKE_BURST_US;
 
 	if (sessions->handshake_us < due_us)
 		sessions->handshake_us = due_us;
-	sessions->handshake_us += (now_us - start_us) * 100 / NTM_HANDSHAKE_SHARE_PERCENT;
+	sessions->handshake_us += took_us * 100 / NTM_HANDSHAKE_SHARE_PERCENT;
 }
 
 static const struct ntm_session_done_handshake *recent_find(const struct ntm_sessions *sessions, const uint8_t *ephemeral)
@@ -340,8 +340,8 @@ int ntm_session_init_receive(struct ntm_sessions *sessions, const struct ntm_flo
 	n = ntm_session_handshake_admit(sessions, from, 0, packet, len);
 	if (n)
 		return n;
-	start_us = ntm_loop_now_us();
+	start_us = ntm_loop_cpu_us();
 	n = init_answer(sessions, from, packet, len);
-	handshake_took(sessions, start_us);
+	handshake_took(sessions, ntm_loop_cpu_us() - start_us);
 	return n;
 }
