@@ -468,8 +468,7 @@ static void a_repeated_message_1_begins_nothing_even_after_many_others(void **st
 	ends_request_answered(&client);
 	assert_null(server.peer.pending);
 	third_sends(&server, message1, len);
-	until(server.came[NTM_TYPE_SESSION_INIT] == 202, 5000);
-	assert_int_equal(poll(&arriving, 1, 1000), 1);
+	until(poll(&arriving, 1, 0) == 1, 5000);
 	assert_true(read(third.fd, answer, sizeof(answer)) > NTM_HEADER_LEN);
 	assert_int_equal(answer[0], NTM_TYPE_SESSION_RESPONSE);
 	assert_null(server.peer.pending);
