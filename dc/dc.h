@@ -108,17 +108,16 @@ struct dc_location { /* where a member is: soft state, forgotten NTM_LOCATION_LI
 			heard */
 	TAILQ_ENTRY(dc_location) by_expiry;
 	struct dc_member *member;
-	struct ntm_endpoint real[NTM_REAL_ADDRS_MAX];
-	uint16_t reals;
-	uint8_t nat; /* enum ntm_nat, as the node says */
-	struct ntm_endpoint observed[2]; /* [0] IPv4, [1] IPv6; proven sources only */
+	uint64_t boot_id;
+	int64_t heard_ms; /* boot-time clock */
 	struct {
 		uint8_t relay; /* its number */
 		uint32_t rtt_us;
 	} rtt[NTM_RELAYS_MAX];
-	uint16_t rtts;
-	uint64_t boot_id;
-	int64_t heard_ms, expires_ms; /* boot-time clock */
+	struct ntm_endpoint observed[2]; /* [0] IPv4, [1] IPv6; proven sources only */
+	uint8_t nat; /* enum ntm_nat, as the node says */
+	uint8_t rtts, reals;
+	struct ntm_endpoint real[]; /* as many as it told of: there may be a million locations */
 };
 
 struct dc_path_end { /* one end of a path, as the DC knows it */
@@ -130,31 +129,32 @@ struct dc_path_end { /* one end of a path, as the DC knows it */
 	uint8_t public_key[NTM_KEY_LEN];
 };
 
-struct dc_recall { /* recall.c: how to call a member back after a restart, as the store has it */
-	struct ntm_endpoint remote, listen; /* where it is; the address of ours that it talks to */
-	uint64_t session; /* our ID; 0: the store has nothing */
-	bool changed; /* the store is to be told */
-	TAILQ_ENTRY(dc_member) by_change;
-	unsigned calls; /* yet to be made; 0: not in a list */
+struct dc_call { /* recall.c: how to call a member back after a restart, as the store had it */
+	struct dc_member *member;
+	struct ntm_endpoint remote, listen; /* where it was; the address of ours that it talked to */
+	uint64_t session; /* our ID */
+	unsigned calls; /* yet to be made */
 	int64_t call_ms; /* the next */
-	TAILQ_ENTRY(dc_member) by_call;
+	TAILQ_ENTRY(dc_call) by_call;
 };
+TAILQ_HEAD(dc_calls, dc_call);
 TAILQ_HEAD(dc_members, dc_member);
 
+/* A million of them are meant to fit into a gigabyte, with their locations and sessions. */
 struct dc_member {
 	struct dc_actor actor; /* first */
 	struct dc_table_link by_name, by_number;
 	uint32_t number; /* in the address pool */
-	bool leaving; /* removed; told so until the timer ends */
-	struct event *leave;
-	LIST_ENTRY(dc_member) leaver;
+	unsigned paths, directions;
+	bool leaving; /* removed; told so until that ends */
+	bool changed; /* recall.c: the store is to be told */
 	struct dc *dc;
 	struct dc_location *location; /* NULL: not registered */
 	LIST_HEAD(, dc_path_end) path;
-	unsigned paths;
 	LIST_HEAD(, dc_direction) direction; /* that it asked for and that are under way */
-	unsigned directions;
-	struct dc_recall recall;
+	struct dc_call *call; /* NULL: not to be called back */
+	uint64_t stored; /* recall.c: a hash of where the store has it; 0: it has nothing */
+	TAILQ_ENTRY(dc_member) by_change;
 	char fqdn[];
 };
 
@@ -234,11 +234,10 @@ struct dc {
 	uint32_t zone_serial;
 	TAILQ_HEAD(, dc_location) location; /* the next to expire first */
 	unsigned locations;
-	LIST_HEAD(, dc_member) leaver;
+	LIST_HEAD(, dc_leaver) leaver;
 	/* recall.c */
 	struct dc_members changed; /* oldest first */
-	struct dc_members
-		call[DC_RECALLS]; /* by the number of calls yet to be made, less one; the next first */
+	struct dc_calls call[DC_RECALLS]; /* by the number of calls yet to be made, less one; the next first */
 	struct event *recall_store, *recall_call;
 	int64_t recall_end_ms; /* who is not back then is forgotten; 0: that is done */
 	bool recall_failed; /* said so already */

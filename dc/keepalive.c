@@ -9,7 +9,6 @@
 void dc_keepalive_refresh(struct dc *dc, struct dc_location *location)
 {
 	location->heard_ms = ntm_loop_now_ms();
-	location->expires_ms = location->heard_ms + NTM_LOCATION_LIFETIME_S * 1000LL;
 	/* all live equally long, so the one heard last stands last */
 	TAILQ_REMOVE(&dc->location, location, by_expiry);
 	TAILQ_INSERT_TAIL(&dc->location, location, by_expiry);
@@ -46,9 +45,10 @@ void dc_keepalive_handle(struct dc *dc, const struct ntm_session_from *from,
 
 void dc_keepalive_expire(struct dc *dc, int64_t now_ms)
 {
+	int64_t over_ms = now_ms - NTM_LOCATION_LIFETIME_S * 1000LL;
 	struct dc_location *location;
 
-	while ((location = TAILQ_FIRST(&dc->location)) && location->expires_ms <= now_ms) {
+	while ((location = TAILQ_FIRST(&dc->location)) && location->heard_ms <= over_ms) {
 		struct dc_member *member = location->member;
 
 		ntm_info("%s was not heard for %d s: not registered any more", member->fqdn,

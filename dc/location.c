@@ -195,7 +195,7 @@ void dc_location_describe(const struct dc_member *member, struct ntm_location *r
 	dc_member_vips(member, ret_location->vip4, ret_location->vip6);
 	if (!location)
 		return;
-	memcpy(ret_location->real, location->real, sizeof(location->real));
+	memcpy(ret_location->real, location->real, location->reals * sizeof(location->real[0]));
 	ret_location->reals = location->reals;
 	ret_location->nat = location->nat;
 	for (int i = 0; i < 2; i++)

@@ -132,6 +132,12 @@ static int empty_ref_above(struct dc *dc, const char *fqdn)
 
 /* ---- coming and going */
 
+struct dc_leaver { /* a member that was removed, while it is told so */
+	LIST_ENTRY(dc_leaver) next;
+	struct dc_member *member;
+	struct event *timer;
+};
+
 /* Its session is none of ours any more: it need not wait for its next Keep Alive to learn it. */
 static void leave_tell(struct dc_member *member)
 {
@@ -142,12 +148,15 @@ static void leave_tell(struct dc_member *member)
 		ntm_session_reset_tell(&member->dc->sessions, &peer->flow, id);
 }
 
-static void leave_end(struct dc_member *member)
+static void leave_end(struct dc_leaver *leaver)
 {
+	struct dc_member *member = leaver->member;
+
 	leave_tell(member); /* the session that was made since, to be told why */
-	LIST_REMOVE(member, leaver);
+	LIST_REMOVE(leaver, next);
 	ntm_peer_remove(&member->actor.peer);
-	event_free(member->leave);
+	event_free(leaver->timer);
+	free(leaver);
 	free(member);
 }
 
@@ -158,16 +167,31 @@ static void leave_fired(evutil_socket_t fd, short what, void *arg)
 	leave_end(arg);
 }
 
+static struct dc_leaver *leaver_new(struct dc_member *member)
+{
+	struct dc_leaver *leaver = calloc(1, sizeof(*leaver));
+
+	if (!leaver)
+		return NULL;
+	leaver->member = member;
+	leaver->timer = ntm_timer_new(member->dc->loop.base, leave_fired, leaver);
+	if (!leaver->timer) {
+		free(leaver);
+		return NULL;
+	}
+	return leaver;
+}
+
 /* A member that is being told that it is none any more does not stand in the way of a new one with its key.
  */
 static void leaver_make_way(struct dc *dc, const uint8_t public_key[NTM_KEY_LEN])
 {
-	struct dc_member *member, *next;
+	struct dc_leaver *leaver, *next;
 
-	for (member = LIST_FIRST(&dc->leaver); member; member = next) {
-		next = LIST_NEXT(member, leaver);
-		if (!memcmp(member->actor.peer.key, public_key, NTM_KEY_LEN))
-			leave_end(member);
+	for (leaver = LIST_FIRST(&dc->leaver); leaver; leaver = next) {
+		next = LIST_NEXT(leaver, next);
+		if (!memcmp(leaver->member->actor.peer.key, public_key, NTM_KEY_LEN))
+			leave_end(leaver);
 	}
 }
 
@@ -422,8 +446,9 @@ release:
 
 /* Paths of a removed member end at once. It is sent to register again, and refused for as long as it takes to
  * tell it why. */
-static void member_leave(struct dc_member *member)
+static void member_leave(struct dc_leaver *leaver)
 {
+	struct dc_member *member = leaver->member;
 	struct dc *dc = member->dc;
 	struct dc_path_end *end;
 
@@ -435,8 +460,8 @@ static void member_leave(struct dc_member *member)
 	}
 	member_unlink(member);
 	member->leaving = true;
-	LIST_INSERT_HEAD(&dc->leaver, member, leaver);
-	ntm_timer_set_ms(member->leave, DC_LEAVING_MS);
+	LIST_INSERT_HEAD(&dc->leaver, leaver, next);
+	ntm_timer_set_ms(leaver->timer, DC_LEAVING_MS);
 	leave_tell(member);
 }
 
@@ -444,14 +469,15 @@ int dc_member_del(struct dc *dc, const char *fqdn, char *ret_why, size_t why_len
 {
 	char name[NTM_FQDN_MAX + 1], why[DC_STORE_WHY];
 	struct dc_member *member;
+	struct dc_leaver *leaver;
 	int err;
 
 	if (ntm_name_normalise(name, fqdn) || !(member = dc_member_find(dc, name))) {
 		snprintf(ret_why, why_len, "no member is named '%.100s'", fqdn);
 		return -ENOENT;
 	}
-	member->leave = ntm_timer_new(dc->loop.base, leave_fired, member);
-	if (!member->leave) {
+	leaver = leaver_new(member);
+	if (!leaver) {
 		snprintf(ret_why, why_len, "%s was not removed: out of memory", name);
 		return -ENOMEM;
 	}
@@ -459,11 +485,11 @@ int dc_member_del(struct dc *dc, const char *fqdn, char *ret_why, size_t why_len
 	if (err && err != -ENOENT) {
 		snprintf(ret_why, why_len, "%s was not removed, the database %s cannot be written: %s", name,
 			 dc->config.database, why);
-		event_free(member->leave);
-		member->leave = NULL;
+		event_free(leaver->timer);
+		free(leaver);
 		return err;
 	}
-	member_leave(member);
+	member_leave(leaver);
 	dc->zone_serial++;
 	dc_control_tell(dc, "member_removed", name, NULL, NULL);
 	ntm_info("%s is no member any more", name);

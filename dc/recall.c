@@ -23,10 +23,10 @@
 #define STORE_MORE_MS 100 /* to the next batch, where one was too small */
 #define STORE_BATCH 500 /* rows: some milliseconds */
 #define STORE_RETRY_MS 30000 /* the database cannot be written */
-/* Calls are paced as fast as handshakes are admitted without much load (NTM_HANDSHAKES_PER_S): more of them
- * would only make nodes repeat theirs. */
+/* Calls are paced at about a third of what one CPU computes of handshakes: more of them would only make nodes repeat
+ * theirs, and the rest is for those who are back. */
 #define CALL_MS 100
-#define CALLS_AT_ONCE 25
+#define CALLS_AT_ONCE 100
 #define CALL_AGAIN_MS 1000
 
 /* ---- to the store */
@@ -49,17 +49,29 @@ static bool wanted(const struct dc_member *member, struct dc_store_session *ret_
 	return true;
 }
 
-static bool is_stored(const struct dc_recall *recall, const struct dc_store_session *session)
+/* Which of the store's rows, told apart by a hash: with bad luck a change is not written, and costs a Keep Alive's time after
+ * a restart. */
+static uint64_t digest(const struct dc *dc, const struct dc_store_session *session)
 {
-	return recall->session == session->id && ntm_endpoint_equal(&recall->remote, &session->remote) &&
-	       ntm_endpoint_equal(&recall->listen, &session->listen);
+	struct {
+		struct ntm_endpoint remote, listen;
+		uint32_t id[2];
+	} row;
+
+	if (!session->id)
+		return 0;
+	memset(&row, 0, sizeof(row));
+	row.remote = session->remote;
+	row.listen = session->listen;
+	memcpy(row.id, &session->id, sizeof(row.id));
+	return dc_table_hash(&row, sizeof(row), dc->hash_seed) | 1;
 }
 
 static int member_write(struct dc *dc, const struct dc_member *member, char *ret_why, size_t why_len)
 {
 	struct dc_store_session session;
 
-	if (!wanted(member, &session) || is_stored(&member->recall, &session))
+	if (!wanted(member, &session) || member->stored == digest(dc, &session))
 		return 0; /* changed there and back */
 	strcpy(session.fqdn, member->fqdn);
 	return session.id ? dc_store_session_put(dc->store, &session, ret_why, why_len)
@@ -70,13 +82,10 @@ static void member_written(struct dc *dc, struct dc_member *member)
 {
 	struct dc_store_session session;
 
-	TAILQ_REMOVE(&dc->changed, member, recall.by_change);
-	member->recall.changed = false;
-	if (!wanted(member, &session))
-		return;
-	member->recall.session = session.id;
-	member->recall.remote = session.remote;
-	member->recall.listen = session.listen;
+	TAILQ_REMOVE(&dc->changed, member, by_change);
+	member->changed = false;
+	if (wanted(member, &session))
+		member->stored = digest(dc, &session);
 }
 
 /* One batch. 0 or -EIO: all are still to be written. */
@@ -90,7 +99,7 @@ static int batch_write(struct dc *dc)
 	err = dc_store_sessions_begin(dc->store, why, sizeof(why));
 	if (err)
 		goto failed;
-	TAILQ_FOREACH (member, &dc->changed, recall.by_change) {
+	TAILQ_FOREACH (member, &dc->changed, by_change) {
 		err = member_write(dc, member, why, sizeof(why));
 		if (err || ++count == STORE_BATCH)
 			break;
@@ -132,30 +141,31 @@ void dc_recall_note(struct dc_member *member)
 	struct dc *dc = member->dc;
 	struct dc_store_session session;
 
-	if (member->recall.changed || !wanted(member, &session) || is_stored(&member->recall, &session))
+	if (member->changed || !wanted(member, &session) || member->stored == digest(dc, &session))
 		return;
-	member->recall.changed = true;
+	member->changed = true;
 	if (TAILQ_EMPTY(&dc->changed))
 		ntm_timer_set_ms(dc->recall_store, STORE_MS);
-	TAILQ_INSERT_TAIL(&dc->changed, member, recall.by_change);
+	TAILQ_INSERT_TAIL(&dc->changed, member, by_change);
 }
 
 /* ---- calling back */
 
-static void call_queue(struct dc *dc, struct dc_member *member, unsigned calls, int64_t when_ms)
+static void call_queue(struct dc *dc, struct dc_call *call, int64_t when_ms)
 {
-	member->recall.calls = calls;
-	if (!calls)
-		return;
-	member->recall.call_ms = when_ms;
-	TAILQ_INSERT_TAIL(&dc->call[calls - 1], member, recall.by_call);
+	call->call_ms = when_ms;
+	TAILQ_INSERT_TAIL(&dc->call[call->calls - 1], call, by_call);
 }
 
-static void call_unqueue(struct dc *dc, struct dc_member *member)
+static void call_end(struct dc_member *member)
 {
-	if (member->recall.calls)
-		TAILQ_REMOVE(&dc->call[member->recall.calls - 1], member, recall.by_call);
-	member->recall.calls = 0;
+	struct dc_call *call = member->call;
+
+	if (!call)
+		return;
+	TAILQ_REMOVE(&member->dc->call[call->calls - 1], call, by_call);
+	free(call);
+	member->call = NULL;
 }
 
 /* The socket it talked to: no other gets through its NAT. */
@@ -178,16 +188,22 @@ static struct ntm_udp *socket_of(struct dc *dc, const struct ntm_endpoint *liste
 	return found;
 }
 
-static void call(struct dc *dc, const struct dc_member *member)
+/* Calls once, unless it is back, and plans the next. */
+static void call_make(struct dc *dc, struct dc_call *call, int64_t now_ms)
 {
-	const struct dc_recall *recall = &member->recall;
-	struct ntm_flow flow = {.remote = recall->remote, .local = recall->listen.addr};
+	struct ntm_flow flow = {.remote = call->remote, .local = call->listen.addr};
 
-	if (member->location)
-		return; /* it is back */
-	flow.udp = socket_of(dc, &recall->listen);
+	if (!call->member->location)
+		flow.udp = socket_of(dc, &call->listen);
 	if (flow.udp && flow.udp->is4 == ntm_endpoint_is4(&flow.remote))
-		ntm_session_reset_tell(&dc->sessions, &flow, recall->session);
+		ntm_session_reset_tell(&dc->sessions, &flow, call->session);
+	if (call->calls == 1) {
+		call_end(call->member);
+		return;
+	}
+	TAILQ_REMOVE(&dc->call[call->calls - 1], call, by_call);
+	call->calls--;
+	call_queue(dc, call, now_ms + CALL_AGAIN_MS);
 }
 
 /* Who was registered before the restart and has not come back for the life of a location is not where the
@@ -214,15 +230,12 @@ static void call_fired(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	for (unsigned calls = 1; calls <= DC_RECALLS; calls++) {
-		struct dc_member *member;
+		struct dc_call *call;
 
-		for (unsigned i = 0; i < CALLS_AT_ONCE && (member = TAILQ_FIRST(&dc->call[calls - 1])) &&
-				     member->recall.call_ms <= now_ms;
-		     i++) {
-			call(dc, member);
-			call_unqueue(dc, member);
-			call_queue(dc, member, calls - 1, now_ms + CALL_AGAIN_MS);
-		}
+		for (unsigned i = 0; i < CALLS_AT_ONCE && (call = TAILQ_FIRST(&dc->call[calls - 1])) &&
+				     call->call_ms <= now_ms;
+		     i++)
+			call_make(dc, call, now_ms);
 	}
 	for (unsigned i = 0; i < DC_RECALLS; i++)
 		waiting |= !TAILQ_EMPTY(&dc->call[i]);
@@ -240,13 +253,18 @@ static int session_load(void *ctx, const struct dc_store_session *session)
 {
 	struct dc *dc = ctx;
 	struct dc_member *member = dc_member_find(dc, session->fqdn);
+	struct dc_call *call;
 
-	if (!member || member->recall.calls || member->recall.session)
+	if (!member || member->call || member->stored)
 		return 0;
-	member->recall.session = session->id;
-	member->recall.remote = session->remote;
-	member->recall.listen = session->listen;
-	call_queue(dc, member, DC_RECALLS, 0);
+	member->stored = digest(dc, session);
+	call = calloc(1, sizeof(*call));
+	if (!call)
+		return 0; /* it comes with its next Keep Alive */
+	*call = (struct dc_call){.member = member, .remote = session->remote, .listen = session->listen,
+				 .session = session->id, .calls = DC_RECALLS};
+	member->call = call;
+	call_queue(dc, call, 0);
 	return 0;
 }
 
@@ -277,10 +295,10 @@ void dc_recall_forget(struct dc_member *member)
 {
 	struct dc *dc = member->dc;
 
-	if (member->recall.changed)
-		TAILQ_REMOVE(&dc->changed, member, recall.by_change);
-	member->recall.changed = false;
-	call_unqueue(dc, member);
+	if (member->changed)
+		TAILQ_REMOVE(&dc->changed, member, by_change);
+	member->changed = false;
+	call_end(member);
 }
 
 void dc_recall_close(struct dc *dc)

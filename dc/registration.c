@@ -13,19 +13,22 @@
 #include "log.h"
 
 /* Addresses that nobody else could reach are left out rather than refused: the node cannot do anything about
- * them. */
-static void reals_take(struct dc_location *location, const struct ntm_registration_request *request)
+ * them. How many are left. */
+static unsigned reals_take(struct ntm_endpoint ret_real[NTM_REAL_ADDRS_MAX],
+			   const struct ntm_registration_request *request)
 {
-	location->reals = 0;
+	unsigned reals = 0;
+
 	for (unsigned i = 0; i < request->reals; i++) {
 		const struct ntm_endpoint *real = &request->real[i];
 		bool known = false;
 
-		for (unsigned j = 0; j < location->reals; j++)
-			known |= ntm_endpoint_equal(&location->real[j], real);
+		for (unsigned j = 0; j < reals; j++)
+			known |= ntm_endpoint_equal(&ret_real[j], real);
 		if (!known && real->port && ntm_addr_is_usable(&real->addr))
-			location->real[location->reals++] = *real;
+			ret_real[reals++] = *real;
 	}
+	return reals;
 }
 
 static void rtts_take(struct dc *dc, struct dc_location *location,
@@ -66,19 +69,27 @@ static void observed_take(struct dc_location *location, const struct ntm_session
 		memset(seen, 0, sizeof(*seen)); /* until moved() says that the new one is proven */
 }
 
-static struct dc_location *location_of(struct dc *dc, struct dc_member *member)
+/* The member's location with these real addresses, a new one where there is none or it has not their number; NULL: no
+ * memory. */
+static struct dc_location *location_of(struct dc *dc, struct dc_member *member, const struct ntm_endpoint *real,
+				       unsigned reals)
 {
-	struct dc_location *location = member->location;
+	struct dc_location *old = member->location, *location = old;
 
-	if (location)
-		return location;
-	location = calloc(1, sizeof(*location));
-	if (!location)
-		return NULL;
-	location->member = member;
-	member->location = location;
-	TAILQ_INSERT_TAIL(&dc->location, location, by_expiry);
-	dc->locations++;
+	if (!old || old->reals != reals) {
+		location = calloc(1, sizeof(*location) + reals * sizeof(*real));
+		if (!location)
+			return NULL;
+		if (old)
+			memcpy(location, old, sizeof(*location));
+		dc_member_location_end(member);
+		location->member = member;
+		location->reals = (uint8_t)reals;
+		member->location = location;
+		TAILQ_INSERT_TAIL(&dc->location, location, by_expiry);
+		dc->locations++;
+	}
+	memcpy(location->real, real, reals * sizeof(*real));
 	return location;
 }
 
@@ -146,6 +157,7 @@ static void response_send(struct dc *dc, const struct dc_member *member, const s
 void dc_registration_handle(struct dc *dc, struct dc_member *member, const struct ntm_session_from *from,
 			    const struct ntm_message *message)
 {
+	struct ntm_endpoint real[NTM_REAL_ADDRS_MAX];
 	struct ntm_registration_request request;
 	struct dc_location *location;
 	char text[NTM_ENDPOINT_TEXT];
@@ -164,20 +176,21 @@ void dc_registration_handle(struct dc *dc, struct dc_member *member, const struc
 				   member->fqdn);
 		return;
 	}
-	location = location_of(dc, member);
+	location = location_of(dc, member, real, reals_take(real, &request));
 	if (!location) {
 		ntm_session_refuse(from, NTM_ERROR_LIMIT, "the DC has no memory left");
 		return;
 	}
 	if (!is_new && location->boot_id != request.boot_id)
 		ntm_info("%s has started anew, or two nodes share its key", member->fqdn);
-	reals_take(location, &request);
 	rtts_take(dc, location, &request);
 	observed_take(location, from);
 	location->nat = request.nat;
 	location->boot_id = request.boot_id;
 	dc_keepalive_refresh(dc, location);
 	response_send(dc, member, from);
+	if (!dc_control_is_watched(dc) && ntm_log_level() < NTM_LOG_DEBUG)
+		return; /* a text for nobody */
 	ntm_endpoint_format(&from->flow.remote, text);
 	ntm_debug("%s registered from %s", member->fqdn, text);
 	dc_control_tell(dc, is_new ? "registered" : "registration", member->fqdn, NULL, text);

@@ -35,6 +35,11 @@ int64_t ntm_loop_now_us(void)
 	return clock_us(CLOCK_BOOTTIME);
 }
 
+int64_t ntm_loop_cpu_us(void)
+{
+	return clock_us(CLOCK_THREAD_CPUTIME_ID);
+}
+
 uint64_t ntm_loop_real_us(void)
 {
 	static uint64_t last;

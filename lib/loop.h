@@ -11,6 +11,7 @@
 
 /* CLOCK_BOOTTIME, microseconds: goes on while the machine sleeps. */
 int64_t ntm_loop_now_us(void);
+int64_t ntm_loop_cpu_us(void); /* time this thread has run: microseconds */
 static inline int64_t ntm_loop_now_ms(void)
 {
 	return ntm_loop_now_us() / 1000;

@@ -92,6 +92,7 @@ struct ntm_sessions {
 	uint64_t hash_key;
 	LIST_HEAD(ntm_session_handshake_list, ntm_session_handshake) handshake; /* those we started */
 	struct ntm_session_done_handshake *recent; /* ring: so that a repeated message 1 gets the same message 2 */
+	uint16_t *recent_bucket; /* its hash table, by ephemeral key */
 	unsigned recent_next;
 };
 

@@ -15,11 +15,13 @@
 #include "stats.h"
 
 #define HANDSHAKE_BURST_US 20000
-#define RECENT 64 /* answered handshakes remembered, over all peers */
+/* Answered handshakes remembered, over all peers: more than a busy DC answers until a caller that waited asks again. */
+#define RECENT 4096
 #define RESPONSE_MAX (NTM_HEADER_LEN + NTM_NOISE_MSG2_OVERHEAD + 64 + NTM_HANDSHAKE_MACS)
 
 /* A message 1 that was answered; kept only for authenticated peers, found again by its ephemeral key. */
 struct ntm_session_done_handshake {
+	uint16_t older; /* in its bucket: place in the ring + 1; 0: none */
 	uint8_t ephemeral[NTM_KEY_LEN];
 	uint8_t packet[RESPONSE_MAX];
 	size_t len;
@@ -27,13 +29,16 @@ struct ntm_session_done_handshake {
 
 int ntm_session_handshakes_init(struct ntm_sessions *sessions)
 {
+	/* a large calloc takes memory as it is used: who answers few handshakes has few pages of it */
 	sessions->recent = calloc(RECENT, sizeof(*sessions->recent));
-	return sessions->recent ? 0 : -ENOMEM;
+	sessions->recent_bucket = calloc(RECENT, sizeof(*sessions->recent_bucket));
+	return sessions->recent && sessions->recent_bucket ? 0 : -ENOMEM;
 }
 
 void ntm_session_handshakes_clear(struct ntm_sessions *sessions)
 {
 	free(sessions->recent);
+	free(sessions->recent_bucket);
 }
 
 static void prologue_make(uint8_t prologue[4 + NTM_HEADER_LEN], const void *header)
@@ -234,21 +239,52 @@ int ntm_session_handshake_admit(struct ntm_sessions *sessions, const struct ntm_
  * What was admitted took so long: the next one waits until that is its share of the time. A short burst is not held up. The
  * sealed messages of those who have a session get the rest.
  */
-static void handshake_took(struct ntm_sessions *sessions, int64_t start_us)
+static void handshake_took(struct ntm_sessions *sessions, int64_t took_us)
 {
-	int64_t now_us = ntm_loop_now_us(), due_us = now_us - HANDSHAKE_BURST_US;
+	int64_t due_us = ntm_loop_now_us() - HANDSHAKE_BURST_US;
 
 	if (sessions->handshake_us < due_us)
 		sessions->handshake_us = due_us;
-	sessions->handshake_us += (now_us - start_us) * 100 / NTM_HANDSHAKE_SHARE_PERCENT;
+	sessions->handshake_us += took_us * 100 / NTM_HANDSHAKE_SHARE_PERCENT;
+}
+
+static uint16_t *recent_bucket(const struct ntm_sessions *sessions, const uint8_t *ephemeral)
+{
+	uint64_t value;
+
+	memcpy(&value, ephemeral, sizeof(value));
+	return &sessions->recent_bucket[(value * (sessions->hash_key | 1)) >> 32 & (RECENT - 1)];
 }
 
 static const struct ntm_session_done_handshake *recent_find(const struct ntm_sessions *sessions, const uint8_t *ephemeral)
 {
-	for (unsigned i = 0; i < RECENT; i++)
-		if (sessions->recent[i].len && !memcmp(sessions->recent[i].ephemeral, ephemeral, NTM_KEY_LEN))
-			return &sessions->recent[i];
+	const struct ntm_session_done_handshake *done;
+
+	for (unsigned at = *recent_bucket(sessions, ephemeral); at; at = done->older) {
+		done = &sessions->recent[at - 1];
+		if (done->len && !memcmp(done->ephemeral, ephemeral, NTM_KEY_LEN))
+			return done;
+	}
 	return NULL;
+}
+
+/* The place of the oldest, for the answer to the one with this ephemeral key; len is 0 until there is one. */
+static struct ntm_session_done_handshake *recent_take(struct ntm_sessions *sessions, const uint8_t *ephemeral)
+{
+	unsigned number = sessions->recent_next++ % RECENT + 1;
+	struct ntm_session_done_handshake *done = &sessions->recent[number - 1];
+	uint16_t *at = recent_bucket(sessions, done->ephemeral);
+
+	while (*at && *at != number)
+		at = &sessions->recent[*at - 1].older;
+	if (*at)
+		*at = done->older;
+	memcpy(done->ephemeral, ephemeral, NTM_KEY_LEN);
+	done->len = 0;
+	at = recent_bucket(sessions, ephemeral);
+	done->older = *at;
+	*at = (uint16_t)number;
+	return done;
 }
 
 /* A message 1 that was admitted, answered. */
@@ -287,11 +323,9 @@ static int init_answer(struct ntm_sessions *sessions, const struct ntm_flow *fro
 	welcome.session_id = ntm_session_id_draw(sessions);
 	ntm_session_reset_token(sessions, welcome.session_id, welcome.reset_token);
 	n = ntm_msg_session_welcome_build(payload, sizeof(payload), &welcome);
-	done = &sessions->recent[sessions->recent_next++ % RECENT];
-	memcpy(done->ephemeral, packet + NTM_HEADER_LEN, NTM_KEY_LEN);
+	done = recent_take(sessions, packet + NTM_HEADER_LEN);
 	ntm_header_set((struct ntm_header *)done->packet, NTM_TYPE_SESSION_RESPONSE, ntm_header_counter(header),
 		       ntm_header_id(header));
-	done->len = 0;
 	n = ntm_noise_msg2_build(&noise, payload, (size_t)n, done->packet + NTM_HEADER_LEN);
 	if (n < 0) {
 		n = -NTM_DROP_HANDSHAKE;
@@ -340,8 +374,8 @@ int ntm_session_init_receive(struct ntm_sessions *sessions, const struct ntm_flo
 	n = ntm_session_handshake_admit(sessions, from, 0, packet, len);
 	if (n)
 		return n;
-	start_us = ntm_loop_now_us();
+	start_us = ntm_loop_cpu_us();
 	n = init_answer(sessions, from, packet, len);
-	handshake_took(sessions, start_us);
+	handshake_took(sessions, ntm_loop_cpu_us() - start_us);
 	return n;
 }

@@ -70,7 +70,7 @@ CMOCKA_LIBS := $(shell pkg-config --libs cmocka 2>/dev/null)
 endif
 
 .PHONY: tests benches fuzzers
-tests: $(TESTS) $(NTMD_NEXT)
+tests: $(TESTS) $(NTMD_NEXT) $(O)/bench/dcload
 	@:
 benches: $(BENCHES) $(O)/selftests/bench/pass.bpf.o
 	@:

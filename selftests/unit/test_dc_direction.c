@@ -394,18 +394,18 @@ static void a_node_registers_under_its_own_name_only(void **state)
 static void a_keepalive_holds_a_location_and_makes_none(void **state)
 {
 	uint8_t body[DC_BODY_MAX];
-	int64_t expires_ms;
+	int64_t heard_ms;
 
 	(void)state;
 	send_request(&mn, NTM_MSG_KEEPALIVE_REQUEST, body, 0);
 	assert_refused(&mn, NTM_ERROR_NOT_REGISTERED);
 	registered(&mn, MN);
-	expires_ms = TAILQ_FIRST(&dc.location)->expires_ms;
+	heard_ms = TAILQ_FIRST(&dc.location)->heard_ms;
 	settle();
 	send_request(&mn, NTM_MSG_KEEPALIVE_REQUEST, body, 0);
 	until(mn.outcome.done);
 	assert_int_equal(mn.outcome.err, 0);
-	assert_true(TAILQ_FIRST(&dc.location)->expires_ms > expires_ms);
+	assert_true(TAILQ_FIRST(&dc.location)->heard_ms > heard_ms);
 	dc_keepalive_expire(&dc, ntm_loop_now_ms() + (NTM_LOCATION_LIFETIME_S - 1) * 1000LL);
 	assert_int_equal(dc.locations, 1);
 	dc_keepalive_expire(&dc, ntm_loop_now_ms() + (NTM_LOCATION_LIFETIME_S + 1) * 1000LL);
@@ -456,11 +456,11 @@ static void the_store_has_where_a_member_is_until_its_location_expires(void **st
 	send_request(&mn, NTM_MSG_KEEPALIVE_REQUEST, body, 0);
 	until(mn.outcome.done);
 	registered(&mn, MN);
-	assert_false(member->recall.changed); /* nothing to write */
+	assert_false(member->changed); /* nothing to write */
 	dc_keepalive_expire(&dc, ntm_loop_now_ms() + NTM_LOCATION_LIFETIME_S * 1000LL + 1);
 	assert_null(member->location);
 	until(!stored(found));
-	assert_true(!member->recall.session);
+	assert_true(!member->stored);
 }
 
 /* As a DC that was killed and started: it knows no session, and who was registered only from the store. */
@@ -472,7 +472,7 @@ static void forget_like_a_restart(const char *fqdn)
 
 	memcpy(key, peer->key, NTM_KEY_LEN);
 	dc_member_location_end(member);
-	memset(&member->recall, 0, sizeof(member->recall));
+	member->stored = 0;
 	ntm_peer_remove(peer);
 	memset(peer, 0, sizeof(*peer));
 	memcpy(peer->key, key, NTM_KEY_LEN);
@@ -494,7 +494,7 @@ static void a_restarted_dc_calls_the_nodes_back_that_are_away(void **state)
 	assert_true(ntm_peer_is_up(&cn.dc)); /* this one was not away */
 	registered(&mn, MN);
 	member = dc_member_find(&dc, MN);
-	until(!member->recall.calls);
+	until(!member->call);
 	settle();
 	assert_true(ntm_peer_is_up(&mn.dc)); /* once is enough */
 	ntm_timer_set_ms(dc.recall_store, 0);
@@ -511,7 +511,7 @@ static void who_does_not_come_back_is_forgotten(void **state)
 	until_stored(found, 1);
 	forget_like_a_restart(MN);
 	dc_recall_start(&dc);
-	until(!dc_member_find(&dc, MN)->recall.calls);
+	until(!dc_member_find(&dc, MN)->call);
 	settle();
 	assert_true(stored(found));
 	dc.recall_end_ms = ntm_loop_now_ms(); /* the life of a location later */

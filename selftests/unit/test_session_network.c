@@ -448,6 +448,33 @@ static void under_load_a_cookie_is_asked_for_and_shown(void **state)
 	assert_int_equal(server.came[NTM_TYPE_SESSION_INIT], 2);
 }
 
+static void a_repeated_message_1_begins_nothing_even_after_many_others(void **state)
+{
+	uint8_t message1[NTM_CONTROL_MAX], answer[NTM_CONTROL_MAX];
+	struct pollfd arriving = {.fd = third.fd, .events = POLLIN};
+	size_t len;
+
+	(void)state;
+	ntm_limiter_init(&server.sessions.handshake_limiter, 100000, 100000);
+	assert_int_equal(ntm_session_connect(&client.peer), 0);
+	until(ntm_peer_is_up(&client.peer), 5000);
+	len = server.last_len[NTM_TYPE_SESSION_INIT];
+	memcpy(message1, server.last[NTM_TYPE_SESSION_INIT], len);
+	for (int i = 0; i < 200; i++) {
+		ntm_session_drop(&client.peer);
+		assert_int_equal(ntm_session_connect(&client.peer), 0);
+		until(ntm_peer_is_up(&client.peer), 5000);
+	}
+	ends_request_answered(&client);
+	assert_null(server.peer.pending);
+	third_sends(&server, message1, len);
+	until(poll(&arriving, 1, 0) == 1, 5000);
+	assert_true(read(third.fd, answer, sizeof(answer)) > NTM_HEADER_LEN);
+	assert_int_equal(answer[0], NTM_TYPE_SESSION_RESPONSE);
+	assert_null(server.peer.pending);
+	ends_request_answered(&client);
+}
+
 static void with_a_cookie_handshakes_take_no_more_than_their_share_of_the_time(void **state)
 {
 	int64_t from_ms = ntm_loop_now_ms() + 400;
@@ -609,6 +636,7 @@ int main(void)
 		TEST(a_damaged_message_2_leaves_the_handshake_open),
 		TEST(an_old_message_1_replaces_nothing),
 		TEST(under_load_a_cookie_is_asked_for_and_shown),
+		TEST(a_repeated_message_1_begins_nothing_even_after_many_others),
 		TEST(with_a_cookie_handshakes_take_no_more_than_their_share_of_the_time),
 		TEST(an_answer_is_forgotten_when_nobody_can_ask_again),
 		TEST(cookies_are_bounded_too),
