@@ -165,7 +165,6 @@ turn_paths() {
 	sample relay_paths_hot one "$(figure live_hot_one)"
 	sample relay_paths_bytes ntm "$(figure map_bytes)"
 	sample relay_paths_bytes limit 256
-	note relay_paths_1m "a bare redirect of them: $(figure live_redirect) kpps; waits for memory that is far: $(figure far_ns) ns each"
 }
 
 PAIRS=(relay_ns_4to4 relay_ns_6to6 relay_ns_4to6 relay_ns_6to4)
@@ -179,6 +178,9 @@ for _ in $(turns); do
 	if wanted "${PAIRS[@]}"; then timed turn_pairs; fi
 	if wanted "${PATHS[@]}"; then timed turn_paths; fi
 done
+if wanted "${PATHS[@]}"; then
+	note relay_paths_1m "in the last turn a bare redirect of them: $(figure live_redirect) kpps; waits for memory that is far: $(figure far_ns) ns each"
+fi
 wanted "${LIVE[@]}" || exit 0
 
 # ---- networks
