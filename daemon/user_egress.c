@@ -8,6 +8,8 @@
  * into the train that one system call sends.
  */
 #include <errno.h>
+#include <netinet/in.h>
+#include <sched.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -242,6 +244,8 @@ static void segments_send(struct ntmd_engine *engine, struct ntmd_engine_path *p
 	if (!hold)
 		ntmd_segment_limit(&engine->segments, sending.mtu);
 	while (!path->gone && (packet = ntmd_segment_next(&engine->segments, &len))) {
+		if (packet[packet[0] >> 4 == 4 ? 9 : 6] == IPPROTO_UDP)
+			engine->udp_since_turn++;
 		if (!hold && packet_pass(&sending, path, packet, len, &answered)) { /* one answer tells of all segments */
 			ntmd_user_train_flush(path, true);
 			hold = true;
@@ -375,5 +379,6 @@ void ntmd_user_egress_readable(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
 	(void)what;
-	ntmd_user_egress_read(arg);
+	if (ntmd_user_egress_read(arg) && ntmd_user_turn_due(arg))
+		sched_yield();
 }

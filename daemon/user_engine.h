@@ -40,7 +40,7 @@
 #define NTMD_USER_OVERHEAD (NTM_HEADER_LEN + NTM_TAG_LEN)
 #define NTMD_USER_BATCH 64 /* packets read from the TUN before the loop looks at other things */
 #define NTMD_USER_BATCH_BYTES (1 << 20) /* and bytes: super-packets are about a millisecond's work */
-#define NTMD_USER_YIELD 256 /* UDP packets delivered before other processes get a turn: about 0.2 ms of work */
+#define NTMD_USER_TURN 256 /* UDP packets, both directions, before other processes get a turn: about 0.1 ms of work */
 #define NTMD_USER_TRAINS 4 /* paths whose packets are gathered at the same time */
 #define NTMD_USER_RETRY_MS 100 /* between two tries of a route that failed */
 #define NTMD_USER_SOURCE_MS 1000 /* between two new_source of a path */
@@ -198,7 +198,7 @@ struct ntmd_engine {
 	struct ntmd_segments segments;
 	struct ntmd_coalesce coalesce;
 	int64_t batch_ms; /* clock when the first of the packets that arrived together was opened; 0: none was */
-	unsigned delivered_udp; /* packets since others had a turn */
+	unsigned udp_since_turn; /* UDP packets, both directions, since other processes had a turn */
 	struct ntmd_user_train train[NTMD_USER_TRAINS];
 	unsigned train_next; /* sent early if another path needs one */
 	uint8_t plain[NTMD_USER_READ_MAX];
@@ -341,7 +341,7 @@ void ntmd_user_train_forget(const struct ntmd_engine_path *path); /* it is delet
 /* ---- user_ingress.c */
 /* Writes one packet into the TUN. 0 or -errno. */
 int ntmd_user_ingress_write(struct ntmd_engine *engine, const uint8_t *packet, size_t len);
-bool ntmd_user_ingress_yields(struct ntmd_engine *engine); /* whether it is time for a turn of other processes */
+bool ntmd_user_turn_due(struct ntmd_engine *engine); /* whether it is time for a turn of other processes: sched_yield */
 void ntmd_user_ingress_init(struct ntmd_engine *engine); /* once the device is open */
 
 #endif

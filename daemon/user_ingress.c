@@ -46,14 +46,15 @@ void ntmd_user_ingress_init(struct ntmd_engine *engine)
 }
 
 /*
- * Who gets UDP is not waited for, as TCP's sender is: an application that shares our CPU and gets no turn loses what its
- * socket has no room for, after all the work was done. So under load it gets one every so many packets.
+ * UDP's sender waits for nobody: an application that shares our CPU and gets no turn loses what its socket has no room for,
+ * after all the work was done; and what is sealed faster than the other end takes it is lost there. So under load other
+ * processes get a turn every so many packets. TCP's sender goes by what arrives.
  */
-bool ntmd_user_ingress_yields(struct ntmd_engine *engine)
+bool ntmd_user_turn_due(struct ntmd_engine *engine)
 {
-	if (engine->delivered_udp < NTMD_USER_YIELD)
+	if (engine->udp_since_turn < NTMD_USER_TURN)
 		return false;
-	engine->delivered_udp = 0;
+	engine->udp_since_turn = 0;
 	return true;
 }
 
@@ -61,7 +62,7 @@ void ntmd_engine_flush(struct ntmd_engine *engine)
 {
 	ntmd_coalesce_flush(&engine->coalesce);
 	engine->batch_ms = 0;
-	if (!engine->shard && ntmd_user_ingress_yields(engine)) /* a thread does it without its lock */
+	if (!engine->shard && ntmd_user_turn_due(engine)) /* a thread does it without its lock */
 		sched_yield();
 }
 
@@ -225,7 +226,7 @@ static void inner_deliver(struct ntmd_engine_path *path, uint8_t tos, uint8_t *p
 		return;
 	}
 	if (packet[packet[0] >> 4 == 4 ? 9 : 6] == IPPROTO_UDP)
-		path->engine->delivered_udp++;
+		path->engine->udp_since_turn++;
 	path->stats.rx_packets++;
 	path->stats.rx_bytes += len;
 }

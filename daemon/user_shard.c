@@ -315,7 +315,7 @@ static void *shard_run(void *arg)
 				continue;
 			thread_lock(shard);
 			ntm_udp_read(&shard->udp[i - 2]);
-			turn = ntmd_user_ingress_yields(engine);
+			turn = ntmd_user_turn_due(engine);
 			thread_unlock(shard);
 			if (turn)
 				sched_yield();
@@ -329,7 +329,10 @@ static void *shard_run(void *arg)
 			fds[1].fd = -1;
 		timeout = timeout_of(engine);
 		stop = shard->stop;
+		turn = ntmd_user_turn_due(engine);
 		thread_unlock(shard);
+		if (turn)
+			sched_yield();
 	}
 	return NULL;
 }
