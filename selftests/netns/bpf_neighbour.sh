@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
-# test: what waits in the kernel for a neighbour that never answers does not keep TCP from sending it again
+# test: what waits in the kernel for a neighbour arrives when that answers; if it never does, TCP is not kept from sending again
 #
 #	dc (srv1) ---- core ---- mn, cn (v4, v4b)
 #
@@ -23,6 +23,14 @@ reaches mn "$(vip4 cn)" -W 3 >/dev/null
 eventually 3 inline_is mn cn bpf
 eventually 3 inline_is cn mn bpf
 read -r gateway < <(nsip mn -j route show default | jq -r '.[0].gateway')
+
+answered=0
+for _ in $(seq 10); do
+	nsip mn neigh del "$gateway" dev eth0
+	if reaches mn "$(vip4 cn)"; then answered=$((answered + 1)); fi
+done
+eq "packets that find no neighbour wait for it" 10 $answered
+
 flow_start mn cn "$(vip4 cn)" $AT 500 30
 sleep 1
 for i in 1 2 3; do
