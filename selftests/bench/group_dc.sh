@@ -17,8 +17,8 @@
 
 NODES=1000
 # Sizes whose difference is what so many nodes cost; with NTM_LONG=1 it is a million.
-MEMORY_FEW=$((BENCH_QUICK == 1 ? 2000 : 20000))
-MEMORY_NODES=$((BENCH_QUICK == 1 ? 12000 : ${NTM_LONG:-0} == 1 ? 1000000 : 120000))
+MEMORY_FEW=$((BENCH_QUICK == 1 ? 2000 : 10000))
+MEMORY_NODES=$((BENCH_QUICK == 1 ? 12000 : ${NTM_LONG:-0} == 1 ? 1000000 : 60000))
 SECONDS_EACH=$((BENCH_QUICK == 1 ? 1 : 3))
 MULTIPLICATIONS=5 # scalar multiplications of a handshake at its responder: an ephemeral key, es, ss, ee, se
 SOURCES=11.0.0.0/16 # dcload's addresses

@@ -60,7 +60,7 @@ daemon_pid() { echo "${DAEMON[$1-$2]}"; }
 daemon_ready() { # NAME PROGRAM: whether it answers
 	case $2 in
 	ntmd) ns "$1" ntmctl status ;;
-	ntm-dc) ns "$1" ntmctl dc node list ;;
+	ntm-dc) ns "$1" ntmctl dc relay list ;; # the list of nodes may be long
 	ntm-rs) ns "$1" ntmctl rs tunnel list ;;
 	esac
 }
