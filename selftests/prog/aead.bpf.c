@@ -24,11 +24,12 @@ __u8 sealed[2048];
 SEC("tc")
 int seal(struct __sk_buff *skb)
 {
-	struct crypt_ad ad;
+	const struct crypt_ad *ad = (void *)(long)skb->data + ((offset - NTM_HEADER_LEN) & 0xff);
 
-	if (bpf_skb_load_bytes(skb, offset - NTM_HEADER_LEN, &ad, sizeof(ad)))
+	if ((void *)(ad + 1) > (void *)(long)skb->data_end)
 		return TC_ACT_SHOT;
-	result = crypt_seal_tc(skb, offset, length, &ad, key, counter, &csum);
+	result = crypt_seal_tc(skb, offset, length, &(struct crypt_ad){{ad->w[0], ad->w[1], ad->w[2], ad->w[3]}}, key, counter,
+			       &csum);
 	return TC_ACT_OK;
 }
 
