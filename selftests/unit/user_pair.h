@@ -405,6 +405,12 @@ static inline int64_t app_number(struct node *node)
 	int n = app_read(node, packet, sizeof(packet));
 	uint32_t number;
 
+	/* On a busy machine the loopback may take a moment. */
+	for (int again = 0; n < 0 && again < 10; again++) {
+		usleep(200);
+		pump();
+		n = app_read(node, packet, sizeof(packet));
+	}
 	if (n < 4)
 		return -1;
 	memcpy(&number, packet + n - 4, 4);
