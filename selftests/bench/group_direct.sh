@@ -65,12 +65,13 @@ turn_overload() {
 	done
 }
 
-# CPU of the whole machine, without what iperf3's two ends used in user space: daemons and kernel.
+# CPU of the whole machine, without what iperf3's two ends used in user space: daemons and kernel. The kernel keeps the rate:
+# iperf3 itself would ask for the time all the while, which is the kernel's CPU time, too.
 turn_cpu_per_gb() {
 	local way before after
 	for way in "${WAYS[@]}"; do
 		before=$(busy)
-		tcp_json a "${TO[$way]}" "$BENCH_SECONDS" -b "${FIXED_RATE}G" >"$WORK/cpu.json"
+		tcp_json a "${TO[$way]}" "$BENCH_SECONDS" --fq-rate "${FIXED_RATE}G" >"$WORK/cpu.json"
 		after=$(busy)
 		sample cpu_per_gb "$way" "$(jq --argjson busy "$(minus "$after" "$before")" '.end |
 			($busy - (.cpu_utilization_percent | .host_user + .remote_user) / 100 * .sum_received.seconds) /
