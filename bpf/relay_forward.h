@@ -29,12 +29,11 @@ static __always_inline __u64 clock_ns(struct ntm_relay_load *load)
 
 /*
  * Nobody knows this Path ID. A few are answered by ntm-rs, so that nodes learn of a lost path; the rest of a
- * flood ends here. A cookie or reset may be for one of ntm-rs's sessions.
+ * flood ends here. So do resets of ntm-rs's sessions: its DCs, which make the sessions, make new ones without them.
  */
-static __always_inline int unknown(int type_side, struct ntm_relay_load *load,
-				   const struct ntm_relay_config *config, __u32 tick)
+static __always_inline int unknown(struct ntm_relay_load *load, const struct ntm_relay_config *config, __u32 tick)
 {
-	if (type_side == SIDE_EITHER || limit_take(&load->unknown, config->unknown_limit, tick))
+	if (limit_take(&load->unknown, config->unknown_limit, tick))
 		return XDP_PASS;
 	return -NTM_DROP_PATH_UNKNOWN;
 }
@@ -141,7 +140,7 @@ static __always_inline int forward(struct xdp_md *ctx, const struct packet *p, i
 		asm volatile("" : : "r"(*(volatile const __u32 *)early));
 	path = bpf_map_lookup_elem(&rs_paths, &p->id);
 	if (!path || tick >= path->expires)
-		return unknown(type_side, load, config, tick);
+		return unknown(load, config, tick);
 	if (path->flags & NTM_RELAY_PASS)
 		return XDP_PASS;
 	slot = path->slot;

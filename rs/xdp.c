@@ -112,6 +112,8 @@ void rs_xdp_check(struct rs *rs)
 		return;
 	rs_relay_map_load(rs->map, &load);
 	if (load.answers != xdp->answers || load.requests == xdp->requests) {
+		if (load.answers != xdp->answers && xdp->silent == RS_XDP_AUTO)
+			xdp->retry_after_ms = 0; /* it was one dead peer, most likely */
 		xdp->requests = load.requests;
 		xdp->answers = load.answers;
 		xdp->answered_ms = now_ms;

@@ -40,7 +40,7 @@ table() {
 	bulk_tcp direct Gbit/s wireguard-go ratio>=3 TCP, one stream, underlay MTU 1500
 	udp64 direct kpps plain ratio>=0.8 UDP 64 B, a message each: best received rate of a paced sweep
 	udp64_no_uso direct kpps plain ratio>=0.8 the same where the TUN device knows no UDP super-packets (before Linux 6.2)
-	udp64_segment direct kpps plain ratio>=0.8 UDP 64 B, 32 a message by UDP_SEGMENT: best received rate
+	udp64_segment direct kpps plain - UDP 64 B, 32 a message by UDP_SEGMENT: best received rate
 	overload direct % wireguard-go value>=80 UDP 64 B (UDP_SEGMENT) at twice the peak rate: received, in % of it
 	cpu_per_gb direct s/GB wireguard-go ratio<=0.334 CPU seconds (daemons and kernel) per GB at 2 Gbit/s of TCP
 	rtt_median direct us wireguard-go - round trip, idle, minus plain: median of 500 pings
