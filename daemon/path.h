@@ -115,6 +115,7 @@ struct ntmd_relay { /* one RS endpoint with paths of ours; its Keep Alive serves
 	unsigned users;
 	bool silent; /* told already: it does not answer */
 	uint64_t keepalive_counter; /* of the one that is out; 0: none */
+	struct ntm_addr keepalive_local; /* where it was sent from */
 	int64_t sent_us;
 	struct ntm_rtt rtt;
 };

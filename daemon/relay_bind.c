@@ -142,6 +142,7 @@ static void on_keepalive(evutil_socket_t fd, short what, void *arg)
 	relay->sent_us = ntm_loop_now_us();
 	ntm_bind_request_build(&bind, NTM_BIND_KEEPALIVE, path->id, path->side, relay->keepalive_counter,
 			       path->bind.leg_key);
+	relay->keepalive_local = path->bind.way.local;
 	flow = leg_flow(path);
 	if (flow.udp)
 		ntm_udp_send(&flow, &bind, sizeof(bind));
@@ -548,8 +549,10 @@ int ntmd_relay_bind_receive(struct ntmd *ntmd, const struct ntm_flow *from, cons
 	}
 	if (packet_bind->kind == NTM_BIND_CHALLENGE)
 		return challenge_take(path, packet_bind);
-	observed_check(path, packet_bind);
-	if (path->bind.state == NTMD_BIND_ECHOED)
+	/* What answers a Keep Alive tells nothing of a bind, and nothing of the network that we are in by now. */
+	if (counter == path->bind.counter || ntm_addr_equal(&relay->keepalive_local, &path->bind.way.local))
+		observed_check(path, packet_bind);
+	if (counter == path->bind.counter && path->bind.state == NTMD_BIND_ECHOED)
 		bound(path, packet_bind);
 	return 0;
 }
