@@ -16,7 +16,8 @@
  *
  *	handshakes	NODES sessions made, each with the node's first Registration (always first; not for SECONDS)
  *	refreshes	Keep Alives in established sessions
- *	rounds		the same, but each node three times, however long it takes
+ *	round		the same, but each node once, however long it takes, and after 9 s of rest: the DC has forgotten its
+ *			answers of before
  *	registrations	Registrations from where the node was
  *	directions	a node asks for another: Route Directions to both, acknowledged, and the answer
  *	handovers	a node registers from its lane's other address with other real addresses, proves that address, and
@@ -33,6 +34,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <ntm/drop.h>
 
@@ -53,7 +55,7 @@
 #define PLACES 2
 #define KEEPALIVE_MS 40000 /* while others still connect */
 #define KEEPALIVE_TICK_MS 20
-#define ROUNDS 3
+#define REST_S 9
 #define FLOOD_PER_MS 20
 #define FLOOD_ID 0xf100d
 #define RTTS_MAX (1U << 22)
@@ -572,7 +574,7 @@ static void part_run(const char *name, void (*part)(struct node *node), unsigned
 	load.count = 0;
 	load.next = 0;
 	load.step = step;
-	load.limit = seconds ? 0 : (uint64_t)ROUNDS * load.nodes;
+	load.limit = seconds ? 0 : load.nodes;
 	load.until_ms = ntm_loop_now_ms() + seconds * 1000;
 	for (unsigned i = 0; i < OUTSTANDING && i * step < load.nodes; i++) {
 		load.busy++;
@@ -624,8 +626,10 @@ int main(int argc, char **argv)
 		for (unsigned j = 0; j < sizeof(parts) / sizeof(parts[0]); j++)
 			if (!strcmp(argv[i], parts[j].name))
 				part_run(parts[j].name, parts[j].part, parts[j].step, atoi(argv[8]));
-		if (!strcmp(argv[i], "rounds"))
-			part_run("rounds", refresh, 1, 0);
+		if (!strcmp(argv[i], "round")) {
+			sleep(REST_S);
+			part_run("round", refresh, 1, 0);
+		}
 		if (!strcmp(argv[i], "flood"))
 			flood_run(atoi(argv[8]));
 	}

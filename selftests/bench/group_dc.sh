@@ -59,10 +59,10 @@ turn_dc() {
 	done <"$WORK/dcload.out"
 }
 
-# Resident after NODES nodes have registered and sent three Keep Alives each.
+# Resident after NODES nodes have registered, rested, and all have sent a Keep Alive, twice.
 resident() { # NODES
 	# Not in a subshell, which would keep the process ID of the new DC to itself.
-	load_run "$1" rounds >"$WORK/dcload.out"
+	load_run "$1" round round >"$WORK/dcload.out"
 	RESIDENT=$(awk 'END { print $4 }' "$WORK/dcload.out")
 }
 
@@ -88,7 +88,7 @@ label x25519 "bare handshakes"
 label limit "the limit"
 note dc_handshakes "with the first Registration and, as there are so many at once, a cookie; beside $MULTIPLICATIONS bare multiplications of X25519 (openssl speed), as in all of these rows"
 note dc_handovers "each: a Registration from another address, proven by a challenge, and a direction for a path, both ends told"
-note dc_memory "registered, and three Keep Alives each: what $MEMORY_NODES have more than $MEMORY_FEW"
+note dc_memory "registered, and just after a Keep Alive of each: what $MEMORY_NODES have more than $MEMORY_FEW"
 for _ in $(turns); do
 	if wanted dc_handshakes dc_refreshes dc_directions dc_handovers; then timed turn_dc; fi
 done
