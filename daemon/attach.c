@@ -13,6 +13,7 @@
 #include "path.h"
 
 #define PASSED "the device was passed to ntmd, and may lie in another network namespace"
+#define CHANGING "the BPF programs are being attached, or detached: try again in a moment"
 #define INHERIT_MS 50 /* until the DC knows us */
 #define INHERIT_AGAIN_MS 1000 /* between two tries for a peer that could not be directed, at first; then twice as long each time */
 #define INHERIT_WAIT_MAX_MS 60000
@@ -128,28 +129,20 @@ static struct ntmd_bpf_attach attach_make(const struct ntmd *ntmd, enum ntmd_bpf
 	};
 }
 
-static int attach_try(struct ntmd *ntmd, enum ntmd_bpf_mode mode)
+static void attached(struct ntmd *ntmd)
 {
-	struct ntmd_bpf_attach attach = attach_make(ntmd, mode);
-	bool was = ntmd_bpf_is_attached(ntmd->engine);
-	int err = ntmd_bpf_attach(ntmd->engine, &attach, ntmd->attach.why, sizeof(ntmd->attach.why));
-
-	if (err)
-		return err;
 	ntmd->attach.why[0] = 0;
-	if (was)
-		return 0;
 	ntmd_session_keys_renew(ntmd); /* what BPF gets begins with a new key phase */
 	ntmd->attach.inherit_skip = 0;
 	ntmd->attach.inherit_wait_ms = INHERIT_AGAIN_MS;
 	ntm_timer_set_ms(ntmd->attach.inherit_timer, 0);
 	ntmd_event(ntmd, "attached", NULL);
-	return 0;
 }
 
 int ntmd_attach_open(struct ntmd *ntmd)
 {
 	bool must = !strcmp(ntmd->config.engine, "bpf");
+	struct ntmd_bpf_attach attach;
 	int err;
 
 	ntmd->attach.inherit_timer = ntm_timer_new(ntmd->loop.base, inherit_fired, ntmd);
@@ -165,7 +158,10 @@ int ntmd_attach_open(struct ntmd *ntmd)
 		snprintf(ntmd->attach.why, sizeof(ntmd->attach.why), PASSED);
 		err = -EOPNOTSUPP;
 	} else {
-		err = attach_try(ntmd, NTMD_BPF_AUTO);
+		attach = attach_make(ntmd, NTMD_BPF_AUTO);
+		err = ntmd_bpf_attach(ntmd->engine, &attach, ntmd->attach.why, sizeof(ntmd->attach.why));
+		if (!err)
+			attached(ntmd);
 	}
 	if (!err || (!must && ntmd->config.tun_fd >= 0))
 		return 0;
@@ -295,37 +291,65 @@ static int named_check(struct ntmd *ntmd, struct ntm_control_request *request)
 	return 0;
 }
 
+static void attaching_gone(void *arg)
+{
+	struct ntmd *ntmd = arg;
+
+	ntmd->attach.attaching = NULL;
+}
+
+static void attach_done(void *ctx, int err, const char *why)
+{
+	struct ntmd *ntmd = ctx;
+	struct ntm_control_request *request = ntmd->attach.attaching;
+	char dns_why[256];
+
+	ntmd->attach.attaching = NULL;
+	if (!ntmd->attach.check) {
+		if (err)
+			snprintf(ntmd->attach.why, sizeof(ntmd->attach.why), "%s", why);
+		else if (!ntmd->attach.again)
+			attached(ntmd);
+		if (ntmd->resolver && ntmd_resolver_attach(ntmd->resolver, dns_why, sizeof(dns_why)) && !err)
+			err = -EIO, why = dns_why;
+	}
+	if (!request)
+		return;
+	if (err)
+		ntm_control_fail(request, "%s", why);
+	else if (ntmd->attach.check || !named_check(ntmd, request))
+		ntm_control_reply(request, attached_json(ntmd));
+}
+
 void ntmd_attach_handle(void *ctx, struct ntm_control_request *request, struct json_object *args)
 {
 	struct ntmd *ntmd = ctx;
 	struct ntmd_bpf_attach attach;
 	struct json_object *check;
-	char why[256];
-	int err;
+	int err = 0;
 
 	if (ntmd->config.tun_fd >= 0) {
 		ntm_control_fail(request, PASSED);
 		return;
 	}
-	if (json_object_object_get_ex(args, "check", &check) && json_object_get_boolean(check)) {
-		attach = attach_make(ntmd, NTMD_BPF_AUTO);
-		if (ntmd_bpf_check(ntmd->engine, &attach, why, sizeof(why)))
-			ntm_control_fail(request, "%s", why);
-		else
-			ntm_control_reply(request, attached_json(ntmd));
+	if (ntmd_bpf_is_changing(ntmd->engine)) {
+		ntm_control_fail(request, CHANGING);
 		return;
 	}
-	if (interfaces_read(ntmd, args)) {
-		ntm_control_fail(request, "no memory");
-		return;
+	ntmd->attach.attaching = request;
+	ntmd->attach.check = json_object_object_get_ex(args, "check", &check) && json_object_get_boolean(check);
+	ntmd->attach.again = ntmd_bpf_is_attached(ntmd->engine);
+	if (!ntmd->attach.check)
+		err = interfaces_read(ntmd, args);
+	if (!err) {
+		attach = attach_make(ntmd, mode_read(ntm_control_arg_string(args, "mode")));
+		ntm_control_on_gone(request, attaching_gone, ntmd);
+		err = ntmd_bpf_attach_start(ntmd->engine, &attach, ntmd->attach.check, attach_done, ntmd);
 	}
-	err = ntmd->resolver ? ntmd_resolver_attach(ntmd->resolver, why, sizeof(why)) : 0;
-	if (attach_try(ntmd, mode_read(ntm_control_arg_string(args, "mode"))))
-		ntm_control_fail(request, "%s", ntmd->attach.why);
-	else if (err)
-		ntm_control_fail(request, "%s", why);
-	else if (!named_check(ntmd, request))
-		ntm_control_reply(request, attached_json(ntmd));
+	if (err) {
+		ntmd->attach.attaching = NULL;
+		ntm_control_fail(request, "cannot load the BPF programs: %s", strerror(-err));
+	}
 }
 
 static void detaching_gone(void *arg)
@@ -350,9 +374,14 @@ static void detached(void *ctx)
 void ntmd_detach_handle(void *ctx, struct ntm_control_request *request, struct json_object *args)
 {
 	struct ntmd *ntmd = ctx;
-	bool dns = ntmd->resolver && ntmd_resolver_detach(ntmd->resolver);
+	bool dns;
 
 	(void)args;
+	if (ntmd_bpf_is_changing(ntmd->engine)) {
+		ntm_control_fail(request, CHANGING);
+		return;
+	}
+	dns = ntmd->resolver && ntmd_resolver_detach(ntmd->resolver);
 	if (ntmd_bpf_detach(ntmd->engine, detached, ntmd)) {
 		if (dns) /* [dns] mode = bpf without the engine */
 			ntm_control_reply(request, attached_json(ntmd));

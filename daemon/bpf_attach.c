@@ -140,15 +140,6 @@ static void load_explain(int err, char *why, size_t why_len)
 	}
 }
 
-static int set_open_maps(struct ntmd_bpf_set *set, struct event_base *base)
-{
-	int fd[NTMD_MAPS];
-
-	for (int i = 0; i < NTMD_MAPS; i++)
-		fd[i] = bpf_map__fd(map_of(set, (enum ntmd_map)i));
-	return ntmd_maps_open(&set->maps, base, fd, bpf_program__fd(set->skel->progs.inline_commit));
-}
-
 static void other_layout_note(void *ctx, const struct ntm_pins *pins, bool complete)
 {
 	struct ntmd_bpf_set *set = ctx;
@@ -159,8 +150,7 @@ static void other_layout_note(void *ctx, const struct ntm_pins *pins, bool compl
 	}
 }
 
-int ntmd_bpf_set_load(struct ntmd_bpf_set **ret_set, struct event_base *base, const struct ntmd_bpf_config *config,
-		      char *ret_why, size_t why_len)
+int ntmd_bpf_set_load(struct ntmd_bpf_set **ret_set, const struct ntmd_bpf_config *config, char *ret_why, size_t why_len)
 {
 	struct ntmd_bpf_set *set = calloc(1, sizeof(*set));
 	int err = -ENOMEM;
@@ -184,8 +174,6 @@ int ntmd_bpf_set_load(struct ntmd_bpf_set **ret_set, struct event_base *base, co
 	err = set->taken_over ? maps_take_over(set) : maps_size(set);
 	if (!err)
 		err = node_bpf__load(set->skel);
-	if (!err)
-		err = set_open_maps(set, base);
 	if (err)
 		goto fail;
 	*ret_set = set;
@@ -194,6 +182,18 @@ fail:
 	ntmd_bpf_set_free(set);
 explain:
 	load_explain(err, ret_why, why_len);
+	return err;
+}
+
+int ntmd_bpf_set_open(struct ntmd_bpf_set *set, struct event_base *base, char *ret_why, size_t why_len)
+{
+	int fd[NTMD_MAPS], err;
+
+	for (int i = 0; i < NTMD_MAPS; i++)
+		fd[i] = bpf_map__fd(map_of(set, (enum ntmd_map)i));
+	err = ntmd_maps_open(&set->maps, base, fd, bpf_program__fd(set->skel->progs.inline_commit));
+	if (err)
+		load_explain(err, ret_why, why_len);
 	return err;
 }
 

@@ -38,11 +38,12 @@ struct ntmd_bpf_interface {
 struct ntmd_bpf_set;
 
 /*
- * Loads the programs; where a set of the same layout is pinned, for its maps. Nothing is attached or pinned yet. 0, or -errno
+ * Loads the programs; where a set of the same layout is pinned, for its maps. Nothing is attached or pinned yet; any thread may do it. 0, or -errno
  * and a sentence in ret_why: -ESTALE if the pinned maps are not what the programs expect.
  */
-int ntmd_bpf_set_load(struct ntmd_bpf_set **ret_set, struct event_base *base, const struct ntmd_bpf_config *config,
-		      char *ret_why, size_t why_len);
+int ntmd_bpf_set_load(struct ntmd_bpf_set **ret_set, const struct ntmd_bpf_config *config, char *ret_why, size_t why_len);
+/* Next, from the thread of the loop. As above. */
+int ntmd_bpf_set_open(struct ntmd_bpf_set *set, struct event_base *base, char *ret_why, size_t why_len);
 bool ntmd_bpf_set_is_taken_over(const struct ntmd_bpf_set *set);
 struct ntmd_maps *ntmd_bpf_set_maps(const struct ntmd_bpf_set *set);
 unsigned ntmd_bpf_set_seal_in(const struct ntmd_bpf_set *set); /* index of ntm0s, once attached */

@@ -100,6 +100,7 @@ void ntmd_bpf_close(struct ntmd_engine *engine)
 
 	if (!kernel)
 		return;
+	ntmd_bpf_load_end(kernel);
 	kernel->leaving = true;
 	inherited_delete(kernel);
 	while ((kp = TAILQ_FIRST(&kernel->draining))) {
@@ -139,6 +140,11 @@ void ntmd_bpf_leave(struct ntmd_engine *engine)
 bool ntmd_bpf_is_attached(const struct ntmd_engine *engine)
 {
 	return engine->kernel && engine->kernel_ops->is_attached(engine->kernel);
+}
+
+bool ntmd_bpf_is_changing(const struct ntmd_engine *engine)
+{
+	return engine->kernel && (engine->kernel->stopping || engine->kernel->load);
 }
 
 /* ---- what the programs are told */
@@ -365,61 +371,34 @@ static int tools_open(struct ntmd_kernel *kernel)
 	return event_add(kernel->beat, &interval) < 0 ? -ENOMEM : 0;
 }
 
-static int set_load(struct ntmd_kernel *kernel, const struct ntmd_bpf_attach *attach, struct ntmd_bpf_set **ret_set, char *ret_why,
-		    size_t why_len)
-{
-	struct ntmd_bpf_config config = { .pin_dir = attach->pin_dir, .device = attach->device, .mtu = attach->mtu,
-					  .device_index = kernel->engine->tun.ifindex, .paths = attach->paths,
-					  .lane = attach->lane };
-
-	return ntmd_bpf_set_load(ret_set, kernel->base, &config, ret_why, why_len);
-}
-
-int ntmd_bpf_check(struct ntmd_engine *engine, const struct ntmd_bpf_attach *attach, char *ret_why, size_t why_len)
-{
-	struct ntmd_bpf_set *set;
-	int err = set_load(engine->kernel, attach, &set, ret_why, why_len);
-
-	if (!err)
-		ntmd_bpf_set_free(set);
-	return err;
-}
-
-/* Programs and maps of its own, or those of an earlier ntmd, with their paths. */
-static int set_begin(struct ntmd_kernel *kernel, const struct ntmd_bpf_attach *attach, char *ret_why, size_t why_len)
+/* From now on the set is the attached one; and the paths of an earlier ntmd, if it was its. On failure it stays the caller's. */
+static int set_begin(struct ntmd_kernel *kernel, const struct ntmd_bpf_attach *attach, struct ntmd_bpf_set *set, char *ret_why,
+		     size_t why_len)
 {
 	struct ntmd_bpf_use *use = calloc(1, sizeof(*use));
-	struct ntmd_maps *maps;
 	int err = -ENOMEM;
 
 	if (!use) {
 		snprintf(ret_why, why_len, "no memory");
 		return err;
 	}
-	err = set_load(kernel, attach, &use->set, ret_why, why_len);
-	if (err == -ESTALE) {
-		ntm_warn("the BPF maps at %s are not what this version expects: they are made anew", attach->pin_dir);
-		ntmd_bpf_clean(attach->pin_dir, attach->device, true);
-		err = set_load(kernel, attach, &use->set, ret_why, why_len);
-	}
+	err = ntmd_bpf_set_open(set, kernel->base, ret_why, why_len);
 	if (err)
 		goto fail;
-	maps = ntmd_bpf_set_maps(use->set);
-	kernel->by_slot = calloc(ntmd_maps_slots(maps), sizeof(kernel->by_slot[0]));
+	kernel->by_slot = calloc(ntmd_maps_slots(ntmd_bpf_set_maps(set)), sizeof(kernel->by_slot[0]));
 	if (!kernel->by_slot) {
 		err = -ENOMEM;
 		snprintf(ret_why, why_len, "no memory");
-		goto fail_set;
+		goto fail;
 	}
+	use->set = set;
 	use->attached = true;
 	kernel->now = use;
 	kernel->attach = *attach;
 	/* Before we are seen to live: until then all goes inline, and must go on so for the paths that were there. */
-	if (ntmd_bpf_set_is_taken_over(use->set))
+	if (ntmd_bpf_set_is_taken_over(set))
 		ntmd_bpf_inherit(kernel);
 	return 0;
-fail_set:
-	ntmd_bpf_set_free(use->set);
 fail:
 	free(use);
 	return err;
@@ -444,27 +423,21 @@ static void attach_again(struct ntmd_kernel *kernel, const struct ntmd_bpf_attac
 	interfaces_tell(kernel, attach->mode);
 }
 
-int ntmd_bpf_attach(struct ntmd_engine *engine, const struct ntmd_bpf_attach *attach, char *ret_why, size_t why_len)
+/* Takes the set in any case. */
+static int set_attach(struct ntmd_kernel *kernel, const struct ntmd_bpf_attach *attach, struct ntmd_bpf_set *set, char *ret_why,
+		      size_t why_len)
 {
-	struct ntmd_kernel *kernel = engine->kernel;
-	int err;
+	struct ntmd_engine *engine = kernel->engine;
+	int err = set_begin(kernel, attach, set, ret_why, why_len);
 
-	if (kernel->stopping) {
-		snprintf(ret_why, why_len, "the programs are being detached: try again in a moment");
-		return -EBUSY;
-	}
-	if (kernel->now) {
-		attach_again(kernel, attach);
-		return 0;
-	}
-	ntmd_bpf_clean(attach->pin_dir, attach->device, false);
-	err = set_begin(kernel, attach, ret_why, why_len);
-	if (err)
+	if (err) {
+		ntmd_bpf_set_free(set);
 		return err;
+	}
 	if (!ntm_addr_is_none(&engine->own[0]) || !ntm_addr_is_none(&engine->own[1]))
-		ntmd_maps_own_set(ntmd_bpf_set_maps(kernel->now->set), &engine->own[0], &engine->own[1]);
+		ntmd_maps_own_set(ntmd_bpf_set_maps(set), &engine->own[0], &engine->own[1]);
 	locals_tell(kernel);
-	err = ntmd_bpf_set_attach(kernel->now->set, ret_why, why_len);
+	err = ntmd_bpf_set_attach(set, ret_why, why_len);
 	if (err)
 		goto fail;
 	interfaces_tell(kernel, attach->mode);
@@ -474,10 +447,41 @@ int ntmd_bpf_attach(struct ntmd_engine *engine, const struct ntmd_bpf_attach *at
 		return 0;
 	}
 	snprintf(ret_why, why_len, "cannot watch the BPF programs: %s", strerror(-err));
-	ntmd_bpf_set_remove(kernel->now->set);
+	ntmd_bpf_set_remove(set);
 fail:
 	set_end(kernel);
 	return err;
+}
+
+int ntmd_bpf_attach(struct ntmd_engine *engine, const struct ntmd_bpf_attach *attach, char *ret_why, size_t why_len)
+{
+	struct ntmd_bpf_set *set;
+	int err = ntmd_bpf_load(&set, engine->kernel, attach, ret_why, why_len);
+
+	return err ? err : set_attach(engine->kernel, attach, set, ret_why, why_len);
+}
+
+void ntmd_bpf_loaded(struct ntmd_bpf_load *load)
+{
+	if (!load->err && !load->check) {
+		load->err = set_attach(load->kernel, &load->attach, load->set, load->why, sizeof(load->why));
+		load->set = NULL;
+	}
+	load->done(load->ctx, load->err, load->why);
+}
+
+int ntmd_bpf_attach_start(struct ntmd_engine *engine, const struct ntmd_bpf_attach *attach, bool check,
+			  void (*done)(void *ctx, int err, const char *why), void *ctx)
+{
+	struct ntmd_kernel *kernel = engine->kernel;
+
+	if (ntmd_bpf_is_changing(engine))
+		return -EBUSY;
+	if (!kernel->now || check)
+		return ntmd_bpf_load_start(kernel, attach, check, done, ctx);
+	attach_again(kernel, attach);
+	done(ctx, 0, "");
+	return 0;
 }
 
 /* ---- detaching */
@@ -502,7 +506,9 @@ int ntmd_bpf_detach(struct ntmd_engine *engine, void (*done)(void *ctx), void *c
 {
 	struct ntmd_kernel *kernel = engine->kernel;
 
-	if (!kernel || !kernel->now || kernel->stopping)
+	if (ntmd_bpf_is_changing(engine))
+		return -EBUSY;
+	if (!kernel || !kernel->now)
 		return -EALREADY;
 	kernel->stopping = true;
 	kernel->stopped = done;

@@ -3,7 +3,7 @@
  * bpf_engine.h - the BPF engine: attached, it has the inline lane of every key phase that begins from then on; the bulk lane, and
  * what BPF leaves, stay the user engine's. It stands beside that one behind engine.h, by kernel.h.
  *
- *	command_attach.c, main.c -> bpf_engine.c -> bpf_attach.c (programs), datapath_maps.c (maps)
+ *	attach.c, main.c -> bpf_engine.c -> bpf_load.c, bpf_attach.c (programs), datapath_maps.c (maps)
  *	user_engine.c -> kernel.h -> bpf_path.c -> datapath_maps.c
  */
 #ifndef NTMD_BPF_ENGINE_H
@@ -28,17 +28,25 @@ int ntmd_bpf_open(struct ntmd_engine *engine, struct event_base *base);
 void ntmd_bpf_close(struct ntmd_engine *engine);
 
 /*
- * Attaches, or, if it is, changes interfaces and mode. Each path changes over with its next key phase: the caller asks for
- * one. What an earlier ntmd attached is taken over with its paths. 0, or -errno and a sentence in ret_why: then
- * everything is as before.
+ * Attaches what is not attached yet. Each path changes over with its next key phase: the caller asks for one. What an earlier ntmd
+ * attached is taken over with its paths. 0, or -errno and a sentence in ret_why: then everything is as before. This takes
+ * some 0.3 s: it is for the start.
  */
 int ntmd_bpf_attach(struct ntmd_engine *engine, const struct ntmd_bpf_attach *attach, char *ret_why, size_t why_len);
-/* Whether the programs load here; nothing is attached. As above. */
-int ntmd_bpf_check(struct ntmd_engine *engine, const struct ntmd_bpf_attach *attach, char *ret_why, size_t why_len);
+/*
+ * The same while everything goes on: done() is called from the loop, with what ntmd_bpf_attach() would have returned. If it is
+ * attached, interfaces and mode change, and done() is called at once. With check nothing is attached: it only shows whether
+ * the programs load here. 0, -EBUSY
+ * (ntmd_bpf_is_changing), -ENOMEM or -EAGAIN: done() will not be called.
+ */
+int ntmd_bpf_attach_start(struct ntmd_engine *engine, const struct ntmd_bpf_attach *attach, bool check,
+			  void (*done)(void *ctx, int err, const char *why), void *ctx);
 bool ntmd_bpf_is_attached(const struct ntmd_engine *engine);
+bool ntmd_bpf_is_changing(const struct ntmd_engine *engine); /* an attach, or detach, has not ended */
 /*
  * Nothing goes through BPF any more; done() is called, from the loop, when what was on the way is through and all pins are
- * removed. Packets of old phases that still come are opened here. 0, or -EALREADY if it is not attached, or about to detach.
+ * removed. Packets of old phases that still come are opened here. 0, -EALREADY if it is not attached, or -EBUSY
+ * (ntmd_bpf_is_changing).
  */
 int ntmd_bpf_detach(struct ntmd_engine *engine, void (*done)(void *ctx), void *ctx);
 /* We end; the programs go on with the paths they have. */

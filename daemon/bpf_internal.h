@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * bpf_internal.h - what bpf_engine.c and bpf_path.c share.
+ * bpf_internal.h - what bpf_engine.c, bpf_load.c and bpf_path.c share.
  */
 #ifndef NTMD_BPF_INTERNAL_H
 #define NTMD_BPF_INTERNAL_H
 
+#include <pthread.h>
 #include <sys/queue.h>
 
 #include "daemon/bpf_engine.h"
@@ -41,10 +42,26 @@ struct ntmd_kernel_phase {
 	bool drains; /* its path is gone, its slot is not */
 };
 
+/* Programs on their way into the kernel. */
+struct ntmd_bpf_load {
+	struct ntmd_kernel *kernel;
+	struct ntmd_bpf_attach attach;
+	bool check; /* only whether they load */
+	void (*done)(void *ctx, int err, const char *why);
+	void *ctx;
+	pthread_t thread;
+	struct event *ended;
+	int ended_fd; /* eventfd, written by the thread at its end; until then the following is the thread's */
+	struct ntmd_bpf_set *set;
+	int err;
+	char why[256];
+};
+
 struct ntmd_kernel {
 	struct ntmd_engine *engine;
 	struct event_base *base;
 	struct ntmd_bpf_use *now; /* NULL: not attached */
+	struct ntmd_bpf_load *load; /* NULL: nothing is being loaded */
 	bool leaving; /* we end, the maps stay as they are */
 	bool stopping; /* detach is under way */
 	void (*stopped)(void *ctx);
@@ -62,6 +79,18 @@ struct ntmd_kernel {
 	struct event *old_timer;
 	int64_t full_ms; /* when it was last said that the slots are too few; 0: never */
 };
+
+/* bpf_engine.c */
+void ntmd_bpf_loaded(struct ntmd_bpf_load *load); /* takes its set, or leaves it there to be freed */
+
+/* bpf_load.c */
+/* 0, or -errno and a sentence in ret_why */
+int ntmd_bpf_load(struct ntmd_bpf_set **ret_set, const struct ntmd_kernel *kernel, const struct ntmd_bpf_attach *attach,
+		  char *ret_why, size_t why_len);
+/* By a thread; ntmd_bpf_loaded() is called from the loop. 0 or -errno: it is not. */
+int ntmd_bpf_load_start(struct ntmd_kernel *kernel, const struct ntmd_bpf_attach *attach, bool check,
+			void (*done)(void *ctx, int err, const char *why), void *ctx);
+void ntmd_bpf_load_end(struct ntmd_kernel *kernel); /* waits for the thread; nobody is called */
 
 /* bpf_path.c */
 extern const struct ntmd_kernel_ops ntmd_bpf_ops;

@@ -163,7 +163,8 @@ struct ntmd {
 	/* attach.c */
 	struct {
 		char why[256]; /* the BPF programs are not attached; empty: they are, or nobody wants them */
-		struct ntm_control_request *detaching; /* asked for it, and waits */
+		struct ntm_control_request *attaching, *detaching; /* asked for it, and waits; NULL: nobody does */
+		bool check, again; /* attaching: only whether it can be done; it was attached before */
 		char **interface; /* as `ntmctl attach` named them; NULL: as the configuration does */
 		unsigned interfaces;
 		struct event *inherit_timer;
