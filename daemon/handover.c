@@ -72,6 +72,7 @@ static void move(struct ntmd_path *path, const char *why)
 	ntmd_engine_path_expect(path->engine);
 	path->keepalive_us = 0;
 	path->misses = 0;
+	ntmd_route_retry_soon(path);
 	path->ntmd->handovers++;
 	ntmd_event(path->ntmd, "path_update_sent", "peer", path->cn->fqdn, "sequence",
 		   ntmd_event_number(sequence, sizeof(sequence), path->update_sent), NULL);
@@ -327,6 +328,7 @@ void ntmd_handover_update_handle(struct ntmd_path *path, const struct ntm_flow *
 		return;
 	}
 	path->update_seen = update.sequence;
+	ntmd_route_retry_soon(path);
 	ntmd_event(path->ntmd, "peer_moved", "peer", path->cn->fqdn, "remote", ntm_endpoint_format(&from->remote, remote),
 		   NULL);
 	/* Where it was heard before says nothing about now, also if it is the same way again. */

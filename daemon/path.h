@@ -346,6 +346,7 @@ void ntmd_route_response(struct ntmd_path *path, const struct ntm_flow *from, ui
 bool ntmd_route_keepalive_response(struct ntmd_path *path, uint32_t number); /* false: not to one of our questions */
 void ntmd_route_wait(struct ntmd_path *path); /* ntmd_route_select is called again in a moment */
 void ntmd_route_announce(struct ntmd_path *path, struct ntmd_route *route); /* the peer is to send there from now on */
+void ntmd_route_retry_soon(struct ntmd_path *path); /* there is a new network, or candidate: at the next tick, and often at first */
 void ntmd_route_retry(struct ntmd_path *path, int64_t now_ms); /* of keepalive.c's tick: better ones that failed; all, if none works */
 void ntmd_route_upkeep(struct ntmd_path *path, int64_t now_ms); /* of keepalive.c's tick: networks that stand by */
 

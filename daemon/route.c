@@ -296,8 +296,7 @@ void ntmd_route_candidates_set(struct ntmd_path *path, const struct ntm_candidat
 		if (!named)
 			clear(path, route);
 	}
-	if (path->move)
-		path->move->retry_wait_ms = 0;
+	ntmd_route_retry_soon(path);
 	for (unsigned k = 0; k < count; k++)
 		if (candidate[k].kind > NTM_ROUTE_NONE && candidate[k].kind < NTM_ROUTE_REFLEXIVE &&
 		    ntm_addr_is_usable(&candidate[k].endpoint.addr))

@@ -136,6 +136,7 @@ void ntmd_route_announce(struct ntmd_path *path, struct ntmd_route *route)
 	move->announced = route->flow.local;
 	move->moved_us = ntm_loop_now_us();
 	ntmd_engine_path_expect(path->engine);
+	ntmd_route_retry_soon(path);
 	path->ntmd->handovers++;
 	ntmd_event(path->ntmd, "path_update_sent", "peer", path->cn->fqdn, "sequence",
 		   ntmd_event_number(sequence, sizeof(sequence), path->update_sent), "route", ntm_route_name(route->kind), NULL);
@@ -238,6 +239,12 @@ void ntmd_route_upkeep(struct ntmd_path *path, int64_t now_ms)
 		route->tries = route->doubts - 1;
 		question_send(path, route);
 	}
+}
+
+void ntmd_route_retry_soon(struct ntmd_path *path)
+{
+	if (path->move)
+		path->move->retry_wait_ms = path->move->retry_ms = 0;
 }
 
 void ntmd_route_retry(struct ntmd_path *path, int64_t now_ms)
