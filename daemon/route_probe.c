@@ -266,9 +266,11 @@ void ntmd_route_retry(struct ntmd_path *path, int64_t now_ms)
 
 		if (!route->kind || !ntmd_route_usable(path, route))
 			continue;
+		/* One that is not asked any more has failed, or either end has moved since: it may still work. */
+		if (route->state != NTMD_ROUTE_FAILED && route->state != NTMD_ROUTE_IDLE)
+			continue;
 		/* When none works any will do: perhaps the network was away for a moment, and no DC is there to ask. */
-		if (works ? route->state != NTMD_ROUTE_FAILED || !ntmd_route_is_better(path, route) :
-			    route->state != NTMD_ROUTE_FAILED && route->state != NTMD_ROUTE_IDLE)
+		if (works && !ntmd_route_is_better(path, route))
 			continue;
 		ntmd_route_challenge(path, route);
 		route->tries = NTM_PUNCH_TRIES - RETRY_TRIES;

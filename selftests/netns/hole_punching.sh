@@ -81,7 +81,21 @@ fell_back "from a" 7300
 fell_back "from b" 7301
 # One of them notices first, and tells the other.
 check "monitor tells of it" eventually 2 told
+
+# ---- and comes back, whether one of them noticed first or both at once
+stream_start a b "$(vip4 b)" 7300 1000 60
+stream_start b a "$(vip4 a)" 7301 1000 60
+for i in 1 2; do
+	direct_go
+	check "turn $i: the direct way is there again, and taken by both within 8 s" eventually 8 both_by a b direct
+	sleep 0.5
+	direct_stop
+	check "turn $i: it dies again" eventually 3 both_by a b relay
+	sleep 0.5
+done
 direct_go
+stream_end 7300
+stream_end 7301
 
 # ---- hard NATs: there is nothing to punch
 nodes_add h1=hard1 h2=hard2
