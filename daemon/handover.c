@@ -285,7 +285,7 @@ static void update_again(struct ntmd_path *path, struct ntmd_route *route)
 		return;
 	}
 	if (active >= 0 && active != index && path->route[active]->state != NTMD_ROUTE_PROVEN &&
-	    ntmd_route_is_better(path, route)) {
+	    ntmd_route_outranks_active(path, route)) {
 		path->interrupted = NTMD_PATH_INTERRUPTED;
 		ntmd_route_resume(path, NTMD_PATH_GUESSED);
 		ntmd_route_apply(path, index, path->second >= 0 && path->second != index ? path->second : active,

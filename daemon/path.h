@@ -325,7 +325,7 @@ void ntmd_route_each_usable(struct ntmd_path *path, void (*each)(struct ntmd_pat
 void ntmd_route_proven(struct ntmd_path *path, struct ntmd_route *route);
 void ntmd_route_failed(struct ntmd_path *path, struct ntmd_route *route);
 /* Than the active one, by network or kind. */
-bool ntmd_route_is_better(const struct ntmd_path *path, const struct ntmd_route *route);
+bool ntmd_route_outranks_active(const struct ntmd_path *path, const struct ntmd_route *route);
 struct ntmd_route *ntmd_route_best(struct ntmd_path *path, enum ntmd_route_state state); /* NULL: none is usable */
 /* Chooses the best proven route, or the best guess, and tells the engine. */
 void ntmd_route_select(struct ntmd_path *path);

@@ -370,7 +370,10 @@ static bool is_wished(const struct ntmd_path *path, const struct ntmd_route *rou
 	return route->wished == (uint32_t)path->update_seen;
 }
 
-/* The network that we prefer, the one that the peer does; then lower kinds are shorter; the relay where our leg is; of one kind the one in use, unless another is much nearer. */
+/*
+ * The network that we prefer, the one that the peer does; then lower kinds are shorter; the relay where our leg is; of one
+ * kind the one in use, unless another is much nearer.
+ */
 static bool is_better(const struct ntmd_path *path, const struct ntmd_route *a, const struct ntmd_route *b)
 {
 	uint32_t nearer;
@@ -393,7 +396,8 @@ static bool is_better(const struct ntmd_path *path, const struct ntmd_route *a, 
 	return a->rtt.srtt_us && b->rtt.srtt_us && a->rtt.srtt_us < nearer;
 }
 
-bool ntmd_route_is_better(const struct ntmd_path *path, const struct ntmd_route *route)
+/* Of what is known of a route before it works. */
+bool ntmd_route_outranks_active(const struct ntmd_path *path, const struct ntmd_route *route)
 {
 	const struct ntmd_route *active = path->active < 0 ? NULL : path->route[path->active];
 

@@ -270,7 +270,7 @@ void ntmd_route_retry(struct ntmd_path *path, int64_t now_ms)
 		if (route->state != NTMD_ROUTE_FAILED && route->state != NTMD_ROUTE_IDLE)
 			continue;
 		/* When none works any will do: perhaps the network was away for a moment, and no DC is there to ask. */
-		if (works && !ntmd_route_is_better(path, route))
+		if (works && !ntmd_route_outranks_active(path, route))
 			continue;
 		ntmd_route_challenge(path, route);
 		route->tries = NTM_PUNCH_TRIES - RETRY_TRIES;
