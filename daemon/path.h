@@ -84,6 +84,7 @@ struct ntmd_route {
 	struct ntm_flow flow; /* ifindex 0: by what the kernel says */
 	uint64_t nonce; /* of the question that is out; 0: none */
 	int64_t sent_us;
+	bool again; /* that was not the first time for this nonce */
 	struct ntm_rtt rtt;
 	int64_t heard_ms; /* an authentic packet came this way */
 	struct ntmd_path_mtu mtu;
@@ -324,7 +325,7 @@ void ntmd_route_each_usable(struct ntmd_path *path, void (*each)(struct ntmd_pat
 			    void *arg);
 void ntmd_route_proven(struct ntmd_path *path, struct ntmd_route *route);
 void ntmd_route_failed(struct ntmd_path *path, struct ntmd_route *route);
-/* Than the active one, by network or kind. */
+/* By network, then by kind. */
 bool ntmd_route_outranks_active(const struct ntmd_path *path, const struct ntmd_route *route);
 struct ntmd_route *ntmd_route_best(struct ntmd_path *path, enum ntmd_route_state state); /* NULL: none is usable */
 /* Chooses the best proven route, or the best guess, and tells the engine. */

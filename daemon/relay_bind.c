@@ -306,6 +306,9 @@ static void endpoint_choose(struct ntmd_path *path)
 
 		bind->way = chosen->way;
 		bind->relay = relay_get(path->ntmd, bind->name, chosen->server);
+		/* A first guess: it is hardly farther than the peer. */
+		if (bind->relay && !bind->relay->rtt.srtt_us)
+			bind->relay->rtt = path->rtt;
 	}
 	relay_put(old);
 	if (bind->relay)

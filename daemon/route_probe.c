@@ -44,6 +44,7 @@ static void question_send(struct ntmd_path *path, struct ntmd_route *route)
 	int n;
 
 	/* One nonce for all tries: a late answer to an early one counts. */
+	route->again = route->nonce;
 	if (!route->nonce)
 		route->nonce = ntm_crypto_random_u64() | 1;
 	route->sent_us = ntm_loop_now_us();
@@ -183,12 +184,15 @@ static void answered(struct ntmd_path *path, struct ntmd_route *route)
 
 	route->nonce = 0;
 	route->doubts = 0;
-	if (!route->tries) { /* sent once only (Karn) */
+	if (!route->again) { /* sent once only (Karn) */
 		ntm_rtt_add(&route->rtt, (uint32_t)rtt);
 		if (path->active == ntmd_route_index(path, route))
 			ntm_rtt_add(&path->rtt, (uint32_t)rtt);
 	}
 	ntmd_route_proven(path, route);
+	/* How far it is path_watch.c must know, to tell soon that it does not work any more. */
+	if (!route->rtt.srtt_us && ntmd_route_usable(path, route))
+		question_send(path, route);
 }
 
 void ntmd_route_response(struct ntmd_path *path, const struct ntm_flow *from, uint64_t nonce)

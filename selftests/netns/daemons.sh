@@ -145,6 +145,11 @@ rs_start() { # NAME
 	daemon_run "$1" ntm-rs
 }
 
+# The DC hears it: directions from now on name it. For check and eventually.
+relay_up() { # [NAME]
+	[ "$(ns dc ntmctl -j dc relay list | jq -r ".[] | select(.name == \"${1:-rs1}.$ZONE\") | .state")" = up ]
+}
+
 rs_section() { # NAME
 	cat <<-CONFIG
 	name = $1.$ZONE

@@ -16,6 +16,7 @@ between() { # FROM TO [PORT]: UDP packets in the capture
 net_up
 dc_start rs1
 rs_start rs1
+check "the relay is up" eventually 5 relay_up
 nodes_add n1=nat1 g=v4
 reaches n1 g.$ZONE -W 4 >/dev/null
 check "n1 and g have a direct path" eventually 4 route_is n1 g direct

@@ -327,6 +327,9 @@ access_make() { # NET
 	nsip "$outside" addr add "2001:db8:ff:$number::2/64" dev wan nodad
 	nsip "$outside" route add default via "192.0.2.$((4 * number + 1))"
 	nsip "$outside" route add default via "2001:db8:ff:$number::1"
+	# Routers in service know each other: one that has to ask first holds little of what comes meanwhile, and loses the rest.
+	ns "$outside" ping -q -c 1 -W 1 "192.0.2.$((4 * number + 1))" >/dev/null || :
+	ns "$outside" ping -q -c 1 -W 1 "2001:db8:ff:$number::1" >/dev/null || :
 	if [ "$net" = dnat ]; then
 		link_make "$outside" lan "$router" wan
 		nsip "$outside" addr add 100.64.0.1/24 dev lan

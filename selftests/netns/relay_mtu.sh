@@ -37,7 +37,6 @@ too_big() { ns rs1 ntmctl -j rs stats | jq '.drops.too_big // 0'; }
 # What four's kernel was told by ICMP.
 # shellcheck disable=SC2016 # for awk
 told() { ns four awk '$1 == "Icmp:" && $2 ~ /^[0-9]+$/ { print $5 }' /proc/net/snmp; }
-relay_up() { ns dc ntmctl -j dc relay list | jq -e '.[0].state == "up"'; }
 
 step() { # MODE MTU
 	local mtu=$(($2 - 48 - 32)) refused heard

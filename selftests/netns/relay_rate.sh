@@ -41,7 +41,6 @@ step() { # MODE MOST: bytes a second that may pass at most
 	eq "$1: and has no such drops" "$before" "$(drops_rate)"
 	check "$1: the tunnel lives" reaches four "$(vip4 six)"
 }
-relay_up() { ns dc ntmctl -j dc relay list | jq -e '.[0].state == "up"'; }
 
 net_up
 server_host rs1 srv2
