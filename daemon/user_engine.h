@@ -255,6 +255,8 @@ void ntmd_user_notes_tell(struct ntmd_engine_path *path, const struct ntmd_user_
 void ntmd_user_path_drop(struct ntmd_engine_path *path, int reason);
 struct ntmd_engine_path *ntmd_user_path_by_id(const struct ntmd_engine *engine, uint64_t id);
 struct ntmd_engine_path *ntmd_user_path_by_vip(const struct ntmd_engine *engine, const struct ntm_addr *vip);
+/* Another of the main engine's with this address of that family ([0]: IPv4), older than this one; NULL: none. */
+struct ntmd_engine_path *ntmd_user_path_by_vip_next(const struct ntmd_engine_path *path, int family);
 /* Lets held packets go where possible, then tells what egress noted. The path may be freed if it is not
  * pinned. */
 void ntmd_user_path_settle(struct ntmd_engine_path *path);

@@ -61,6 +61,19 @@ struct ntmd_engine_path *ntmd_user_path_by_vip(const struct ntmd_engine *engine,
 	return NULL;
 }
 
+struct ntmd_engine_path *ntmd_user_path_by_vip_next(const struct ntmd_engine_path *path, int family)
+{
+	struct ntmd_user_link *link = ntmd_user_table_next(&path->by_vip[family]);
+
+	for (; link; link = ntmd_user_table_next(link)) {
+		struct ntmd_engine_path *next = path_of_vip(path->engine->main, link, !family);
+
+		if (ntm_addr_equal(&next->vip[family], &path->vip[family]))
+			return next;
+	}
+	return NULL;
+}
+
 /* ---- paths */
 
 struct ntmd_engine_path *ntmd_engine_path_add(struct ntmd_engine *engine, void *user)
@@ -257,7 +270,7 @@ void ntmd_engine_path_route_set(struct ntmd_engine_path *path, const struct ntm_
 	if (path->local) {
 		ntmd_user_shard_flow(path->engine->main->shards, path->engine->shard, &path->route);
 		ntmd_user_shard_flow(path->engine->main->shards, path->engine->shard, &path->second);
-		ntmd_user_place_want(path);
+		ntmd_user_place_route(path);
 	}
 	path->route_serial++;
 	path->unproven_bytes = unproven_left(path, unproven_bytes);

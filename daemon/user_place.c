@@ -103,8 +103,8 @@ void ntmd_user_place_mapped(struct ntmd_engine *main, const struct ntm_addr *vip
 	if (!main->shards || ntm_addr_is_none(vip))
 		return;
 	winner = ntmd_user_path_by_vip(main, vip);
-	LIST_FOREACH (path, &main->paths, all) {
-		if (path == winner || !path->local->by_vip[family].in || !ntm_addr_equal(&path->vip[family], vip))
+	for (path = winner; path; path = ntmd_user_path_by_vip_next(path, family)) {
+		if (path == winner || !path->local->by_vip[family].in)
 			continue;
 		ntmd_user_lock(path->engine);
 		ntmd_user_place_unmap(path, family);
@@ -116,15 +116,64 @@ void ntmd_user_place_mapped(struct ntmd_engine *main, const struct ntm_addr *vip
 
 /* ---- where to */
 
-/* The shard that has this endpoint for another path; NULL: none. */
-static struct ntmd_user_shard *shard_of(const struct ntmd_engine_path *but, const struct ntm_endpoint *end)
+static uint64_t end_hash(const struct ntmd_user_table *ends, const struct ntm_endpoint *at)
 {
-	const struct ntmd_engine_path *path;
+	uint64_t word[2];
 
-	LIST_FOREACH (path, &but->engine->main->paths, all)
-		if (path != but && path->engine->shard && path->has_route && ntm_endpoint_equal(&path->route.remote, end))
-			return path->engine->shard;
+	memcpy(word, at->addr.b, sizeof(word));
+	return ntmd_user_table_hash(ends, word[0], word[1] ^ at->port);
+}
+
+static struct ntmd_user_end *end_find(const struct ntmd_user_shards *shards, const struct ntm_endpoint *at)
+{
+	struct ntmd_user_link *link = ntmd_user_table_first(&shards->ends, end_hash(&shards->ends, at));
+
+	for (; link; link = ntmd_user_table_next(link)) {
+		struct ntmd_user_end *end = ntmd_user_entry(link, struct ntmd_user_end, link);
+
+		if (ntm_endpoint_equal(&end->at, at))
+			return end;
+	}
 	return NULL;
+}
+
+static void end_drop(struct ntmd_engine_path *path)
+{
+	struct ntmd_user_end *end = path->local->at;
+
+	path->local->at = NULL;
+	if (!end || --end->users)
+		return;
+	ntmd_user_table_remove(&path->engine->main->shards->ends, &end->link);
+	free(end);
+}
+
+/* Without memory others do not know of it: what comes from there then goes by the control loop for some. */
+static void end_take(struct ntmd_engine_path *path, struct ntmd_user_shard *to)
+{
+	struct ntmd_user_shards *shards = path->engine->main->shards;
+	struct ntmd_user_end *end;
+
+	end_drop(path);
+	end = end_find(shards, &path->route.remote);
+	if (!end) {
+		end = calloc(1, sizeof(*end));
+		if (!end)
+			return;
+		end->at = path->route.remote;
+		end->shard = to;
+		ntmd_user_table_insert(&shards->ends, &end->link, end_hash(&shards->ends, &end->at));
+	}
+	end->users++;
+	path->local->at = end;
+}
+
+/* The shard that has this endpoint for another path; NULL: none. */
+static struct ntmd_user_shard *shard_of(const struct ntmd_engine_path *but, const struct ntm_endpoint *at)
+{
+	const struct ntmd_user_end *end = end_find(but->engine->main->shards, at);
+
+	return end && end->users > (but->local->at == end) ? end->shard : NULL;
 }
 
 static struct ntmd_user_shard *shard_choose(const struct ntmd_engine_path *path)
@@ -137,7 +186,7 @@ static struct ntmd_user_shard *shard_choose(const struct ntmd_engine_path *path)
 	for (unsigned i = 0; i < shards->count; i++) {
 		if (!shards->shard[i]->running)
 			continue;
-		if (!best || shards->shard[i]->paths < best->paths)
+		if (!best || shards->shard[i]->paths + shards->shard[i]->coming < best->paths + best->coming)
 			best = shards->shard[i];
 	}
 	return best;
@@ -250,13 +299,11 @@ static struct ntmd_user_shard *place_due(const struct ntmd_engine_path *path)
 	return to && !is_placed(path, to) ? to : NULL;
 }
 
-static void place(struct ntmd_engine_path *path)
+/* From now on the kernel adds to the new queues. */
+static void place_begin(struct ntmd_engine_path *path, struct ntmd_user_shard *to)
 {
-	struct ntmd_user_shards *shards = path->engine->main->shards;
-	struct ntmd_user_shard *to = place_due(path);
+	struct ntmd_user_shards *shards = to->main->shards;
 
-	if (!to)
-		return;
 	if (path->engine != to->engine)
 		for (int family = 0; family < 2; family++)
 			ntmd_user_place_unmap(path, family);
@@ -264,8 +311,11 @@ static void place(struct ntmd_engine_path *path)
 	for (int family = 0; family < 2; family++)
 		if (has_vip(path, family))
 			steer_vip(shards, &path->vip[family], to->number);
-	queues_drain(shards, to);
-	/* What came from there may have changed everything; then there is another call. */
+}
+
+/* The old queues are empty. What was in them may have changed everything; then there is another call. */
+static void place_end(struct ntmd_engine_path *path, struct ntmd_user_shard *to)
+{
 	if (can_be_placed(path) && path->engine != to->engine)
 		move(path, to);
 	for (int family = 0; family < 2 && !path->gone; family++) {
@@ -279,14 +329,43 @@ static void place(struct ntmd_engine_path *path)
 		ntmd_user_path_settle(path);
 }
 
-void ntmd_user_place_all(evutil_socket_t fd, short what, void *arg)
+/* Those that belong to one shard go together: queues are drained once for all of them. All shards are locked. */
+static void place_in(struct ntmd_user_shard *to)
 {
-	struct ntmd_user_shards *shards = arg;
+	struct ntmd_user_shards *shards = to->main->shards;
+	struct ntmd_user_local_list on_way = TAILQ_HEAD_INITIALIZER(on_way);
 	struct ntmd_user_local *local, *next;
 
-	(void)fd;
-	(void)what;
-	/* Where all is well no data thread has to stop. */
+	for (local = TAILQ_FIRST(&shards->to_place); local; local = next) {
+		next = TAILQ_NEXT(local, to_place);
+		if (place_due(local->path) != to)
+			continue;
+		TAILQ_REMOVE(&shards->to_place, local, to_place);
+		local->placing = false;
+		end_take(local->path, to);
+		to->coming += local->path->engine != to->engine;
+		ntmd_user_path_pin(local->path);
+		TAILQ_INSERT_TAIL(&on_way, local, on_way);
+	}
+	if (TAILQ_EMPTY(&on_way))
+		return;
+	TAILQ_FOREACH(local, &on_way, on_way)
+		if (can_be_placed(local->path))
+			place_begin(local->path, to);
+	queues_drain(shards, to);
+	to->coming = 0;
+	while ((local = TAILQ_FIRST(&on_way))) {
+		TAILQ_REMOVE(&on_way, local, on_way);
+		place_end(local->path, to);
+		ntmd_user_path_unpin(local->path);
+	}
+}
+
+/* Those of which nothing is left to do. */
+static void placed_forget(struct ntmd_user_shards *shards)
+{
+	struct ntmd_user_local *local, *next;
+
 	for (local = TAILQ_FIRST(&shards->to_place); local; local = next) {
 		next = TAILQ_NEXT(local, to_place);
 		if (place_due(local->path))
@@ -294,24 +373,40 @@ void ntmd_user_place_all(evutil_socket_t fd, short what, void *arg)
 		TAILQ_REMOVE(&shards->to_place, local, to_place);
 		local->placing = false;
 	}
+}
+
+void ntmd_user_place_all(evutil_socket_t fd, short what, void *arg)
+{
+	struct ntmd_user_shards *shards = arg;
+
+	(void)fd;
+	(void)what;
+	/* Where all is well no data thread has to stop. */
+	placed_forget(shards);
 	if (TAILQ_EMPTY(&shards->to_place))
 		return;
 	for (unsigned i = 0; i < shards->count; i++)
 		ntmd_user_lock(shards->shard[i]->engine);
-	while ((local = TAILQ_FIRST(&shards->to_place))) {
-		struct ntmd_engine_path *path = local->path;
-
-		TAILQ_REMOVE(&shards->to_place, local, to_place);
-		local->placing = false;
-		ntmd_user_path_pin(path);
-		place(path);
-		ntmd_user_path_unpin(path);
-	}
+	for (unsigned i = 0; i < shards->count; i++)
+		place_in(shards->shard[i]);
 	for (unsigned i = 0; i < shards->count; i++)
 		ntmd_user_unlock(shards->shard[i]->engine);
+	placed_forget(shards);
+	/* Where one goes may depend on where another has just gone. */
+	if (!TAILQ_EMPTY(&shards->to_place))
+		event_active(shards->place, EV_TIMEOUT, 0);
 }
 
 /* ---- what changes about a path */
+
+void ntmd_user_place_route(struct ntmd_engine_path *path)
+{
+	const struct ntmd_user_end *end = path->local->at;
+
+	if (end && (!path->has_route || !ntm_endpoint_equal(&end->at, &path->route.remote)))
+		end_drop(path);
+	ntmd_user_place_want(path);
+}
 
 void ntmd_user_place_identified(struct ntmd_engine_path *path)
 {
@@ -335,6 +430,7 @@ void ntmd_user_place_forget(struct ntmd_engine_path *path)
 		return;
 	for (int family = 0; family < 2; family++)
 		ntmd_user_place_unmap(path, family);
+	end_drop(path);
 	if (local->placing)
 		TAILQ_REMOVE(&engine->main->shards->to_place, local, to_place);
 	local->placing = false;

@@ -517,7 +517,7 @@ int ntmd_user_shards_open(struct ntmd_engine *main, const struct ntmd_engine_con
 	shards->udp[1] = config->udp[1];
 	TAILQ_INIT(&shards->to_place);
 	shards->shard = calloc(config->threads, sizeof(shards->shard[0]));
-	if (!shards->shard)
+	if (!shards->shard || ntmd_user_table_init(&shards->ends))
 		goto fail;
 	err = events_make(shards);
 	if (!err)
@@ -555,6 +555,7 @@ void ntmd_user_shards_close(struct ntmd_user_shards *shards)
 		event_free(shards->place);
 	if (shards->up_fd >= 0)
 		close(shards->up_fd);
+	ntmd_user_table_clear(&shards->ends);
 	free(shards->shard);
 	free(shards);
 }

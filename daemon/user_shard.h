@@ -27,10 +27,19 @@
 struct ntmd_steer;
 
 /* What only the threads need of a path. */
+/* A remote endpoint that routes lead to: all of it goes to one shard. */
+struct ntmd_user_end {
+	struct ntmd_user_link link; /* in the table of all shards */
+	struct ntm_endpoint at;
+	struct ntmd_user_shard *shard;
+	unsigned users; /* paths */
+};
+
 struct ntmd_user_local {
 	struct ntmd_engine_path *path;
 	struct ntmd_user_link by_id, by_vip[2]; /* in the tables of its shard */
-	TAILQ_ENTRY(ntmd_user_local) to_tell, to_place;
+	TAILQ_ENTRY(ntmd_user_local) to_tell, to_place, on_way;
+	struct ntmd_user_end *at; /* its route's, once it is placed by it; NULL: not */
 	bool telling, placing; /* in the lists of its shard, of the control loop */
 	struct ntm_flow from; /* of NTMD_USER_NOTE_SOURCE */
 	struct ntm_endpoint end[2]; /* that the kernel was last told of */
@@ -47,7 +56,7 @@ struct ntmd_user_up {
 struct ntmd_user_shard {
 	struct ntmd_engine *engine, *main;
 	unsigned number; /* from 1: as steer.h counts */
-	unsigned paths; /* control's */
+	unsigned paths, coming; /* control's: that are in it, and on their way there */
 	struct ntm_udp udp[2]; /* [0]: IPv4 */
 	int wake_fd; /* eventfd: the timer is due earlier, or it shall end */
 	bool stop, deaf; /* deaf: the device is gone */
@@ -73,6 +82,7 @@ struct ntmd_user_shards {
 	int up_fd; /* eventfd: something came up */
 	struct event *up, *place;
 	struct ntmd_user_local_list to_place;
+	struct ntmd_user_table ends;
 };
 
 /* ---- user_shard.c */
@@ -99,7 +109,8 @@ void ntmd_user_shard_flow(const struct ntmd_user_shards *shards, struct ntmd_use
 /* ---- user_place.c: all by the control loop, after the main engine's tables have changed; nothing without threads */
 int ntmd_user_place_add(struct ntmd_engine_path *path); /* 0 or -ENOMEM */
 void ntmd_user_place_free(struct ntmd_engine_path *path);
-void ntmd_user_place_want(struct ntmd_engine_path *path); /* it has a route now: soon */
+void ntmd_user_place_want(struct ntmd_engine_path *path); /* soon */
+void ntmd_user_place_route(struct ntmd_engine_path *path); /* it has another route, or none */
 void ntmd_user_place_identified(struct ntmd_engine_path *path);
 void ntmd_user_place_forget(struct ntmd_engine_path *path); /* it is deleted; its shard's lock is held */
 /* Before a path loses an address (0: IPv4), while its shard's lock is held, and after one has a new path or none. */

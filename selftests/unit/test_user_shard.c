@@ -12,6 +12,9 @@
  */
 #include "shard_world.h"
 
+#define MANY 30000
+#define MANY_US 3000000 /* some 30 ms, and what a sanitizer and a busy machine add */
+
 /* ---- tests */
 
 static void flows_stay_in_order_and_complete(void **state)
@@ -172,6 +175,39 @@ static void paths_by_one_endpoint_meet(void **state)
 	traffic(1000, NULL);
 }
 
+/* As many paths by one relay as a large node has move at once, and nobody waits for it. */
+static void many_paths_move_together(void **state)
+{
+	struct ntm_flow there[2] = {to_peer(&peer[0]), to_peer(&peer[1])};
+	struct ntmd_engine_path **path = calloc(MANY, sizeof(*path));
+	int64_t began;
+
+	(void)state;
+	assert_non_null(path);
+	for (unsigned i = 0; i < MANY; i++) {
+		path[i] = ntmd_engine_path_add(node.engine, &peer[0]);
+		assert_non_null(path[i]);
+		assert_int_equal(ntmd_engine_path_identify(path[i], PEER_ID(1000 + i), NTM_SIDE_REQUESTER), 0);
+	}
+	for (int to = 0; to < 2; to++) {
+		began = ntm_loop_now_us();
+		for (unsigned i = 0; i < MANY; i++)
+			ntmd_engine_path_route_set(path[i], &there[to], NULL, 0);
+		turn();
+		assert_in_range(ntm_loop_now_us() - began, 0, MANY_US);
+		for (unsigned i = 0; i < MANY; i++) {
+			assert_non_null(path[i]->engine->shard);
+			assert_ptr_equal(path[i]->engine, path[0]->engine);
+		}
+	}
+	for (unsigned i = 0; i < MANY; i++)
+		ntmd_engine_path_delete(path[i], false);
+	free(path);
+	for (unsigned i = 0; i < THREADS; i++)
+		assert_int_equal(node.engine->shards->shard[i]->paths, 0);
+	assert_int_equal(node.engine->shards->ends.count, 0);
+}
+
 static void everything_is_told_by_the_control_loop(void **state)
 {
 	struct ntm_flow other, there = to_peer(&peer[0]), nowhere = there;
@@ -256,6 +292,7 @@ int main(void)
 		TEST(flows_do_not_notice_what_control_does),
 		TEST(a_newer_path_takes_over_in_order),
 		TEST(paths_by_one_endpoint_meet),
+		TEST(many_paths_move_together),
 		TEST(everything_is_told_by_the_control_loop),
 		TEST(a_path_may_go_at_any_time),
 	};
