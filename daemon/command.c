@@ -148,6 +148,7 @@ static void handle_netcheck(void *ctx, struct ntm_control_request *request, stru
 	json_object_object_add(o, "relays", ntmd_netcheck_relays_json(ntmd));
 	json_object_object_add(o, "dc", ntmd_registration_json(ntmd));
 	add_int(o, "mtu", ntmd->mtu);
+	json_object_object_add(o, "path_mtu", ntmd_netcheck_path_mtu_json(ntmd));
 	ntm_control_reply(request, o);
 }
 

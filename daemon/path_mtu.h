@@ -66,6 +66,11 @@ void ntmd_path_mtu_apply(struct ntmd_path *path); /* tells the engine what the r
 void ntmd_path_mtu_tick(struct ntmd_path *path, uint64_t tx_bytes); /* of keepalive.c; sent by the path so far */
 void ntmd_path_mtu_free(struct ntmd_path *path);
 unsigned ntmd_path_mtu_inner(const struct ntmd_path *path, const struct ntmd_route *route); /* largest inner packet */
+/*
+ * Largest outer IP packet, as it leaves here, that the route has been shown to carry; 0: nothing yet. ret_more: larger ones were never
+ * asked for, since no inner packet needs them.
+ */
+unsigned ntmd_path_mtu_outer(const struct ntmd_path *path, const struct ntmd_route *route, bool *ret_more);
 void ntmd_path_mtu_told(void *ctx, const struct ntm_udp_too_big *told); /* struct ntm_udp's too_big; ctx: struct ntmd */
 
 #endif

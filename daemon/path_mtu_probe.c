@@ -49,6 +49,14 @@ unsigned ntmd_path_mtu_inner(const struct ntmd_path *path, const struct ntmd_rou
 	return route->mtu.size - SEAL_LEN;
 }
 
+unsigned ntmd_path_mtu_outer(const struct ntmd_path *path, const struct ntmd_route *route, bool *ret_more)
+{
+	if (!route->mtu.proven || route->mtu.proven != route->mtu.size)
+		return 0;
+	*ret_more = route->mtu.size >= size_wanted(path);
+	return route->mtu.size + outer_len(route);
+}
+
 void ntmd_path_mtu_apply(struct ntmd_path *path)
 {
 	unsigned mtu = inner_wanted(path), second;

@@ -103,17 +103,12 @@ size_t rs_too_big_build(uint8_t out[RS_TOO_BIG_MAX], const struct ntm_endpoint *
 /* Largest IP packet that passes on the way there; 0: not known. */
 static unsigned route_mtu(const struct sockaddr *to)
 {
-	bool is4 = to->sa_family == AF_INET;
-	socklen_t len = sizeof(int);
-	int fd = socket(to->sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0), mtu = 0;
+	struct ntm_endpoint remote;
+	unsigned mtu = 0;
 
-	if (fd < 0)
-		return 0;
-	if (connect(fd, to, is4 ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6)) < 0 ||
-	    getsockopt(fd, is4 ? IPPROTO_IP : IPPROTO_IPV6, is4 ? IP_MTU : IPV6_MTU, &mtu, &len) < 0)
-		mtu = 0;
-	close(fd);
-	return mtu > 0 ? (unsigned)mtu : 0;
+	if (!ntm_endpoint_from_sockaddr(&remote, to))
+		(void)ntm_udp_path_mtu(&remote, &mtu); /* leaves it alone when it fails */
+	return mtu;
 }
 
 static unsigned ip_header(bool is4)

@@ -527,6 +527,18 @@ static void fragments_are_never_made(void **state)
 	ntm_udp_close(&a);
 }
 
+static void the_kernel_says_what_passes(void **state)
+{
+	struct ntm_endpoint ep = endpoint_of("127.0.0.5:9"), broadcast = endpoint_of("255.255.255.255:9");
+	unsigned mtu = 7;
+
+	(void)state;
+	assert_true(ntm_udp_path_mtu(&broadcast, &mtu) < 0); /* nobody has allowed it */
+	assert_int_equal(mtu, 7);
+	assert_int_equal(ntm_udp_path_mtu(&ep, &mtu), 0);
+	assert_true(mtu >= 1280); /* of lo */
+}
+
 static void the_kernel_says_which_source_it_would_use(void **state)
 {
 	struct ntm_endpoint ep = endpoint_of("127.0.0.5:9");
@@ -582,6 +594,7 @@ int main(void)
 		TEST(a_socket_only_for_sending_needs_no_loop),
 		TEST(fragments_are_never_made),
 		TEST(the_kernel_says_which_source_it_would_use),
+		TEST(the_kernel_says_what_passes),
 		TEST(the_traffic_class_arrives_too),
 	};
 
