@@ -30,6 +30,8 @@ struct ntmd_engine_path;
  * path_add. They may call everything below but ntmd_engine_close, and may delete any path, also the one they
  * are told about.
  */
+#define NTMD_ENGINE_REPLAYED_MS 1000
+
 struct ntmd_engine_ops {
 	/* A packet from an application to a virtual address that no path has. Returns a path that holds it,
 	 * or NULL: drop. */
@@ -53,6 +55,11 @@ struct ntmd_engine_ops {
 	/* Sending failed for lack of a route or the like (errno, positive): once until the next route_set.
 	 * Packets are held meanwhile and now and then tried again. */
 	void (*send_failed)(void *ctx, void *user, int err);
+	/*
+	 * A data packet came again, or one that looks so; it went no further. At most once in NTMD_ENGINE_REPLAYED_MS a path. Usual
+	 * while packets go by two routes.
+	 */
+	void (*replayed)(void *ctx, void *user);
 	/* A data packet under a Path ID that no engine path has. */
 	void (*path_unknown)(void *ctx, const struct ntm_flow *from, uint64_t path_id, size_t len);
 };

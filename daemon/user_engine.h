@@ -89,6 +89,7 @@ enum ntmd_user_note {
 	NTMD_USER_NOTE_BULK = 1024,
 	NTMD_USER_NOTE_CHANGED = 2048, /* the kernel's part must know */
 	NTMD_USER_NOTE_FLUSH = 4096, /* something waits that only control can send */
+	NTMD_USER_NOTE_REPLAYED = 8192,
 };
 
 struct ntmd_user_told {
@@ -148,7 +149,7 @@ struct ntmd_engine_path {
 	int64_t retry_ms; /* nothing is sent before; 0: no failure */
 	unsigned mtu, mtu_learned; /* inner; 0: not known */
 	struct ntm_endpoint *source;
-	int64_t new_source_ms; /* told last; 0: never */
+	int64_t new_source_ms, replayed_ms; /* told last; 0: never */
 
 	/* ---- does the peer's daemon live? does the peer hear that ours does? */
 	bool bulk_dead, bulk_waiting; /* waiting: bulk went out since the last acknowledgement */
@@ -262,6 +263,8 @@ void ntmd_user_path_settle(struct ntmd_engine_path *path);
 void ntmd_user_timer_arm(struct ntmd_engine *engine, int64_t due_ms);
 /* Bulk data came in: tells bulk_received now, or when the pause is over. The path must be pinned. */
 void ntmd_user_bulk_received(struct ntmd_engine_path *path);
+void ntmd_user_replayed(struct ntmd_engine_path *path);
+bool ntmd_user_replay_due(struct ntmd_engine_path *path); /* whether to tell of it now: not so soon after the last */
 
 /* ---- user_key.c */
 /* The key that seals now, or NULL: none, or over its time. */

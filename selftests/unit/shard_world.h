@@ -34,7 +34,7 @@ struct peer {
 	struct flow to, from; /* to the node, from it */
 	struct flow changed; /* what had been sent when keys were last changed: sent from the node, due to it */
 	unsigned generation; /* of keys */
-	int opened, new_source, bulk, worn, failed, unheard, arrived; /* what the node's engine told of far */
+	int opened, new_source, bulk, worn, failed, unheard, arrived, replayed; /* what the node's engine told of far */
 };
 
 static struct {
@@ -187,6 +187,12 @@ static void node_send_failed(void *ctx, void *user, int err)
 	((struct peer *)user)->failed++;
 }
 
+static void node_replayed(void *ctx, void *user)
+{
+	(void)ctx;
+	((struct peer *)user)->replayed++;
+}
+
 static void node_path_unknown(void *ctx, const struct ntm_flow *from, uint64_t path_id, size_t len)
 {
 	(void)ctx;
@@ -206,6 +212,7 @@ static const struct ntmd_engine_ops node_ops = {
 	.arrived = node_arrived,
 	.key_worn = node_key_worn,
 	.send_failed = node_send_failed,
+	.replayed = node_replayed,
 	.path_unknown = node_path_unknown,
 };
 
@@ -269,6 +276,7 @@ static const struct ntmd_engine_ops peer_ops = {
 	.arrived = ignore,
 	.key_worn = ignore,
 	.send_failed = ignore_err,
+	.replayed = ignore,
 	.path_unknown = ignore_unknown,
 };
 
