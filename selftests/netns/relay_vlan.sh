@@ -87,13 +87,15 @@ nodes_add p4=v4 q4=v4b q6=v6
 no_direct
 for name in q4 q6; do server_start $name 7001; done
 read -r net port <<<"${PORT[rs1.eth0]}"
-capture_start "r-$net" "$port" untagged.pcap "ip and not vlan"
+capture_start "r-$net" "$port" wire.pcap -s 64
 step generic "eth0 eth1"
 daemon_stop rs1 ntm-rs
-ns rs1 ntm-rs -c "$WORK/rs1/ntm-rs.conf" --detach
+ns rs1 ntm-rs -c "$WORK/rs1/ntm-rs.conf" --detach 2>/dev/null
 for dev in eth0 eth1; do far_end on $dev; done
 RS_CONFIG=$(config native) rs_start rs1
 step native "eth1 wire"
 capture_stop
-eq "no IPv4 packet was on that cable without its tag" 0 "$(tcpdump -n -r "$WORK/untagged.pcap" 2>/dev/null | wc -l)"
+wire() { tcpdump -n -r "$WORK/wire.pcap" "$@" 2>/dev/null | wc -l; }
+check "packets were on that cable with their tags ($(wire vlan $TAG and udp))" test "$(wire vlan $TAG and udp)" -gt 1000
+eq "and none without" 0 "$(wire "ip and not vlan")"
 for name in p4 q4 q6; do no_drops "nothing was changed on its way to $name" $name auth; done
