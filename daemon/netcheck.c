@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * netcheck.c - what the network does to our one socket: echoes to the DC's and the relays' addresses show whether a NAT is
- * there, whether it maps by destination (RFC 4787, section 4.1), and how far the relays are. The answers are hints: they
- * choose candidates and relays, nothing is believed because of them.
+ * netcheck.c - what the network does to our one socket: echoes to the DC's and the relays' addresses show
+ * whether a NAT is there, whether it maps by destination (RFC 4787, section 4.1), and how far the relays are.
+ * The answers are hints: they choose candidates and relays, nothing is believed because of them.
  */
 #include <errno.h>
 #include <string.h>
@@ -204,8 +204,8 @@ struct json_object *ntmd_netcheck_relays_json(struct ntmd *ntmd)
 
 /* ---- how large a packet may be */
 
-static void path_mtu_add(struct json_object *array, const char *name, const struct ntm_endpoint *endpoint, unsigned mtu,
-			 const char *known_by, bool at_least)
+static void path_mtu_add(struct json_object *array, const char *name, const struct ntm_endpoint *endpoint,
+			 unsigned mtu, const char *known_by, bool at_least)
 {
 	struct json_object *o = json_object_new_object();
 	char text[NTM_ENDPOINT_TEXT];
@@ -228,7 +228,8 @@ static const char *server_name(const struct ntmd *ntmd, const struct ntm_endpoin
 	return ntmd->registration.dc_name;
 }
 
-/* Servers are not asked by large packets, nobody would answer: of them it is the kernel's view. Tunnels ask (path_mtu_probe.c). */
+/* Servers are not asked by large packets, nobody would answer: of them it is the kernel's view. Tunnels ask
+ * (path_mtu_probe.c). */
 struct json_object *ntmd_netcheck_path_mtu_json(struct ntmd *ntmd)
 {
 	struct json_object *array = json_object_new_array();
@@ -237,8 +238,8 @@ struct json_object *ntmd_netcheck_path_mtu_json(struct ntmd *ntmd)
 
 	for (unsigned i = 0; i < ntmd->netcheck.count; i++)
 		if (!ntm_udp_path_mtu(&ntmd->netcheck.server[i], &mtu))
-			path_mtu_add(array, server_name(ntmd, &ntmd->netcheck.server[i]), &ntmd->netcheck.server[i], mtu,
-				     "kernel", false);
+			path_mtu_add(array, server_name(ntmd, &ntmd->netcheck.server[i]),
+				     &ntmd->netcheck.server[i], mtu, "kernel", false);
 	LIST_FOREACH(path, &ntmd->path, next) {
 		const struct ntmd_route *route = path->active < 0 ? NULL : path->route[path->active];
 		bool more = false;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * user_tell.c - what the user engine tells those above it (struct ntmd_engine_ops) and the kernel's part beside it, and when:
- * user_egress.c and user_ingress.c note it while they have packets in hand. Of a path in a shard the control loop tells it.
+ * user_tell.c - what the user engine tells those above it (struct ntmd_engine_ops) and the kernel's part
+ * beside it, and when: user_egress.c and user_ingress.c note it while they have packets in hand. Of a path in
+ * a shard the control loop tells it.
  */
 #include "daemon/user_shard.h"
 #include "stats.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * udp_send.c - datagrams and trains of them out of UDP sockets, from a local address and interface; udp.c opens the sockets.
- * The last of ours that a packet meets on its way out; the kernel is next.
+ * udp_send.c - datagrams and trains of them out of UDP sockets, from a local address and interface; udp.c
+ * opens the sockets. The last of ours that a packet meets on its way out; the kernel is next.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -134,8 +134,8 @@ unsigned ntm_udp_segments_max(void)
 }
 
 /* Kernels before Linux 6.9 take fewer of them, and say only that something is wrong. Moves `part` on. */
-static int train_send_parts(const struct ntm_udp *udp, const struct msghdr *msg, struct iovec *part, size_t size,
-			    unsigned *sent)
+static int train_send_parts(const struct ntm_udp *udp, const struct msghdr *msg, struct iovec *part,
+			    size_t size, unsigned *sent)
 {
 	size_t left = part->iov_len;
 	int r;

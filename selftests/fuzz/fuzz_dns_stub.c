@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * fuzz_dns_stub.c - the node's DNS stub (daemon/dns_*.c) between an application that sends anything and a server that answers
- * anything: what comes back to the application is a well-formed answer to what it asked, as long as it may be, and one at most.
+ * fuzz_dns_stub.c - the node's DNS stub (daemon/dns_*.c) between an application that sends anything and a
+ * server that answers anything: what comes back to the application is a well-formed answer to what it asked,
+ * as long as it may be, and one at most.
  *
- * Input: a byte of mode, then records of two bytes of length and so many bytes. The first is the application's query, sent
- * twice, so that the second meets what is cached by then; each later one is the server's answer to a question of the stub.
- * Mode: bit 0 the query comes by TCP, bit 1 answers get the ID that was asked, bit 2 and the question, bits 3 and 4 what becomes
- * of a direction.
+ * Input: a byte of mode, then records of two bytes of length and so many bytes. The first is the
+ * application's query, sent twice, so that the second meets what is cached by then; each later one is the
+ * server's answer to a question of the stub. Mode: bit 0 the query comes by TCP, bit 1 answers get the ID
+ * that was asked, bit 2 and the question, bits 3 and 4 what becomes of a direction.
  */
 #include <netinet/in.h>
 #include <stdint.h>
@@ -75,7 +76,7 @@ static bool record_take(const uint8_t **at, const uint8_t *end, const uint8_t **
 /* The next answer, to a question of the stub; 0: none is left. */
 static size_t answer_make(uint8_t *out, const uint8_t *question, size_t question_len)
 {
-	const uint8_t *record;
+	const uint8_t *record, *asked;
 	size_t len, name;
 
 	require(question_len > KNOT_WIRE_HEADER_SIZE + 4 && !knot_wire_get_qr(question));
@@ -86,11 +87,13 @@ static size_t answer_make(uint8_t *out, const uint8_t *question, size_t question
 		memcpy(out, question, 2);
 	if (!(server.mode & RIGHT_QUESTION) || len < KNOT_WIRE_HEADER_SIZE)
 		return len;
-	name = (size_t)knot_dname_wire_check(question + KNOT_WIRE_HEADER_SIZE, question + question_len, NULL) + 4;
+	asked = question + KNOT_WIRE_HEADER_SIZE;
+	name = (size_t)knot_dname_wire_check(asked, question + question_len, NULL) + 4;
 	if (len + name > NTMD_DNS_MESSAGE_MAX)
 		return len;
-	memcpy(out + KNOT_WIRE_HEADER_SIZE, question + KNOT_WIRE_HEADER_SIZE, name);
-	memcpy(out + KNOT_WIRE_HEADER_SIZE + name, record + KNOT_WIRE_HEADER_SIZE, len - KNOT_WIRE_HEADER_SIZE);
+	memcpy(out + KNOT_WIRE_HEADER_SIZE, asked, name);
+	memcpy(out + KNOT_WIRE_HEADER_SIZE + name, record + KNOT_WIRE_HEADER_SIZE,
+	       len - KNOT_WIRE_HEADER_SIZE);
 	return len + name;
 }
 
@@ -156,13 +159,13 @@ static bool server_turn(void)
 static void direct(void *ctx, const char *fqdn, struct ntmd_dns_wait *wait)
 {
 	static const uint8_t vip4[4] = {198, 18, 0, 7}, vip6[16] = {0xfd, 0x4e, [15] = 7};
+	static const enum ntmd_dns_result results[] = {NTMD_DNS_UP, NTMD_DNS_FAILED, NTMD_DNS_REGISTERED};
 	unsigned what = server.mode >> DIRECTION_SHIFT & 3;
 
 	(void)ctx;
 	require(strlen(fqdn) <= NTM_FQDN_MAX);
 	if (what < 3)
-		ntmd_dns_result(wait, what == 0 ? NTMD_DNS_UP : what == 1 ? NTMD_DNS_FAILED : NTMD_DNS_REGISTERED, vip4, vip6,
-				"the peer is asleep");
+		ntmd_dns_result(wait, results[what], vip4, vip6, "the peer is asleep");
 }
 
 static void abandoned(void *ctx, struct ntmd_dns_wait *wait)
@@ -224,7 +227,8 @@ static bool app_turn(void)
 
 static void app_ask(struct ntmd_dns *dns)
 {
-	struct ntmd_dns_asker asker = {.udp = dns->listener[0].udp, .from = app_address, .from_len = app_address_len};
+	struct ntmd_dns_asker asker = {
+		.udp = dns->listener[0].udp, .from = app_address, .from_len = app_address_len};
 	struct sockaddr_storage sa;
 	socklen_t len = sizeof(sa);
 	uint8_t prefix[2];

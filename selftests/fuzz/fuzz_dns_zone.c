@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * fuzz_dns_zone.c - dc/dns_zone.c asked anything: it stays silent, or answers with a well-formed packet that is no longer than
- * the query allows and tells of nothing outside its zone. Input: a byte, of which bit 0 says that it came by TCP, and the query.
+ * fuzz_dns_zone.c - dc/dns_zone.c asked anything: it stays silent, or answers with a well-formed packet that
+ * is no longer than the query allows and tells of nothing outside its zone. Input: a byte, of which bit 0
+ * says that it came by TCP, and the query.
  */
 #include <libknot/libknot.h>
 #include <stdint.h>
@@ -24,7 +25,8 @@ static const char apex_text[] = "ntm.example";
 /* Called with names below the apex only, normalised. */
 static enum dc_zone_found find(void *ctx, const char *name, struct dc_zone_node *ret_node)
 {
-	static const struct dc_zone_node node = {.vip4 = {198, 18, 0, 2}, .vip6 = {0xfd, 0x4e, [15] = 2}, .public_key = {1}};
+	static const struct dc_zone_node node = {
+		.vip4 = {198, 18, 0, 2}, .vip6 = {0xfd, 0x4e, [15] = 2}, .public_key = {1}};
 	char normal[NTM_FQDN_MAX + 1];
 	size_t len = strlen(name);
 
@@ -49,11 +51,18 @@ static uint32_t serial(void *ctx)
 static struct dc_zone *zone_make(void)
 {
 	struct ntm_endpoint at[2];
-	struct dc_zone_config config = {.apex = apex_text, .dc_name = "dc.ntm.example", .dc = at, .dcs = 2, .dns = at, .dnss = 2,
-					.find = find, .serial = serial};
+	struct dc_zone_config config = {.apex = apex_text,
+					.dc_name = "dc.ntm.example",
+					.dc = at,
+					.dcs = 2,
+					.dns = at,
+					.dnss = 2,
+					.find = find,
+					.serial = serial};
 	struct dc_zone *zone;
 
-	require(!ntm_endpoint_parse(&at[0], "203.0.113.10:53", 0) && !ntm_endpoint_parse(&at[1], "[2001:db8::10]:53", 0));
+	require(!ntm_endpoint_parse(&at[0], "203.0.113.10:53", 0) &&
+		!ntm_endpoint_parse(&at[1], "[2001:db8::10]:53", 0));
 	require(!dc_zone_new(&zone, &config));
 	return zone;
 }
@@ -76,7 +85,8 @@ static void answer_check(const uint8_t *query_wire, size_t query_len, bool tcp, 
 	require(len <= most);
 	require(knot_dname_from_str(apex, apex_text, sizeof(apex)));
 	for (unsigned i = 0; i < answer->rrset_count; i++)
-		require(answer->rr[i].type == KNOT_RRTYPE_OPT || knot_dname_in_bailiwick(answer->rr[i].owner, apex) >= 0);
+		require(answer->rr[i].type == KNOT_RRTYPE_OPT ||
+			knot_dname_in_bailiwick(answer->rr[i].owner, apex) >= 0);
 	knot_pkt_free(query);
 	knot_pkt_free(answer);
 }

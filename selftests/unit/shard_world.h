@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * shard_world.h - the node, its peers and the kernel of test_user_shard.c, which says how they stand to each other.
+ * shard_world.h - the node, its peers and the kernel of test_user_shard.c, which says how they stand to each
+ * other.
  */
 #ifndef SELFTESTS_SHARD_WORLD_H
 #define SELFTESTS_SHARD_WORLD_H
@@ -32,9 +33,11 @@ struct peer {
 	int app;
 	struct ntm_addr vip4;
 	struct flow to, from; /* to the node, from it */
-	struct flow changed; /* what had been sent when keys were last changed: sent from the node, due to it */
+	/* what had been sent when keys were last changed: sent from the node, due to it */
+	struct flow changed;
 	unsigned generation; /* of keys */
-	int opened, new_source, bulk, worn, failed, unheard, arrived, replayed; /* what the node's engine told of far */
+	/* what the node's engine told of far */
+	int opened, new_source, bulk, worn, failed, unheard, arrived, replayed;
 };
 
 static struct {

@@ -295,7 +295,8 @@ static void a_train_arrives_as_its_datagrams(void **state)
 }
 
 static struct ntm_flow soon_a, soon_b;
-static const size_t soon_sizes[] = {100, 100, 60, 100, 20, NTM_CONTROL_MAX, NTM_CONTROL_MAX, NTM_CONTROL_MAX, NTM_CONTROL_MAX, 30, 40};
+static const size_t soon_sizes[] = {
+	100, 100, 60, 100, 20, NTM_CONTROL_MAX, NTM_CONTROL_MAX, NTM_CONTROL_MAX, NTM_CONTROL_MAX, 30, 40};
 #define SOONS (int)(sizeof(soon_sizes) / sizeof(soon_sizes[0]))
 
 static int soon_came;
@@ -561,7 +562,9 @@ static void the_traffic_class_arrives_too(void **state)
 
 		open_at(&a, loopback[i]);
 		open_at(&b, loopback[i]);
-		assert_int_equal(setsockopt(b.fd, i ? IPPROTO_IPV6 : IPPROTO_IP, i ? IPV6_TCLASS : IP_TOS, &class, sizeof(class)), 0);
+		assert_int_equal(setsockopt(b.fd, i ? IPPROTO_IPV6 : IPPROTO_IP, i ? IPV6_TCLASS : IP_TOS,
+					    &class, sizeof(class)),
+				 0);
 		flow = flow_to(&b, loopback[i], a.bound.port);
 		received = 0;
 		assert_int_equal(ntm_udp_send(&flow, "x", 1), 0);

@@ -491,7 +491,8 @@ static size_t idle_signalling(void)
 {
 	return sizeof(struct ntmd_cn) + sizeof(struct ntmd_path) + 3 * sizeof(struct ntmd_route) +
 	       sizeof(struct ntmd_path_keys) + 2 * (event_get_struct_event_size() + sizeof(void *)) +
-	       2 * 32 /* names */ + 2 * sizeof(struct ntm_endpoint) + 3 * sizeof(struct ntmd_verdict) + 12 * CHUNK;
+	       2 * 32 /* names */ + 2 * sizeof(struct ntm_endpoint) + 3 * sizeof(struct ntmd_verdict) +
+	       12 * CHUNK;
 }
 
 static void an_idle_tunnel_has_at_most_4_kib(void **state)
@@ -510,7 +511,8 @@ static void an_idle_tunnel_has_at_most_4_kib(void **state)
 	each = (mallinfo2().uordblks - before) / (IDLE_PATHS - 1);
 	assert_in_range(each, sizeof(struct ntmd_engine_path) + sizeof(struct ntmd_user_key), IDLE_BYTES);
 	assert_in_range(each + idle_signalling(), each, IDLE_BYTES);
-	print_message("an idle tunnel: %zu bytes of the engine, %zu of signalling\n", each, idle_signalling());
+	print_message("an idle tunnel: %zu bytes of the engine, %zu of signalling\n", each,
+		      idle_signalling());
 	for (int i = 0; i < IDLE_PATHS; i++)
 		ntmd_engine_path_delete(path[i], false);
 	a.path = NULL;

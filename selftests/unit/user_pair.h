@@ -34,8 +34,8 @@ struct node {
 	int app; /* the application's end of the TUN */
 	struct ntm_addr vip4, vip6;
 	/* what ops told */
-	int no_path, phase_opened, new_source, bulk_received, bulk_dead, key_worn, unheard, arrived, send_failed, path_unknown;
-	int replayed;
+	int no_path, phase_opened, new_source, bulk_received, bulk_dead, key_worn, unheard, arrived;
+	int send_failed, path_unknown, replayed;
 	unsigned phase;
 	int err;
 	struct ntm_addr wanted;

@@ -50,8 +50,14 @@ static const struct ntm_print_column buffer_parts[] = {
 	{ "known_by", "by ", NTM_PRINT_PLAIN },   \
 	{ NULL, NULL, NTM_PRINT_PLAIN }
 
-static const struct ntm_print_column path_mtu_parts[] = { { "mtu", "", NTM_PRINT_PLAIN }, PATH_MTU_TO };
-static const struct ntm_print_column path_mtu_least_parts[] = { { "mtu", "at least ", NTM_PRINT_PLAIN }, PATH_MTU_TO };
+static const struct ntm_print_column path_mtu_parts[] = {
+	{ "mtu", "", NTM_PRINT_PLAIN },
+	PATH_MTU_TO,
+};
+static const struct ntm_print_column path_mtu_least[] = {
+	{ "mtu", "at least ", NTM_PRINT_PLAIN },
+	PATH_MTU_TO,
+};
 
 static const struct ntm_print_column status_lines[] = {
 	{ "fqdn", "name", NTM_PRINT_PLAIN },
@@ -121,7 +127,7 @@ static struct json_object *path_mtu_texts(struct json_object *mtus)
 		struct json_object *mtu = json_object_array_get_idx(mtus, i);
 
 		if (json_object_get_boolean(ntm_print_find(mtu, "at_least")))
-			json_object_array_put_idx(texts, i, ntmctl_join(mtu, path_mtu_least_parts));
+			json_object_array_put_idx(texts, i, ntmctl_join(mtu, path_mtu_least));
 	}
 	return texts;
 }
@@ -140,8 +146,9 @@ static int show(const struct ntmctl *ctl, const char *command, const struct ntm_
 		json_object_object_add(text, "dns", ntmctl_join(ntm_print_find(result, "dns"), dns_parts));
 		json_object_object_add(text, "ciphers",
 				       ntmctl_join_each(ntm_print_find(result, "ciphers"), cipher_parts));
-		json_object_object_add(text, "interfaces",
-				       ntmctl_join_each(ntm_print_find(result, "interfaces"), interface_parts));
+		json_object_object_add(
+			text, "interfaces",
+			ntmctl_join_each(ntm_print_find(result, "interfaces"), interface_parts));
 		json_object_object_add(text, "socket_buffer",
 				       ntmctl_join(ntm_print_find(result, "socket_buffer"), buffer_parts));
 		json_object_object_add(text, "path_mtu",
