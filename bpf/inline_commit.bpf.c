@@ -6,7 +6,7 @@
 #include "event.h"
 #include "replay.h"
 
-char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
+char LICENSE[] SEC("license") __weak = "GPL";
 
 SEC("tc")
 int inline_commit(struct __sk_buff *skb)

@@ -13,7 +13,7 @@
 
 #include "crypt.h"
 
-char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
+char LICENSE[] SEC("license") __weak = "GPL";
 
 /* Whether BPF can send on this path at all. */
 static __always_inline bool path_sends(const struct path *path, const struct ntm_ends_copy *ends, __u64 now)

@@ -6,7 +6,7 @@
 #include "decap.h"
 #include "inner.h"
 
-char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
+char LICENSE[] SEC("license") __weak = "GPL";
 
 /* Cuts off what is behind the packet, see decap.h. A merged packet has nothing there. 0, or negative: drop it */
 static __always_inline long trim(struct __sk_buff *skb)

@@ -13,7 +13,7 @@
 #include "inner.h"
 #include "too_big.h"
 
-char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
+char LICENSE[] SEC("license") __weak = "GPL";
 
 #define NOT_SENT (-NTM_DROP_MAX) /* nothing that anybody wanted to send through the tunnel */
 #define OVERHEAD (NTM_HEADER_LEN + NTM_TAG_LEN)

@@ -13,7 +13,7 @@
 #include "outer.h"
 #include "replay.h"
 
-char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
+char LICENSE[] SEC("license") __weak = "GPL";
 
 /* A verdict that is no drop reason: to the stack, untouched. */
 #define PASS (-NTM_DROP_MAX)

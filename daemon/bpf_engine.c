@@ -295,7 +295,8 @@ static int event_take(void *ctx, void *data, size_t size)
 		ntmd_user_path_changed(path);
 		break;
 	case NTM_EVENT_REPLAY:
-		ntm_debug("a packet of path %016llx came again", (unsigned long long)event->path_id);
+		if (ntmd_user_replay_due(path))
+			engine->ops->replayed(engine->ctx, path->user);
 		break;
 	}
 	ntmd_user_path_unpin(path);

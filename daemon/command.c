@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * command.c - what ntmctl asks the node: status, tunnels, why a route was taken, counters, events. The JSON is documented in
- * ntmctl(8); the socket is lib/control.c.
+ * command.c - what ntmctl asks the node: status, tunnels, why a route was taken, counters, events. The JSON
+ * is documented in ntmctl(8); the socket is lib/control.c.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,7 +34,8 @@ static struct json_object *addresses_json(const struct ntmd *ntmd)
 	char text[NTM_ADDR_TEXT];
 
 	for (unsigned i = 0; i < ntmd->real.count; i++)
-		json_object_array_add(array, json_object_new_string(ntm_addr_format(&ntmd->real.addr[i], text)));
+		json_object_array_add(array,
+				      json_object_new_string(ntm_addr_format(&ntmd->real.addr[i], text)));
 	return array;
 }
 
@@ -47,7 +48,8 @@ static struct json_object *observed_json(const struct ntmd *ntmd)
 		bool told = ntm_endpoint_is_none(&ntmd->netcheck.observed[i]);
 
 		for (unsigned k = 0; k < i; k++)
-			told = told || ntm_endpoint_equal(&ntmd->netcheck.observed[k], &ntmd->netcheck.observed[i]);
+			told = told ||
+			       ntm_endpoint_equal(&ntmd->netcheck.observed[k], &ntmd->netcheck.observed[i]);
 		if (!told)
 			json_object_array_add(array, json_object_new_string(ntm_endpoint_format(
 							     &ntmd->netcheck.observed[i], text)));
@@ -93,9 +95,13 @@ static void handle_status(void *ctx, struct ntm_control_request *request, struct
 	(void)args;
 	add_string(o, "fqdn", ntmd->config.fqdn);
 	add_string(o, "virtual4",
-		   ntm_addr_is_none(&ntmd->registration.vip4) ? NULL : ntm_addr_format(&ntmd->registration.vip4, text));
+		   ntm_addr_is_none(&ntmd->registration.vip4)
+			   ? NULL
+			   : ntm_addr_format(&ntmd->registration.vip4, text));
 	add_string(o, "virtual6",
-		   ntm_addr_is_none(&ntmd->registration.vip6) ? NULL : ntm_addr_format(&ntmd->registration.vip6, text));
+		   ntm_addr_is_none(&ntmd->registration.vip6)
+			   ? NULL
+			   : ntm_addr_format(&ntmd->registration.vip6, text));
 	if (ntmd->registration.vip4_prefix)
 		add_int(o, "virtual4_prefix", ntmd->registration.vip4_prefix);
 	if (ntmd->registration.vip6_prefix)
@@ -148,6 +154,7 @@ static void handle_netcheck(void *ctx, struct ntm_control_request *request, stru
 	json_object_object_add(o, "relays", ntmd_netcheck_relays_json(ntmd));
 	json_object_object_add(o, "dc", ntmd_registration_json(ntmd));
 	add_int(o, "mtu", ntmd->mtu);
+	json_object_object_add(o, "path_mtu", ntmd_netcheck_path_mtu_json(ntmd));
 	ntm_control_reply(request, o);
 }
 
@@ -164,7 +171,8 @@ static void handle_tunnel_list(void *ctx, struct ntm_control_request *request, s
 }
 
 /* By name or by Path ID of 16 digits; NULL after failing the request. */
-static struct ntmd_path *path_named(struct ntmd *ntmd, struct ntm_control_request *request, struct json_object *args)
+static struct ntmd_path *path_named(struct ntmd *ntmd, struct ntm_control_request *request,
+				    struct json_object *args)
 {
 	const char *name = ntm_control_arg_string(args, "peer");
 	char fqdn[NTM_FQDN_MAX + 1], *end;
@@ -220,8 +228,9 @@ static void handle_path_explain(void *ctx, struct ntm_control_request *request, 
 
 	cn = name && !ntm_name_normalise(fqdn, name) ? ntmd_cn_find(ntmd, fqdn) : NULL;
 	if (!cn || !cn->path) {
-		ntm_control_fail(request, "there is no tunnel to %s%s%s; `ntmctl ping` makes one", name ? name : "(no name)",
-				 cn && cn->error ? ": " : "", cn && cn->error ? cn->error : "");
+		ntm_control_fail(request, "there is no tunnel to %s%s%s; `ntmctl ping` makes one",
+				 name ? name : "(no name)", cn && cn->error ? ": " : "",
+				 cn && cn->error ? cn->error : "");
 		return;
 	}
 	if (cn->path->active >= 0)

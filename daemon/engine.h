@@ -30,6 +30,8 @@ struct ntmd_engine_path;
  * path_add. They may call everything below but ntmd_engine_close, and may delete any path, also the one they
  * are told about.
  */
+#define NTMD_ENGINE_REPLAYED_MS 1000
+
 struct ntmd_engine_ops {
 	/* A packet from an application to a virtual address that no path has. Returns a path that holds it,
 	 * or NULL: drop. */
@@ -53,6 +55,11 @@ struct ntmd_engine_ops {
 	/* Sending failed for lack of a route or the like (errno, positive): once until the next route_set.
 	 * Packets are held meanwhile and now and then tried again. */
 	void (*send_failed)(void *ctx, void *user, int err);
+	/*
+	 * A data packet came again, or one that looks so; it went no further. At most once in
+	 * NTMD_ENGINE_REPLAYED_MS a path. Usual while packets go by two routes.
+	 */
+	void (*replayed)(void *ctx, void *user);
 	/* A data packet under a Path ID that no engine path has. */
 	void (*path_unknown)(void *ctx, const struct ntm_flow *from, uint64_t path_id, size_t len);
 };
@@ -62,13 +69,14 @@ struct ntmd_engine_config {
 	int tun_fd; /* a ready TUN (the engine closes it, once it is open), or -1 */
 	unsigned mtu; /* inner MTU of the device */
 	/*
-	 * Data threads; 0 or 1: all is done in the loop. More of them have further queues of the device, and further sockets
-	 * beside these, which were opened by ntm_udp_open_one and are the loop's ([0]: IPv4; NULL or closed: none). If that
-	 * cannot be, there is one thread, and a warning says why.
+	 * Data threads; 0 or 1: all is done in the loop. More of them have further queues of the device, and
+	 * further sockets beside these, which were opened by ntm_udp_open_one and are the loop's ([0]: IPv4;
+	 * NULL or closed: none). If that cannot be, there is one thread, and a warning says why.
 	 */
 	unsigned threads;
 	struct ntm_udp *udp[2];
-	const int *tun_queue; /* ready queues, one a thread (the engine closes them); NULL: of `device`, or with tun_fd none */
+	/* ready queues, one a thread (the engine closes them); NULL: of `device`, or with tun_fd none */
+	const int *tun_queue;
 };
 
 /* Makes (or takes over) the persistent TUN device. 0 or -errno with a sentence for the user in ret_why. */
@@ -78,7 +86,8 @@ int ntmd_engine_open(struct ntmd_engine **ret_engine, struct event_base *base,
 void ntmd_engine_close(struct ntmd_engine *engine); /* paths must be deleted before */
 unsigned ntmd_engine_threads(const struct ntmd_engine *engine); /* 1: the loop is the only one */
 unsigned ntmd_engine_ifindex(const struct ntmd_engine *engine); /* 0: tun_fd was no TUN */
-const char *ntmd_engine_name(const struct ntmd_engine *engine); /* "bpf": the inline lane is the kernel's, or "user" */
+/* "bpf": the inline lane is the kernel's, or "user" */
+const char *ntmd_engine_name(const struct ntmd_engine *engine);
 
 /* What saves work and was found to be there; only speed depends on it. */
 struct ntmd_engine_offloads {
@@ -144,8 +153,8 @@ void ntmd_engine_path_rest(struct ntmd_engine_path *path);
 void ntmd_engine_path_route_set(struct ntmd_engine_path *path, const struct ntm_flow *route,
 				const struct ntm_flow *second, uint64_t unproven_bytes);
 /*
- * What was sent lately may be lost: the path did not work. The last segment of each TCP connection goes out once more, before
- * held packets, when the next route is set (user_resume.c says why).
+ * What was sent lately may be lost: the path did not work. The last segment of each TCP connection goes out
+ * once more, before held packets, when the next route is set (user_resume.c says why).
  */
 void ntmd_engine_path_resume(struct ntmd_engine_path *path);
 /* The endpoints packets may come from besides the routes; a copy is kept (NTM_ROUTES_MAX at most). */
@@ -155,8 +164,8 @@ void ntmd_engine_path_sources_set(struct ntmd_engine_path *path, const struct nt
 void ntmd_engine_path_bulk_acked(struct ntmd_engine_path *path);
 void ntmd_engine_path_heard(struct ntmd_engine_path *path); /* one came by the route in use */
 /*
- * The peer's daemon does not answer, but its kernel may still open the inline lane: all goes there until the daemon is heard
- * again, and what TCP waits for goes at once. false: the kernel here does not have that lane.
+ * The peer's daemon does not answer, but its kernel may still open the inline lane: all goes there until the
+ * daemon is heard again, and what TCP waits for goes at once. false: the kernel here does not have that lane.
  */
 bool ntmd_engine_path_inline_try(struct ntmd_engine_path *path);
 /* When the kernel sent and took something of this path last, by whatever route (boot-time clock, ms); 0: never. */
@@ -182,7 +191,8 @@ struct ntmd_engine_stats {
 	unsigned held_bytes; /* as NTM_HELD_BYTES bounds them: with some overhead a packet */
 	enum ntm_lane lane; /* that bulk data takes now */
 };
-const char *ntmd_engine_path_name(const struct ntmd_engine_path *path); /* who has the inline lane of the phase in use */
+/* who has the inline lane of the phase in use */
+const char *ntmd_engine_path_name(const struct ntmd_engine_path *path);
 void ntmd_engine_path_stats(const struct ntmd_engine_path *path, struct ntmd_engine_stats *ret_stats);
 
 /*

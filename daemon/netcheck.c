@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * netcheck.c - what the network does to our one socket: echoes to the DC's and the relays' addresses show whether a NAT is
- * there, whether it maps by destination (RFC 4787, section 4.1), and how far the relays are. The answers are hints: they
- * choose candidates and relays, nothing is believed because of them.
+ * netcheck.c - what the network does to our one socket: echoes to the DC's and the relays' addresses show
+ * whether a NAT is there, whether it maps by destination (RFC 4787, section 4.1), and how far the relays are.
+ * The answers are hints: they choose candidates and relays, nothing is believed because of them.
  */
 #include <errno.h>
 #include <string.h>
@@ -198,6 +198,55 @@ struct json_object *ntmd_netcheck_relays_json(struct ntmd *ntmd)
 				       json_object_new_string(ntm_endpoint_format(&relay->server[0], text)));
 		json_object_object_add(o, "rtt_us", best ? json_object_new_int64(best) : NULL);
 		json_object_array_add(array, o);
+	}
+	return array;
+}
+
+/* ---- how large a packet may be */
+
+static void path_mtu_add(struct json_object *array, const char *name, const struct ntm_endpoint *endpoint,
+			 unsigned mtu, const char *known_by, bool at_least)
+{
+	struct json_object *o = json_object_new_object();
+	char text[NTM_ENDPOINT_TEXT];
+
+	json_object_object_add(o, "name", *name ? json_object_new_string(name) : NULL);
+	json_object_object_add(o, "endpoint", json_object_new_string(ntm_endpoint_format(endpoint, text)));
+	json_object_object_add(o, "mtu", json_object_new_int64(mtu));
+	json_object_object_add(o, "at_least", json_object_new_boolean(at_least));
+	json_object_object_add(o, "known_by", json_object_new_string(known_by));
+	json_object_array_add(array, o);
+}
+
+/* Whose server this is: a relay's, else the DC's. */
+static const char *server_name(const struct ntmd *ntmd, const struct ntm_endpoint *server)
+{
+	for (unsigned k = 0; k < ntmd->netcheck.relays; k++)
+		for (unsigned s = 0; s < ntmd->netcheck.relay[k].servers; s++)
+			if (ntm_endpoint_equal(&ntmd->netcheck.relay[k].server[s], server))
+				return ntmd->netcheck.relay[k].name;
+	return ntmd->registration.dc_name;
+}
+
+/* Servers are not asked by large packets, nobody would answer: of them it is the kernel's view. Tunnels ask
+ * (path_mtu_probe.c). */
+struct json_object *ntmd_netcheck_path_mtu_json(struct ntmd *ntmd)
+{
+	struct json_object *array = json_object_new_array();
+	struct ntmd_path *path;
+	unsigned mtu;
+
+	for (unsigned i = 0; i < ntmd->netcheck.count; i++)
+		if (!ntm_udp_path_mtu(&ntmd->netcheck.server[i], &mtu))
+			path_mtu_add(array, server_name(ntmd, &ntmd->netcheck.server[i]),
+				     &ntmd->netcheck.server[i], mtu, "kernel", false);
+	LIST_FOREACH(path, &ntmd->path, next) {
+		const struct ntmd_route *route = path->active < 0 ? NULL : path->route[path->active];
+		bool more = false;
+
+		mtu = route ? ntmd_path_mtu_outer(path, route, &more) : 0;
+		if (mtu)
+			path_mtu_add(array, path->cn->fqdn, &route->flow.remote, mtu, "answer", more);
 	}
 	return array;
 }

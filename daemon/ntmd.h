@@ -256,6 +256,7 @@ bool ntmd_netcheck_knows(const struct ntmd *ntmd, const struct ntm_registration_
 bool ntmd_netcheck_is_complete(const struct ntmd *ntmd);
 int ntmd_netcheck_receive(struct ntmd *ntmd, const struct ntm_flow *from, const uint8_t *packet, size_t len);
 struct json_object *ntmd_netcheck_relays_json(struct ntmd *ntmd);
+struct json_object *ntmd_netcheck_path_mtu_json(struct ntmd *ntmd); /* "path_mtu" of `ntmctl netcheck` */
 
 /* keepalive.c: to the DC and on paths; never without acknowledgement */
 void ntmd_keepalive_dc(struct ntmd *ntmd);

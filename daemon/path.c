@@ -276,6 +276,14 @@ static void arrived(void *ctx, void *user)
 		ntmd_handover_arrived(user);
 }
 
+static void replayed(void *ctx, void *user)
+{
+	struct ntmd_path *path = user;
+
+	if (path)
+		ntmd_event(ctx, "packet_replayed", "peer", path->cn->fqdn, NULL);
+}
+
 static void path_unknown(void *ctx, const struct ntm_flow *from, uint64_t path_id, size_t len)
 {
 	struct ntmd *ntmd = ctx;
@@ -293,6 +301,7 @@ const struct ntmd_engine_ops ntmd_engine_ops = {
 	.arrived = arrived,
 	.key_worn = key_worn,
 	.send_failed = send_failed,
+	.replayed = replayed,
 	.path_unknown = path_unknown,
 };
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * path_mtu_probe.c - asks how large a datagram each proven route carries, as path_mtu.c says, and tells the engine what the
- * routes in use carry. Questions are PATH_CHALLENGEs with padding (path_control.c); the other end answers them as any.
+ * path_mtu_probe.c - asks how large a datagram each proven route carries, as path_mtu.c says, and tells the
+ * engine what the routes in use carry. Questions are PATH_CHALLENGEs with padding (path_control.c); the other
+ * end answers them as any.
  */
 #include <string.h>
 
@@ -28,7 +29,8 @@ static unsigned inner_wanted(const struct ntmd_path *path)
 {
 	unsigned own = path->ntmd->mtu, peer = path->peer_mtu;
 
-	/* No device has less (ntmd.conf(5)). A peer that says so would have us cut and seal segments of a few bytes. */
+	/* No device has less (ntmd.conf(5)). A peer that says so would have us cut and seal segments of a few
+	 * bytes. */
 	if (peer && peer < NTMD_INNER_MTU_MIN6)
 		peer = NTMD_INNER_MTU_MIN6;
 	return peer && peer < own ? peer : own;
@@ -47,6 +49,14 @@ unsigned ntmd_path_mtu_inner(const struct ntmd_path *path, const struct ntmd_rou
 	if (!route->mtu.wanted || route->mtu.size >= size_wanted(path))
 		return inner_wanted(path);
 	return route->mtu.size - SEAL_LEN;
+}
+
+unsigned ntmd_path_mtu_outer(const struct ntmd_path *path, const struct ntmd_route *route, bool *ret_more)
+{
+	if (!route->mtu.proven || route->mtu.proven != route->mtu.size)
+		return 0;
+	*ret_more = route->mtu.size >= size_wanted(path);
+	return route->mtu.size + outer_len(route);
 }
 
 void ntmd_path_mtu_apply(struct ntmd_path *path)
@@ -75,15 +85,16 @@ static int question_send(struct ntmd_path *path, struct ntmd_route *route, uint6
 	if (size > QUESTION_MIN)
 		challenge.padding = (uint16_t)(size - QUESTION_MIN);
 	n = ntm_msg_challenge_build(body + NTM_MSG_HEADER_LEN, sizeof(body) - NTM_MSG_HEADER_LEN, &challenge);
-	return n < 0 ? n : ntmd_path_control_send(path, &route->flow, NTM_MSG_PATH_CHALLENGE, 0, body, (size_t)n);
+	return n < 0 ? n
+		     : ntmd_path_control_send(path, &route->flow, NTM_MSG_PATH_CHALLENGE, 0, body, (size_t)n);
 }
 
 static void changed(struct ntmd_path *path, struct ntmd_route *route, unsigned before)
 {
 	if (route->mtu.size == before)
 		return;
-	ntm_info("packets to %s by %s: %u bytes at most (were %u)", path->cn->fqdn, ntm_route_name(route->kind),
-		 route->mtu.size - SEAL_LEN, before - SEAL_LEN);
+	ntm_info("packets to %s by %s: %u bytes at most (were %u)", path->cn->fqdn,
+		 ntm_route_name(route->kind), route->mtu.size - SEAL_LEN, before - SEAL_LEN);
 	ntmd_path_mtu_apply(path);
 }
 
@@ -177,7 +188,8 @@ void ntmd_path_mtu_tick(struct ntmd_path *path, uint64_t tx_bytes)
 	struct ntmd_route *route = path->active >= 0 ? path->route[path->active] : NULL;
 	int64_t now = ntm_loop_now_ms();
 
-	if (!route || now - path->mtu_checked_ms < NTM_PATH_MTU_CHECK_MS || tx_bytes - path->mtu_checked_tx < TRAFFIC_BYTES)
+	if (!route || now - path->mtu_checked_ms < NTM_PATH_MTU_CHECK_MS ||
+	    tx_bytes - path->mtu_checked_tx < TRAFFIC_BYTES)
 		return;
 	path->mtu_checked_ms = now;
 	path->mtu_checked_tx = tx_bytes;
@@ -202,7 +214,8 @@ static void path_told(struct ntmd_path *path, const struct ntm_udp_too_big *told
 		struct ntmd_route *route = path->route[i];
 		unsigned before = route->mtu.size, outer = outer_len(route), size;
 
-		if (!route->kind || !route->mtu.wanted || !ntm_addr_equal(&route->flow.remote.addr, &told->remote.addr) ||
+		if (!route->kind || !route->mtu.wanted ||
+		    !ntm_addr_equal(&route->flow.remote.addr, &told->remote.addr) ||
 		    (told->remote.port && told->remote.port != route->flow.remote.port))
 			continue;
 		size = told->mtu < outer ? 0 : told->mtu - outer;
@@ -216,8 +229,8 @@ static void path_told(struct ntmd_path *path, const struct ntm_udp_too_big *told
 }
 
 /*
- * What ICMP says must quote the Path ID: so a stranger's cost nothing, and those that cannot (RFC 792's 8 bytes) are done
- * without, as where ICMP is filtered. One's own interface quotes nothing.
+ * What ICMP says must quote the Path ID: so a stranger's cost nothing, and those that cannot (RFC 792's 8
+ * bytes) are done without, as where ICMP is filtered. One's own interface quotes nothing.
  */
 void ntmd_path_mtu_told(void *ctx, const struct ntm_udp_too_big *told)
 {

@@ -89,6 +89,7 @@ enum ntmd_user_note {
 	NTMD_USER_NOTE_BULK = 1024,
 	NTMD_USER_NOTE_CHANGED = 2048, /* the kernel's part must know */
 	NTMD_USER_NOTE_FLUSH = 4096, /* something waits that only control can send */
+	NTMD_USER_NOTE_REPLAYED = 8192,
 };
 
 struct ntmd_user_told {
@@ -98,8 +99,8 @@ struct ntmd_user_told {
 };
 
 /*
- * Sealed packets of one path that go out together: of one size, the last one may be shorter. Trains are filled
- * and sent while the TUN is read; none is left when ops are called or the loop goes on.
+ * Sealed packets of one path that go out together: of one size, the last one may be shorter. Trains are
+ * filled and sent while the TUN is read; none is left when ops are called or the loop goes on.
  */
 struct ntmd_user_train {
 	struct ntmd_engine_path *path; /* NULL: empty */
@@ -108,7 +109,8 @@ struct ntmd_user_train {
 	enum ntm_lane lane;
 	unsigned count;
 	size_t size, len; /* of the first packet, of all: bytes */
-	uint8_t data[NTMD_USER_READ_MAX + NTMD_USER_OVERHEAD]; /* a single packet may be larger than UDP takes */
+	/* a single packet may be larger than UDP takes */
+	uint8_t data[NTMD_USER_READ_MAX + NTMD_USER_OVERHEAD];
 };
 
 struct ntmd_engine_path {
@@ -148,7 +150,7 @@ struct ntmd_engine_path {
 	int64_t retry_ms; /* nothing is sent before; 0: no failure */
 	unsigned mtu, mtu_learned; /* inner; 0: not known */
 	struct ntm_endpoint *source;
-	int64_t new_source_ms; /* told last; 0: never */
+	int64_t new_source_ms, replayed_ms; /* told last; 0: never */
 
 	/* ---- does the peer's daemon live? does the peer hear that ours does? */
 	bool bulk_dead, bulk_waiting; /* waiting: bulk went out since the last acknowledgement */
@@ -197,7 +199,8 @@ struct ntmd_engine {
 	bool reading; /* the TUN is being read: nothing is settled meanwhile */
 	struct ntmd_segments segments;
 	struct ntmd_coalesce coalesce;
-	int64_t batch_ms; /* clock when the first of the packets that arrived together was opened; 0: none was */
+	/* clock when the first of the packets that arrived together was opened; 0: none was */
+	int64_t batch_ms;
 	unsigned udp_since_turn; /* UDP packets, both directions, since other processes had a turn */
 	struct ntmd_user_train train[NTMD_USER_TRAINS];
 	unsigned train_next; /* sent early if another path needs one */
@@ -264,6 +267,9 @@ void ntmd_user_path_settle(struct ntmd_engine_path *path);
 void ntmd_user_timer_arm(struct ntmd_engine *engine, int64_t due_ms);
 /* Bulk data came in: tells bulk_received now, or when the pause is over. The path must be pinned. */
 void ntmd_user_bulk_received(struct ntmd_engine_path *path);
+void ntmd_user_replayed(struct ntmd_engine_path *path);
+/* whether to tell of it now: not so soon after the last */
+bool ntmd_user_replay_due(struct ntmd_engine_path *path);
 
 /* ---- user_key.c */
 /* The key that seals now, or NULL: none, or over its time. */
@@ -272,8 +278,8 @@ bool ntmd_user_key_spent(const struct ntmd_engine_path *path); /* there is one, 
 void ntmd_user_key_drop_all(struct ntmd_engine_path *path);
 
 /*
- * Keys of an earlier ntmd, of which only the inline lane's are left, and whose counters and window `kernel` has. 0 or
- * -errno; the caller wipes the keys.
+ * Keys of an earlier ntmd, of which only the inline lane's are left, and whose counters and window `kernel`
+ * has. 0 or -errno; the caller wipes the keys.
  */
 int ntmd_user_key_inherit(struct ntmd_engine_path *path, unsigned phase, const uint8_t send[NTM_KEY_LEN],
 			  const uint8_t receive[NTM_KEY_LEN], int64_t expires_ms, struct ntmd_kernel_phase *kernel);
@@ -284,7 +290,8 @@ void ntmd_user_held_remove(struct ntmd_user_held *held); /* and frees it */
 void ntmd_user_held_expire(struct ntmd_engine *engine);
 void ntmd_user_held_flush(struct ntmd_engine_path *path);
 void ntmd_user_held_clear(struct ntmd_engine_path *path, bool refuse);
-void ntmd_user_held_take(struct ntmd_engine_path *path, struct ntmd_engine *to); /* to another engine, before the path goes there */
+/* to another engine, before the path goes there */
+void ntmd_user_held_take(struct ntmd_engine_path *path, struct ntmd_engine *to);
 void ntmd_user_held_move(struct ntmd_engine_path *from, struct ntmd_engine_path *to);
 
 /* ---- user_egress.c */
@@ -295,8 +302,8 @@ void ntmd_user_egress_packet(struct ntmd_engine *engine, const struct virtio_net
 /* Seals and sends. 0: sent, or dropped and counted; -EAGAIN: cannot be sent now, hold it. */
 int ntmd_user_egress_send(struct ntmd_engine_path *path, const uint8_t *packet, size_t len);
 /*
- * Seals one into the path's train, which the caller sends. false: it does not go with those that are in it, or not at all in a
- * train; send that, and then this by itself.
+ * Seals one into the path's train, which the caller sends. false: it does not go with those that are in it,
+ * or not at all in a train; send that, and then this by itself.
  */
 bool ntmd_user_egress_gather(struct ntmd_engine_path *path, const uint8_t *packet, size_t len);
 bool ntmd_user_egress_can_send(struct ntmd_engine_path *path); /* there are key and route */
@@ -305,7 +312,8 @@ void ntmd_user_egress_too_big(struct ntmd_engine_path *path, const uint8_t *pack
 void ntmd_user_egress_unsettled(struct ntmd_engine_path *path); /* settle it before the loop goes on */
 
 /* ---- user_resume.c */
-void ntmd_user_resume_note(struct ntmd_engine_path *path, const uint8_t *packet, size_t len); /* it was sent */
+/* it was sent */
+void ntmd_user_resume_note(struct ntmd_engine_path *path, const uint8_t *packet, size_t len);
 void ntmd_user_resume_send(struct ntmd_engine_path *path);
 void ntmd_user_resume_rest(struct ntmd_engine_path *path); /* forgets what is too old to be sent again */
 void ntmd_user_resume_clear(struct ntmd_engine_path *path);
@@ -323,8 +331,8 @@ void ntmd_user_piece_clear(struct ntmd_engine_path *path);
 /* Whether a sealed packet of len bytes may go anywhere now: a route that is not proven takes only so much. */
 bool ntmd_user_train_allowed(const struct ntmd_engine_path *path, size_t len);
 /*
- * Room for a sealed packet of len bytes, which the caller fills at once, or NULL: a train of this path that had
- * to go first failed, hold the packet.
+ * Room for a sealed packet of len bytes, which the caller fills at once, or NULL: a train of this path that
+ * had to go first failed, hold the packet.
  */
 uint8_t *ntmd_user_train_add(struct ntmd_engine_path *path, struct ntmd_user_lane *keys, enum ntm_lane lane,
 			     size_t len);
@@ -343,7 +351,8 @@ void ntmd_user_train_forget(const struct ntmd_engine_path *path); /* it is delet
 /* ---- user_ingress.c */
 /* Writes one packet into the TUN. 0 or -errno. */
 int ntmd_user_ingress_write(struct ntmd_engine *engine, const uint8_t *packet, size_t len);
-bool ntmd_user_turn_due(struct ntmd_engine *engine); /* whether it is time for a turn of other processes: sched_yield */
+/* whether it is time for a turn of other processes: sched_yield */
+bool ntmd_user_turn_due(struct ntmd_engine *engine);
 void ntmd_user_ingress_init(struct ntmd_engine *engine); /* once the device is open */
 
 #endif

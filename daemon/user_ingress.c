@@ -283,6 +283,8 @@ void ntmd_engine_receive(struct ntmd_engine *engine, const struct ntm_flow *from
 	n = packet_open(path, packet, len);
 	if (n < 0) {
 		ntmd_user_path_drop(path, n);
+		if (n == -NTM_DROP_REPLAY)
+			ntmd_user_replayed(path);
 		/* A path of an earlier ntmd, under keys that are gone: the peer should know. */
 		if (n == -NTM_DROP_PHASE_UNKNOWN && !path->user)
 			engine->ops->path_unknown(engine->ctx, from, ntm_header_id(header), len);

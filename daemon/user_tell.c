@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * user_tell.c - what the user engine tells those above it (struct ntmd_engine_ops) and the kernel's part beside it, and when:
- * user_egress.c and user_ingress.c note it while they have packets in hand. Of a path in a shard the control loop tells it.
+ * user_tell.c - what the user engine tells those above it (struct ntmd_engine_ops) and the kernel's part
+ * beside it, and when: user_egress.c and user_ingress.c note it while they have packets in hand. Of a path in
+ * a shard the control loop tells it.
  */
 #include "daemon/user_shard.h"
 #include "stats.h"
@@ -36,6 +37,8 @@ void ntmd_user_notes_tell(struct ntmd_engine_path *path, const struct ntmd_user_
 			engine->ops->phase_opened(engine->ctx, path->user, phase);
 	if (notes & NTMD_USER_NOTE_SOURCE && !path->gone)
 		engine->ops->new_source(engine->ctx, path->user, &told->from);
+	if (notes & NTMD_USER_NOTE_REPLAYED && !path->gone)
+		engine->ops->replayed(engine->ctx, path->user);
 	if (notes & NTMD_USER_NOTE_BULK && !path->gone)
 		engine->ops->bulk_received(engine->ctx, path->user);
 	if (notes & NTMD_USER_NOTE_WORN && !path->gone)
@@ -106,4 +109,26 @@ void ntmd_user_bulk_received(struct ntmd_engine_path *path)
 		ntmd_user_shard_tell(path, NTMD_USER_NOTE_BULK);
 	else
 		engine->ops->bulk_received(engine->ctx, path->user);
+}
+
+bool ntmd_user_replay_due(struct ntmd_engine_path *path)
+{
+	int64_t now = ntmd_user_now_ms(path->engine);
+
+	if (path->gone || (path->replayed_ms && now - path->replayed_ms < NTMD_ENGINE_REPLAYED_MS))
+		return false;
+	path->replayed_ms = now;
+	return true;
+}
+
+void ntmd_user_replayed(struct ntmd_engine_path *path)
+{
+	struct ntmd_engine *engine = path->engine;
+
+	if (!ntmd_user_replay_due(path))
+		return;
+	if (engine->shard)
+		ntmd_user_shard_tell(path, NTMD_USER_NOTE_REPLAYED);
+	else
+		engine->ops->replayed(engine->ctx, path->user);
 }

@@ -22,13 +22,15 @@ struct ntm_flow {
 	struct ntm_udp *udp; /* the socket */
 	struct ntm_endpoint remote;
 	struct ntm_addr local; /* source address of what we send; none: the kernel chooses */
-	uint8_t tos; /* of what came: TOS byte or traffic class, with its congestion mark; sending does not look at it */
+	/* of what came: TOS byte or traffic class, with its congestion mark; sending does not look at it */
+	uint8_t tos;
 	unsigned ifindex; /* interface that what we send leaves by; 0: the kernel chooses */
 };
 
 /*
  * Called for every datagram; buf may be changed in place and is good until the return, or until flush (below)
- * returns if the socket has one. Runs in the loop. It may send and close other sockets, but not close its own.
+ * returns if the socket has one. Runs in the loop. It may send and close other sockets, but not close its
+ * own.
  */
 typedef void (*ntm_udp_receive)(void *ctx, const struct ntm_flow *from, uint8_t *buf, size_t len);
 
@@ -52,14 +54,15 @@ struct ntm_udp {
 	 * used again. May be NULL; set after opening. */
 	void (*flush)(void *ctx);
 	/*
-	 * Called with ctx when the kernel tells that a datagram of this socket was too large, also from within the
-	 * sending calls: it must not send. May be NULL; set after opening.
+	 * Called with ctx when the kernel tells that a datagram of this socket was too large, also from
+	 * within the sending calls: it must not send. May be NULL; set after opening.
 	 */
 	void (*too_big)(void *ctx, const struct ntm_udp_too_big *told);
 	void *ctx;
 	bool gro; /* several datagrams arrive as one (UDP_GRO): cheaper, receive does not see it */
 	bool segment; /* the kernel knows UDP_SEGMENT */
-	bool by_interface; /* answers leave by the interface that a packet came by (receive's ifindex); set after opening */
+	/* answers leave by the interface that a packet came by (receive's ifindex); set after opening */
+	bool by_interface;
 	uint64_t overruns; /* datagrams lost in the full receive buffer: ntm_udp_overruns_read keeps it */
 	struct ntm_udp_batch *batch; /* receive buffers */
 };
@@ -73,13 +76,13 @@ struct ntm_udp {
 int ntm_udp_open(struct ntm_udp *ret_udp, struct event_base *base, const struct ntm_endpoint *bind_to,
 		 bool is4, ntm_udp_receive receive, void *ctx);
 /*
- * The same for one of several sockets of one process at one endpoint (SO_REUSEPORT), which the caller reads by
- * himself. bind_to has a port.
+ * The same for one of several sockets of one process at one endpoint (SO_REUSEPORT), which the caller reads
+ * by himself. bind_to has a port.
  */
 int ntm_udp_open_shared(struct ntm_udp *ret_udp, const struct ntm_endpoint *bind_to, bool is4);
 /*
- * Likewise one of several, with ntm_udp_open's parameters. Without a base its owner calls ntm_udp_read when it is
- * readable: that gives the datagrams of a bounded time to receive; true: there may be more.
+ * Likewise one of several, with ntm_udp_open's parameters. Without a base its owner calls ntm_udp_read when
+ * it is readable: that gives the datagrams of a bounded time to receive; true: there may be more.
  */
 int ntm_udp_open_one(struct ntm_udp *ret_udp, struct event_base *base, const struct ntm_endpoint *bind_to,
 		     bool is4, ntm_udp_receive receive, void *ctx);
@@ -87,9 +90,10 @@ bool ntm_udp_read(struct ntm_udp *udp);
 void ntm_udp_close(struct ntm_udp *udp); /* again: no harm */
 
 /*
- * Brings udp->overruns up to date; receiving does so once a wakeup. By SO_MEMINFO: with SO_RXQ_OVFL the kernel
- * reads the count out of the packet, which its hardened usercopy takes for a leak, and kills the process, where the packet
- * began as another host's TCP segment on the same machine and BPF has sealed it in place (seen on Linux 6.18, veth).
+ * Brings udp->overruns up to date; receiving does so once a wakeup. By SO_MEMINFO: with SO_RXQ_OVFL the
+ * kernel reads the count out of the packet, which its hardened usercopy takes for a leak, and kills the
+ * process, where the packet began as another host's TCP segment on the same machine and BPF has sealed it in
+ * place (seen on Linux 6.18, veth).
  */
 void ntm_udp_overruns_read(struct ntm_udp *udp);
 
@@ -101,9 +105,9 @@ int ntm_udp_sendv(const struct ntm_flow *to, const struct iovec *part, int parts
 int ntm_udp_send(const struct ntm_flow *to, const void *buf, size_t len);
 
 /*
- * As ntm_udp_send for a datagram whose fate nobody asks for (udp_soon.c). While receive runs it may wait for the next one: those
- * to one place leave as one, which costs little more than one does. All have left when receive has returned, in their
- * order; ntm_udp_send does not wait for them. The socket must stay until then.
+ * As ntm_udp_send for a datagram whose fate nobody asks for (udp_soon.c). While receive runs it may wait for
+ * the next one: those to one place leave as one, which costs little more than one does. All have left when
+ * receive has returned, in their order; ntm_udp_send does not wait for them. The socket must stay until then.
  */
 void ntm_udp_send_soon(const struct ntm_flow *to, const void *buf, size_t len);
 /* For udp.c, around receive. */
@@ -120,7 +124,8 @@ void ntm_udp_soon_end(void);
 #define NTM_UDP_SEGMENTS_MAX 128 /* taken at once since Linux 6.9 */
 #define NTM_UDP_SEGMENTS_ALWAYS 64 /* by every kernel that knows UDP_SEGMENT */
 #define NTM_UDP_DATAGRAM_MAX 65507
-unsigned ntm_udp_segments_max(void); /* so many go at once here, as far as is known; more go in several calls */
+/* so many go at once here, as far as is known; more go in several calls */
+unsigned ntm_udp_segments_max(void);
 int ntm_udp_send_train(const struct ntm_flow *to, const uint8_t *buf, size_t len, size_t size, bool segment,
 		       unsigned *ret_sent);
 
@@ -131,5 +136,10 @@ int ntm_udp_send_train(const struct ntm_flow *to, const uint8_t *buf, size_t len
 int ntm_udp_source(const struct ntm_endpoint *remote, struct ntm_addr *ret_local);
 /* The same for a packet that leaves by this interface; 0: as above. Also -EPERM (before Linux 5.7 without CAP_NET_RAW). */
 int ntm_udp_source_by(const struct ntm_endpoint *remote, unsigned ifindex, struct ntm_addr *ret_local);
+/*
+ * Bytes of the largest IP packet that the kernel believes to pass on the way to remote: the MTU of the route
+ * or interface, or less where ICMP has said so. 0, or as ntm_udp_source. Sends nothing.
+ */
+int ntm_udp_path_mtu(const struct ntm_endpoint *remote, unsigned *ret_mtu);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * udp_send.c - datagrams and trains of them out of UDP sockets, from a local address and interface; udp.c opens the sockets.
- * The last of ours that a packet meets on its way out; the kernel is next.
+ * udp_send.c - datagrams and trains of them out of UDP sockets, from a local address and interface; udp.c
+ * opens the sockets. The last of ours that a packet meets on its way out; the kernel is next.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -134,8 +134,8 @@ unsigned ntm_udp_segments_max(void)
 }
 
 /* Kernels before Linux 6.9 take fewer of them, and say only that something is wrong. Moves `part` on. */
-static int train_send_parts(const struct ntm_udp *udp, const struct msghdr *msg, struct iovec *part, size_t size,
-			    unsigned *sent)
+static int train_send_parts(const struct ntm_udp *udp, const struct msghdr *msg, struct iovec *part,
+			    size_t size, unsigned *sent)
 {
 	size_t left = part->iov_len;
 	int r;
@@ -230,10 +230,10 @@ int ntm_udp_send(const struct ntm_flow *to, const void *buf, size_t len)
 	return ntm_udp_sendv(to, &part, 1);
 }
 
-int ntm_udp_source_by(const struct ntm_endpoint *remote, unsigned ifindex, struct ntm_addr *ret_local)
+/* A socket that the kernel has a route for: its descriptor or -errno. */
+static int routed_open(const struct ntm_endpoint *remote, unsigned ifindex)
 {
 	struct sockaddr_storage sa;
-	struct ntm_endpoint local;
 	socklen_t len = ntm_endpoint_to_sockaddr(remote, &sa);
 	int r, fd;
 
@@ -243,16 +243,26 @@ int ntm_udp_source_by(const struct ntm_endpoint *remote, unsigned ifindex, struc
 	r = ifindex ? ntm_udp_set_int(fd, SOL_SOCKET, SO_BINDTOIFINDEX, (int)ifindex) : 0;
 	if (!r && connect(fd, (struct sockaddr *)&sa, len) < 0)
 		r = -errno;
-	if (r < 0)
-		goto out;
-	len = sizeof(sa);
+	if (!r)
+		return fd;
+	close(fd);
+	return r;
+}
+
+int ntm_udp_source_by(const struct ntm_endpoint *remote, unsigned ifindex, struct ntm_addr *ret_local)
+{
+	int r, fd = routed_open(remote, ifindex);
+	struct sockaddr_storage sa;
+	socklen_t len = sizeof(sa);
+	struct ntm_endpoint local;
+
+	if (fd < 0)
+		return fd;
 	r = getsockname(fd, (struct sockaddr *)&sa, &len) < 0 ? -errno : 0;
-	if (r < 0)
-		goto out;
-	r = ntm_endpoint_from_sockaddr(&local, (struct sockaddr *)&sa);
-	if (r == 0)
+	if (!r)
+		r = ntm_endpoint_from_sockaddr(&local, (struct sockaddr *)&sa);
+	if (!r)
 		*ret_local = local.addr;
-out:
 	close(fd);
 	return r;
 }
@@ -260,4 +270,22 @@ out:
 int ntm_udp_source(const struct ntm_endpoint *remote, struct ntm_addr *ret_local)
 {
 	return ntm_udp_source_by(remote, 0, ret_local);
+}
+
+int ntm_udp_path_mtu(const struct ntm_endpoint *remote, unsigned *ret_mtu)
+{
+	bool is4 = ntm_endpoint_is4(remote);
+	int mtu = 0, r = 0, fd = routed_open(remote, 0);
+	socklen_t len = sizeof(mtu);
+
+	if (fd < 0)
+		return fd;
+	if (getsockopt(fd, is4 ? IPPROTO_IP : IPPROTO_IPV6, is4 ? IP_MTU : IPV6_MTU, &mtu, &len) < 0)
+		r = -errno;
+	else if (mtu <= 0)
+		r = -ENODATA;
+	else
+		*ret_mtu = (unsigned)mtu;
+	close(fd);
+	return r;
 }

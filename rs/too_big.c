@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * too_big.c - ICMP "fragmentation needed" and ICMPv6 "packet too big" (RFC 792 with RFC 1191, RFC 4443) by raw
- * sockets, for packets that an interface of this relay refused. The quoted headers are those the sender's packet came
- * with, so the error finds its way back through NATs and to the sender's socket (lib/udp.c: too_big).
+ * too_big.c - ICMP "fragmentation needed" and ICMPv6 "packet too big" (RFC 792 with RFC 1191, RFC 4443) by
+ * raw sockets, for packets that an interface of this relay refused. The quoted headers are those the sender's
+ * packet came with, so the error finds its way back through NATs and to the sender's socket (lib/udp.c:
+ * too_big).
  */
 #include "too_big.h"
 
@@ -49,7 +50,8 @@ static uint16_t checksum(const uint8_t *p, size_t len)
 
 static size_t quote_ip4(uint8_t *out, const struct ntm_addr *sender, const struct ntm_addr *local, size_t len)
 {
-	struct iphdr ip = {.version = 4, .ihl = 5, .ttl = 64, .protocol = IPPROTO_UDP, .frag_off = htons(IP_DF)};
+	struct iphdr ip = {
+		.version = 4, .ihl = 5, .ttl = 64, .protocol = IPPROTO_UDP, .frag_off = htons(IP_DF)};
 
 	ip.tot_len = htons((uint16_t)(sizeof(ip) + sizeof(struct udphdr) + len));
 	memcpy(&ip.saddr, sender->b + 12, 4);
@@ -71,8 +73,8 @@ static size_t quote_ip6(uint8_t *out, const struct ntm_addr *sender, const struc
 	return sizeof(ip);
 }
 
-size_t rs_too_big_build(uint8_t out[RS_TOO_BIG_MAX], const struct ntm_endpoint *sender, const struct ntm_endpoint *local,
-			const uint8_t *packet, size_t len, unsigned mtu)
+size_t rs_too_big_build(uint8_t out[RS_TOO_BIG_MAX], const struct ntm_endpoint *sender,
+			const struct ntm_endpoint *local, const uint8_t *packet, size_t len, unsigned mtu)
 {
 	bool is4 = ntm_endpoint_is4(sender);
 	size_t quote = len < RS_TOO_BIG_QUOTE ? len : RS_TOO_BIG_QUOTE, at = 8;
@@ -103,17 +105,12 @@ size_t rs_too_big_build(uint8_t out[RS_TOO_BIG_MAX], const struct ntm_endpoint *
 /* Largest IP packet that passes on the way there; 0: not known. */
 static unsigned route_mtu(const struct sockaddr *to)
 {
-	bool is4 = to->sa_family == AF_INET;
-	socklen_t len = sizeof(int);
-	int fd = socket(to->sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0), mtu = 0;
+	struct ntm_endpoint remote;
+	unsigned mtu = 0;
 
-	if (fd < 0)
-		return 0;
-	if (connect(fd, to, is4 ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6)) < 0 ||
-	    getsockopt(fd, is4 ? IPPROTO_IP : IPPROTO_IPV6, is4 ? IP_MTU : IPV6_MTU, &mtu, &len) < 0)
-		mtu = 0;
-	close(fd);
-	return mtu > 0 ? (unsigned)mtu : 0;
+	if (!ntm_endpoint_from_sockaddr(&remote, to))
+		(void)ntm_udp_path_mtu(&remote, &mtu); /* leaves it alone when it fails */
+	return mtu;
 }
 
 static unsigned ip_header(bool is4)
@@ -121,8 +118,8 @@ static unsigned ip_header(bool is4)
 	return is4 ? sizeof(struct iphdr) : sizeof(struct ip6_hdr);
 }
 
-static void send_from(int fd, const struct ntm_endpoint *to, const struct ntm_addr *local, const uint8_t *packet,
-		      size_t len)
+static void send_from(int fd, const struct ntm_endpoint *to, const struct ntm_addr *local,
+		      const uint8_t *packet, size_t len)
 {
 	bool is4 = ntm_endpoint_is4(to);
 	struct ntm_endpoint no_port = {.addr = to->addr}; /* raw sockets have none */
@@ -145,8 +142,8 @@ static void send_from(int fd, const struct ntm_endpoint *to, const struct ntm_ad
 		ntm_debug("an ICMP error could not be sent: %s", strerror(errno));
 }
 
-void rs_too_big_tell(struct rs *rs, const struct ntm_flow *from, const struct sockaddr *to, const uint8_t *packet,
-		     size_t len)
+void rs_too_big_tell(struct rs *rs, const struct ntm_flow *from, const struct sockaddr *to,
+		     const uint8_t *packet, size_t len)
 {
 	bool is4 = ntm_endpoint_is4(&from->remote), allowed;
 	struct rs_too_big *too_big = rs->too_big;
@@ -168,7 +165,8 @@ void rs_too_big_tell(struct rs *rs, const struct ntm_flow *from, const struct so
 	if (!ntm_addr_is_none(&from->local))
 		local.addr = from->local;
 	mtu = mtu + ip_header(is4) - ip_header(to->sa_family == AF_INET);
-	send_from(fd, &from->remote, &local.addr, out, rs_too_big_build(out, &from->remote, &local, packet, len, mtu));
+	send_from(fd, &from->remote, &local.addr, out,
+		  rs_too_big_build(out, &from->remote, &local, packet, len, mtu));
 }
 
 /* ---- opening */
@@ -176,7 +174,8 @@ void rs_too_big_tell(struct rs *rs, const struct ntm_flow *from, const struct so
 /* Such a socket is only sent on: nothing is to be queued in it. */
 static int raw_open(int family)
 {
-	int fd = socket(family, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, family == AF_INET ? IPPROTO_ICMP : IPPROTO_ICMPV6);
+	int fd = socket(family, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK,
+			family == AF_INET ? IPPROTO_ICMP : IPPROTO_ICMPV6);
 	struct icmp6_filter none6;
 	struct icmp_filter none4 = {.data = ~0U};
 
@@ -199,7 +198,8 @@ void rs_too_big_open(struct rs *rs)
 	too_big->fd4 = raw_open(AF_INET);
 	too_big->fd6 = raw_open(AF_INET6);
 	if (too_big->fd4 < 0 && too_big->fd6 < 0) {
-		ntm_info("no raw sockets (%s): senders of packets that are too large are not told", strerror(errno));
+		ntm_info("no raw sockets (%s): senders of packets that are too large are not told",
+			 strerror(errno));
 		free(too_big);
 		return;
 	}

@@ -6,6 +6,8 @@
 #	selftests/run.sh [TIER [NAME...]]	without arguments: every tier that has tests
 #	selftests/run.sh --list [TIER]		what there is
 #
+# A script with a line "# with: NAME..." was once one with these: naming it runs them too, NAME.sh runs it alone.
+#
 # A test is a script selftests/TIER/NAME.sh with a line "# test: what it shows" (other scripts there are
 # parts of tests), or a program $NTM_BIN/TIER/test_NAME that selftests/TIER/test_NAME.c became, or in the
 # tier fuzz $NTM_BIN/fuzz/fuzz_NAME. It prints a line for each thing that holds, does not, or cannot be
@@ -178,20 +180,26 @@ report() { # from the variables of run_one
 	[ "${NTM_VERBOSE:-0}" = 1 ] || grep -E "$SKIP" "$log" | sed -E 's/^(not )?ok [0-9]+ # (SKIP|skip)/skip -/; s/^/       /'
 }
 
+want() { # TIER NAME: once
+	local name=$2
+	case " ${names[*]} " in
+	*" $name "*) ;;
+	*" test_$name "*) name=test_$name ;;
+	*" fuzz_$name "*) name=fuzz_$name ;;
+	*) die "no test $name in $1; selftests/run.sh --list $1 shows what there is" ;;
+	esac
+	case " ${WANTED[*]} " in *" $name "*) ;; *) WANTED+=("$name") ;; esac
+}
+
 run_tier() { # TIER [NAME...]
 	local tier=$1 names name start
 	shift
 	mapfile -t names < <(ALL=$([ $# = 0 ] || echo 1) tests_of "$tier")
 	if [ $# -gt 0 ]; then
 		for name; do
-			name=${name%.sh}
-			case " ${names[*]} " in
-			*" $name "*) ;;
-			*" test_$name "*) name=test_$name ;;
-			*" fuzz_$name "*) name=fuzz_$name ;;
-			*) die "no test $name in $tier; selftests/run.sh --list $tier shows what there is" ;;
-			esac
-			WANTED+=("$name")
+			want "$tier" "${name%.sh}"
+			[ "$name" = "${name%.sh}" ] || continue
+			for name in $(sed -n 's/^# with: //p' "selftests/$tier/$name.sh" 2>/dev/null); do want "$tier" "$name"; done
 		done
 		names=("${WANTED[@]}")
 	fi

@@ -11,15 +11,16 @@
 # says something on another machine. Each row belongs to a group, a script group_NAME.sh beside this one that makes the
 # networks for it and writes samples (measure.sh); peers.sh has what we are compared with.
 #
-#	BENCH_RUNS	turns; medians are of that many (3)
-#	BENCH_SECONDS	how long a bulk transfer lasts (8)
+#	BENCH_RUNS	turns; medians are of that many (3; of the rows paper_* 10)
+#	BENCH_SECONDS	how long a bulk transfer lasts (8; of the rows paper_* at most 2)
 #	BENCH_QUICK=1	one short turn, to see that it works: the figures mean little, and are marked
 #	BENCH_QUIET	seconds to wait for a quiet machine before each turn of a row (60)
 #	BENCH_TRIES	how often at most a turn is tried that other processes disturb (3)
 #	BENCH_CACHE	where programs that are compared lie after the first run (/var/cache/ntm-bench)
 #	BENCH_JSON	the file (bench.json)
 #	BENCH_XDP	of the relay: native, generic or off (group_relay.sh)
-#	NTM_ENGINE	auto, bpf or user
+#	NTM_ENGINE	auto, bpf or user (group_direct.sh: user; others: auto, or both as the rows say)
+#	NTM_LONG=1	also dc_memory_1m, which takes minutes; naming it in ROWS does, too
 #
 # Exit status: 0 if all that was asked for was measured, whether the goals are met or not; 1 if something broke.
 set -u
@@ -28,7 +29,7 @@ BENCH=selftests/bench
 if [ "${BENCH_QUICK:-0}" = 1 ]; then
 	BENCH_RUNS=${BENCH_RUNS:-1} BENCH_SECONDS=${BENCH_SECONDS:-2}
 fi
-export BENCH_QUICK=${BENCH_QUICK:-0} BENCH_RUNS=${BENCH_RUNS:-3} BENCH_SECONDS=${BENCH_SECONDS:-8}
+export BENCH_QUICK=${BENCH_QUICK:-0} BENCH_RUNS=${BENCH_RUNS-} BENCH_SECONDS=${BENCH_SECONDS:-8}
 export BENCH_CACHE=${BENCH_CACHE:-/var/cache/ntm-bench}
 export BENCH_QUIET=${BENCH_QUIET:-60} BENCH_TRIES=${BENCH_TRIES:-3}
 JSON=${BENCH_JSON:-bench.json}
@@ -70,9 +71,11 @@ table() {
 	dns_queries servers queries/s knot ratio>=0.5 DC: DNS queries answered, one worker
 	dc_handshakes dc 1/s x25519 ratio>=0.7 DC: new sessions for each second of a CPU
 	dc_refreshes dc 1/s x25519 value>=50000 DC: Keep Alives in established sessions, for each second of a CPU
+	dc_registrations dc 1/s x25519 - DC: Registrations in established sessions, for each second of a CPU
 	dc_directions dc 1/s x25519 value>=20000 DC: directions, for each second of a CPU
 	dc_handovers dc 1/s x25519 value>=20000 DC: handovers, for each second of a CPU
 	dc_memory dc bytes limit value<=1024 DC: resident for each registered node
+	dc_memory_1m dc bytes limit value<=1024 DC: resident for each registered node, a million of them
 	relay64_user relay kpps coturn ratio>=1.5 RS in user space, 64 B, one core
 	relay64_xdp relay kpps redirect ratio>=0.85 RS by XDP, 64 B, one core
 	relay64_coturn relay kpps coturn ratio>=3 RS by XDP, 64 B
@@ -138,7 +141,9 @@ case ${1-} in
 --list) table | awk '{ w = $6; for (i = 7; i <= NF; i++) w = w " " $i; printf "%-16s %s, beside %s\n", $1, w, $4 }'; exit 0 ;;
 ?*) die "usage: [ROWS=...] selftests/bench/bench.sh [--list]" ;;
 esac
-ROWS=${ROWS:-$(table | awk '{ print $1 }')}
+if [ -z "${ROWS-}" ]; then
+	ROWS=$(table | awk -v long="${NTM_LONG:-0}" 'long == 1 || $1 != "dc_memory_1m" { print $1 }')
+fi
 ROWS=${ROWS//$'\n'/ }
 for row in $ROWS; do
 	table | grep -q "^$row " || die "no row $row; selftests/bench/bench.sh --list shows what there is"
@@ -204,7 +209,7 @@ for group in $(table | awk '!seen[$2]++ { print $2 }'); do
 done
 
 # ---- the report. A line a row: name, unit, value, least, most, reference, its value, least, most, ratio, goal, met,
-# note, what; separated by tabs, "-" for nothing.
+# note, what, samples; separated by tabs, "-" for nothing.
 report() {
 	awk -v rows="$ROWS" -v OFS='\t' -f "$BENCH/report.awk" <(table) "$BENCH_SAMPLES"
 }
@@ -213,24 +218,27 @@ report >"$TMP/report"
 {
 	echo
 	echo "$(uname -m), $(nproc) CPUs ($(sed -n 's/^model name.*: //p' /proc/cpuinfo | sed 1q)), kernel $(uname -r);" \
-		"medians of $BENCH_RUNS, least to most in brackets"
+		"medians of so many runs, least to most in brackets"
 	[ "$BENCH_QUICK" = 0 ] || echo "BENCH_QUICK: short runs, only to see that it works"
 	awk -F'\t' '
 		function shown(v, lo, hi) { return lo == hi ? v : v " [" lo ".." hi "]" }
-		BEGIN { f = "%-16s %-26s %-9s %-44s %-7s %-14s %s\n"; printf f, "row", "value", "unit", "reference", "ratio", "goal", "met" }
-		{ printf f, $1, shown($3, $4, $5), $2, shown($7, $8, $9) " " $6, $10, $11, $12 }
+		BEGIN {
+			f = "%-16s %-26s %-9s %-44s %-7s %-14s %-3s %s\n"
+			printf f, "row", "value", "unit", "reference", "ratio", "goal", "met", "runs"
+		}
+		{ printf f, $1, shown($3, $4, $5), $2, shown($7, $8, $9) " " $6, $10, $11, $12, $15 }
 		{ what[++n] = sprintf("%-16s %s%s", $1, $14, $13 == "-" ? "" : "; " $13) }
 		END { print ""; for (i = 1; i <= n; i++) print what[i] }' "$TMP/report"
 	awk '$1 == "skip" { row = $2; sub(/^skip [^ ]+ /, ""); printf "%-16s not measured: %s\n", row, $0 }' "$BENCH_SAMPLES"
 }
-jq -R -s --argjson quick "$([ "$BENCH_QUICK" = 1 ] && echo true || echo false)" --argjson runs "$BENCH_RUNS" '
+jq -R -s --argjson quick "$([ "$BENCH_QUICK" = 1 ] && echo true || echo false)" '
 	def number: if . == "-" then null else tonumber end;
 	[split("\n")[] | select(length > 0) | split("\t") | {
 		row: .[0], value: (.[2] | number), unit: .[1], reference: .[5], reference_value: (.[6] | number),
 		ratio: (.[9] | number), goal: (if .[10] == "-" then null else .[10] end),
 		met: (if .[11] == "-" then null else .[11] == "yes" end),
 		min: (.[3] | number), max: (.[4] | number), reference_min: (.[7] | number), reference_max: (.[8] | number),
-		runs: $runs, quick: $quick, what: .[13], note: (if .[12] == "-" then null else .[12] end)
+		runs: (.[14] | number), quick: $quick, what: .[13], note: (if .[12] == "-" then null else .[12] end)
 	}]' "$TMP/report" >"$JSON" || BROKEN=1
 echo
 echo "written to $JSON"

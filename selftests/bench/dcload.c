@@ -102,7 +102,7 @@ static struct {
 	uint32_t *rtt_us; /* of the refreshes meanwhile; NULL: there is no flood */
 } flood;
 
-__attribute__((format(printf, 1, 2))) static void die(const char *format, ...)
+__attribute__((format(printf, 1, 2))) static _Noreturn void die(const char *format, ...)
 {
 	va_list args;
 

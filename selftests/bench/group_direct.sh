@@ -6,7 +6,7 @@
 #	a, c ------ core ------ b, d		underlay MTU 1500, veth with the offloads that it has
 #	           '--- srv1: dc
 #
-# c and d only for udp64_no_uso. All three ways from a to b are there at once, and used in turns.
+# The nodes have the user engine, unless NTM_ENGINE says otherwise: what BPF adds is group_bpf.sh's. c and d only for udp64_no_uso. All three ways from a to b are there at once, and used in turns.
 # shellcheck source=selftests/netns/lib.sh
 . "$(dirname "$0")/../netns/lib.sh"
 # shellcheck source=selftests/bench/measure.sh
@@ -16,6 +16,7 @@
 # shellcheck source=selftests/bench/rootless.sh
 . "$ROOT/selftests/bench/rootless.sh"
 
+: "${NTM_ENGINE:=user}" # of bench_node
 FIXED_RATE=2 # Gbit/s, of cpu_per_gb
 SEGMENTS=32 # datagrams in a message
 declare -A TO=() # way -> address of b

@@ -54,7 +54,7 @@ skip_row() { # ROW REASON
 	printf '  %-16s not measured: %s\n' "$1" "${*:2}"
 }
 
-turns() { seq "$BENCH_RUNS"; }
+turns() { seq "${BENCH_RUNS:-${1:-3}}"; } # [NUMBER unless BENCH_RUNS says another]
 
 # ---- the lock, and others' use of the machine
 

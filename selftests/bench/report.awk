@@ -79,10 +79,10 @@ END {
 		ref = med
 		ref_low = low
 		ref_high = high
-		middle(r SUBSEP "ntm")
+		runs = middle(r SUBSEP "ntm")
 		name = reference[r] in label ? label[reference[r]] : reference[r]
 		print r, unit[r], number(med), number(low), number(high), name, number(ref), number(ref_low), number(ref_high), \
 			(ref != 0 ? sprintf("%.3f", med / ref) : "-"), goal[r], \
-			(goal[r] == "-" ? "-" : is_met(goal[r], med, ref) ? "yes" : "no"), note[r] ? note[r] : "-", what[r]
+			(goal[r] == "-" ? "-" : is_met(goal[r], med, ref) ? "yes" : "no"), note[r] ? note[r] : "-", what[r], runs
 	}
 }

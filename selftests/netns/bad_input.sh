@@ -27,8 +27,9 @@ host_add evil v4b
 PORT_MN=$(cat "$WORK/mn/lib/port")
 declare -A TARGET=([dc]="$DC_ADDR4 6866" [rs1]="$(host_addr4 rs1) 6866" [mn]="$(host_addr4 mn) $PORT_MN")
 
-# ---- a capture of the real thing, to replay
-capture_start mn eth0 real.pcap udp
+# ---- a capture of the real thing, to replay; outside of mn, where XDP has opened nothing yet
+read -r net port <<<"${PORT[mn.eth0]}"
+capture_start "r-$net" "$port" real.pcap udp
 reaches mn six.$ZONE -W 4 >/dev/null
 ns mn ping -q -i 0.02 -c 40 "$(vip4 six)" >/dev/null
 capture_stop
@@ -46,6 +47,11 @@ for name in dc rs1 mn; do
 		counted=$((counted + ${sent#sent }))
 	done
 	sleep 0.3
+	if [ $name = mn ]; then
+		check "mn's monitor tells that packets of six came again" grep -q '"packet_replayed","peer":"six\.' "$WORK/mn-monitor.log"
+		check "once a second at most" jq -es '[.[] | select(.event == "packet_replayed") | .time] |
+			[range(1; length) as $i | .[$i] - .[$i - 1]] | all(. >= 0.99)' "$WORK/mn-monitor.log"
+	fi
 	dropped=$(($(drops $name) - before))
 	check "$name lives on after $counted packets of rubbish" daemon_ready $name "$(program $name)"
 	check "$name counted nearly all of them as drops ($dropped)" test "$dropped" -ge $((counted * 8 / 10))
@@ -76,3 +82,13 @@ eq "it leads where it led" "$remote" "$(tunnel mn six .remote)"
 check "mn and six are registered" nodes_registered mn six
 check "the DC answers new directions" ns six ntmctl ping mn.$ZONE -c 1
 check_not "evil's address is in no path" grep -qF "$(host_addr4 evil)" <<<"$(tunnels mn tostring)$(ns rs1 ntmctl -j rs tunnel list)"
+
+# ---- somebody on the way who sends each packet once more, as it was: where BPF has the inline lane, XDP sees these
+replayed() { monitored mn 'select(.event == "packet_replayed")' | wc -l; }
+replays=$(replayed) drops=$(stats mn .drops.replay)
+nsbg core mitm.log "$NTM_BIN/mitm" c-srv2 "$(host_addr4 rs1)" "$(host_addr4 mn)" types=80-8f
+eventually 3 grep -q ready "$WORK/mitm.log"
+check "pings whose answers are copied are answered" ns mn ping -q -i 0.05 -c 20 "$(vip4 six)"
+end_pids "$SPAWNED"
+check "each copy is refused" test $(($(stats mn .drops.replay) - drops)) -ge 20
+check "and the monitor tells" test "$(replayed)" -gt "$replays"

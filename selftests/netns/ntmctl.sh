@@ -55,6 +55,9 @@ says "status" mn 'registered: +yes' status
 says "a bare ntmctl is status" mn 'registered: +yes'
 json "status -j" mn '.fqdn == "mn.ntm.example" and .registered == true and (.virtual4 | startswith("198.18.")) and
 	(.virtual6 | startswith("fd4e:")) and (.dc | type == "object") and .engine != null and .nat != null' status
+says "status tells which offloads there are" mn '^offloads: +tso=(yes|no) uso=(yes|no) udp_segment=(yes|no) udp_gro=(yes|no)$' status
+says "and how many threads carry data" mn '^data threads: +[1-9]' status
+says "and how large the socket buffers are" mn '^socket buffers: +to receive 4\.0 MiB to send 4\.0 MiB lost packets: 0$' status
 check "status -p is more than one line" test "$(ns mn ntmctl -p status | wc -l)" -gt 5
 says "tunnel list without tunnels" mn 'no tunnels' tunnel list
 json "tunnel list -j without tunnels" mn '. == []' tunnel list
@@ -75,6 +78,9 @@ refuses "path explain of nobody" mn 1 . path explain nobody.$ZONE
 refuses "ping to nobody" mn 1 . ping nobody.$ZONE -c 1
 says "netcheck" mn 'NAT: +none' netcheck
 json "netcheck -j" mn '.ipv4 == true and .ipv6 == false and .nat == "none"' netcheck
+json "netcheck tells the path MTU to the DC, the relay and the peer" mn '[.path_mtu[] | [.name, .mtu, .at_least, .known_by]] | sort ==
+	[["cn.ntm.example", 1480, true, "answer"], ["dc.ntm.example", 1500, false, "kernel"],
+	["rs1.ntm.example", 1500, false, "kernel"]]' netcheck
 says "stats" mn . stats
 json "stats -j" mn 'type == "object" and length > 0' stats
 says "tunnel close" mn 'closed' tunnel close cn.$ZONE

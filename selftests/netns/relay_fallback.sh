@@ -9,29 +9,10 @@
 # shellcheck source=selftests/netns/relay_steps.sh
 . "$(dirname "$0")/relay_steps.sh"
 
-# The far end of the relay's cable takes frames from native XDP only while it has a program of its own, too.
-far_end() { # on|off
-	local net port
-	read -r net port <<<"${PORT[rs1.eth0]}"
-	if [ "$1" = on ]; then
-		# ip makes folders in the BPF file system that it finds, and leaves them.
-		ns "r-$net" unshare --mount --propagation private sh -c "mount -t bpf bpf /sys/fs/bpf &&
-			exec ip link set dev $port xdpdrv obj $WORK/pass.o sec xdp"
-	else
-		ns "r-$net" ip link set dev "$port" xdpdrv off
-	fi
-}
-pass_make() {
-	clang -target bpf -O2 -x c -c -o "$WORK/pass.o" - <<-PROGRAM
-	__attribute__((section("xdp"), used)) int pass(void *ctx) { return 2; }
-	char gpl[] __attribute__((section("license"), used)) = "GPL";
-	PROGRAM
-}
-
 # Checksums must be there when native XDP sees a packet, as they are when a network card has received it.
 NTM_OFFLOADS=off
 net_up
-pass_make
+far_end_make
 dc_start rs1
 server_host rs1 srv2
 far_end on

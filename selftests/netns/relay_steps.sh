@@ -14,6 +14,7 @@
 #	stream_start FROM TO ADDR SECONDS	paced datagrams through the tunnel, from one to the other
 #	stream_end SENTENCE		checks that every one of them arrived
 #	pings SENTENCE FROM ADDR	50 in half a second, all answered
+#	far_end_make; far_end on|off [DEV]	the far end of the cable of rs1's eth0, or DEV, has an XDP program, as native XDP wants it
 
 PINS=/sys/fs/bpf/ntm/rs
 
@@ -90,4 +91,23 @@ pings() { # SENTENCE FROM ADDR
 	local output
 	output=$(ns "$2" ping -q -i 0.01 -c 50 -W 3 "$3") || :
 	eq "$1" "50 packets transmitted, 50 received" "$(grep -o '.* received' <<<"$output")"
+}
+
+# The far end of a cable takes frames from native XDP only while it has a program of its own, too.
+far_end() { # on|off [DEV]
+	local net port
+	read -r net port <<<"${PORT[rs1.${2:-eth0}]}"
+	if [ "$1" = on ]; then
+		# ip makes folders in the BPF file system that it finds, and leaves them.
+		ns "r-$net" unshare --mount --propagation private sh -c "mount -t bpf bpf /sys/fs/bpf &&
+			exec ip link set dev $port xdpdrv obj $WORK/pass.o sec xdp"
+	else
+		ns "r-$net" ip link set dev "$port" xdpdrv off
+	fi
+}
+far_end_make() {
+	clang -target bpf -O2 -x c -c -o "$WORK/pass.o" - <<-PROGRAM
+	__attribute__((section("xdp"), used)) int pass(void *ctx) { return 2; }
+	char gpl[] __attribute__((section("license"), used)) = "GPL";
+	PROGRAM
 }

@@ -9,7 +9,7 @@
 
 #include "crypt.h"
 
-char LICENSE[] SEC("license") = "Dual BSD/GPL";
+char LICENSE[] SEC("license") = "GPL";
 
 __u8 key[32] __attribute__((aligned(4)));
 __u64 counter;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * shard_world.h - the node, its peers and the kernel of test_user_shard.c, which says how they stand to each other.
+ * shard_world.h - the node, its peers and the kernel of test_user_shard.c, which says how they stand to each
+ * other.
  */
 #ifndef SELFTESTS_SHARD_WORLD_H
 #define SELFTESTS_SHARD_WORLD_H
@@ -32,9 +33,11 @@ struct peer {
 	int app;
 	struct ntm_addr vip4;
 	struct flow to, from; /* to the node, from it */
-	struct flow changed; /* what had been sent when keys were last changed: sent from the node, due to it */
+	/* what had been sent when keys were last changed: sent from the node, due to it */
+	struct flow changed;
 	unsigned generation; /* of keys */
-	int opened, new_source, bulk, worn, failed, unheard, arrived; /* what the node's engine told of far */
+	/* what the node's engine told of far */
+	int opened, new_source, bulk, worn, failed, unheard, arrived, replayed;
 };
 
 static struct {
@@ -187,6 +190,12 @@ static void node_send_failed(void *ctx, void *user, int err)
 	((struct peer *)user)->failed++;
 }
 
+static void node_replayed(void *ctx, void *user)
+{
+	(void)ctx;
+	((struct peer *)user)->replayed++;
+}
+
 static void node_path_unknown(void *ctx, const struct ntm_flow *from, uint64_t path_id, size_t len)
 {
 	(void)ctx;
@@ -206,6 +215,7 @@ static const struct ntmd_engine_ops node_ops = {
 	.arrived = node_arrived,
 	.key_worn = node_key_worn,
 	.send_failed = node_send_failed,
+	.replayed = node_replayed,
 	.path_unknown = node_path_unknown,
 };
 
@@ -269,6 +279,7 @@ static const struct ntmd_engine_ops peer_ops = {
 	.arrived = ignore,
 	.key_worn = ignore,
 	.send_failed = ignore_err,
+	.replayed = ignore,
 	.path_unknown = ignore_unknown,
 };
 

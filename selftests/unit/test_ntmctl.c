@@ -51,6 +51,9 @@ static const char status_json[] =
 	"\"engine\":\"user\",\"ciphers\":["
 	"{\"name\":\"chacha20-poly1305\",\"implementation\":\"openssl\",\"ns_per_1420\":850},"
 	"{\"name\":\"aes-256-gcm\",\"implementation\":\"libipsec-mb\",\"ns_per_1420\":118}],"
+	"\"offloads\":{\"tso\":true,\"uso\":false,\"udp_segment\":true,\"udp_gro\":true},\"threads\":2,"
+	"\"socket_buffer\":{\"receive_bytes\":212992,\"send_bytes\":4194304,\"overruns\":3,"
+	"\"advice\":\"sysctl -w net.core.rmem_max=4194304\"},"
 	"\"nat\":\"easy\",\"real\":[\"192.168.1.2\",\"2001:db8::2\"],"
 	"\"observed\":[\"198.51.100.7:40001\"],"
 	"\"relays\":[{\"name\":\"rs1.ntm.example\",\"rtt_us\":900,\"endpoint\":\"203.0.113.20:6866\"},"
@@ -86,7 +89,11 @@ static const struct canned {
 	{ "netcheck",
 	  "{\"real\":[\"192.168.1.2\"],\"nat\":\"hard\",\"observed\":[],\"ipv4\":true,\"ipv6\":false,"
 	  "\"relays\":[{\"name\":\"rs1.ntm.example\",\"rtt_us\":null}],\"dc\":{\"name\":\"dc.ntm.example\"},"
-	  "\"mtu\":1500}" },
+	  "\"mtu\":1420,\"path_mtu\":["
+	  "{\"name\":\"rs1.ntm.example\",\"endpoint\":\"203.0.113.20:6866\",\"mtu\":1400,\"at_least\":false,"
+	  "\"known_by\":\"kernel\"},"
+	  "{\"name\":\"cn.ntm.example\",\"endpoint\":\"203.0.113.5:6866\",\"mtu\":1480,\"at_least\":true,"
+	  "\"known_by\":\"answer\"}]}" },
 	{ "stats", "{\"drops\":{\"replay\":12,\"no_path\":0},\"engine\":{\"rx_packets\":5}}" },
 	{ "node add",
 	  "{\"fqdn\":\"mn.ntm.example\",\"virtual4\":\"198.18.0.1\",\"virtual6\":\"fd4e:544d:1::1\"}" },
@@ -368,6 +375,10 @@ static void a_bare_ntmctl_is_status(void **state)
 				   "engine:          user\n"
 				   "ciphers:         chacha20-poly1305 by openssl ns for 1420 bytes: 850\n"
 				   "                 aes-256-gcm by libipsec-mb ns for 1420 bytes: 118\n"
+				   "offloads:        tso=yes uso=no udp_segment=yes udp_gro=yes\n"
+				   "data threads:    2\n"
+				   "socket buffers:  to receive 208.0 KiB to send 4.0 MiB lost packets: 3\n"
+				   "larger ones by:  sysctl -w net.core.rmem_max=4194304\n"
 				   "device:          ntm0\n"
 				   "DNS:             resolv.conf at 127.0.0.54:53\n"
 				   "public key:      " PUBLIC_KEY "\n"
@@ -459,7 +470,10 @@ static void the_node_commands_print_text(void **state)
 	assert_asked("fqdn", "cn.ntm.example");
 	assert_run(ASK("netcheck"), 0,
 		   "IPv4:           yes\nIPv6:           no\nreal addresses: 192.168.1.2\nNAT:            hard\n"
-		   "MTU:            1500\nDC:             dc.ntm.example\n"
+		   "MTU of ntm0:    1420\n"
+		   "path MTU:       1400 to rs1.ntm.example 203.0.113.20:6866 by kernel\n"
+		   "                at least 1480 to cn.ntm.example 203.0.113.5:6866 by answer\n"
+		   "DC:             dc.ntm.example\n"
 		   "relays:         rs1.ntm.example no answer\n");
 	assert_run(ASK("stats"), 0, "drops.replay       12\ndrops.no_path      0\nengine.rx_packets  5\n");
 }
@@ -492,32 +506,41 @@ static void what_a_status_has_beyond_its_description_is_shown_too(void **state)
 	assert_run(ASK("dc", "status"), 0,
 		   "virtual IPv4: 198.18.0.1\nvirtual IPv6: fd4e:544d:1::1\npublic key:   " PUBLIC_KEY "\n"
 		   "running for:  3 min 2 s\nversion:      0.1.0\n"
-		   "fqdn                      mn.ntm.example\n"
-		   "registered                yes\n"
-		   "dc.name                   dc.ntm.example\n"
-		   "dc.endpoint               203.0.113.10:6866\n"
-		   "dc.rtt_us                 412\n"
-		   "dc.state                  up\n"
-		   "engine                    user\n"
-		   "ciphers.0.name            chacha20-poly1305\n"
-		   "ciphers.0.implementation  openssl\n"
-		   "ciphers.0.ns_per_1420     850\n"
-		   "ciphers.1.name            aes-256-gcm\n"
-		   "ciphers.1.implementation  libipsec-mb\n"
-		   "ciphers.1.ns_per_1420     118\n"
-		   "nat                       easy\n"
-		   "real                      192.168.1.2 2001:db8::2\n"
-		   "observed                  198.51.100.7:40001\n"
-		   "relays.0.name             rs1.ntm.example\n"
-		   "relays.0.rtt_us           900\n"
-		   "relays.0.endpoint         203.0.113.20:6866\n"
-		   "relays.1.name             rs2.ntm.example\n"
-		   "relays.1.rtt_us           -\n"
-		   "relays.1.endpoint         203.0.113.21:6866\n"
-		   "tunnels                   2\n"
-		   "device                    ntm0\n"
-		   "dns.mode                  resolv.conf\n"
-		   "dns.listen                127.0.0.54:53\n");
+		   "fqdn                         mn.ntm.example\n"
+		   "registered                   yes\n"
+		   "dc.name                      dc.ntm.example\n"
+		   "dc.endpoint                  203.0.113.10:6866\n"
+		   "dc.rtt_us                    412\n"
+		   "dc.state                     up\n"
+		   "engine                       user\n"
+		   "ciphers.0.name               chacha20-poly1305\n"
+		   "ciphers.0.implementation     openssl\n"
+		   "ciphers.0.ns_per_1420        850\n"
+		   "ciphers.1.name               aes-256-gcm\n"
+		   "ciphers.1.implementation     libipsec-mb\n"
+		   "ciphers.1.ns_per_1420        118\n"
+		   "offloads.tso                 yes\n"
+		   "offloads.uso                 no\n"
+		   "offloads.udp_segment         yes\n"
+		   "offloads.udp_gro             yes\n"
+		   "threads                      2\n"
+		   "socket_buffer.receive_bytes  212992\n"
+		   "socket_buffer.send_bytes     4194304\n"
+		   "socket_buffer.overruns       3\n"
+		   "socket_buffer.advice         sysctl -w net.core.rmem_max=4194304\n"
+		   "nat                          easy\n"
+		   "real                         192.168.1.2 2001:db8::2\n"
+		   "observed                     198.51.100.7:40001\n"
+		   "relays.0.name                rs1.ntm.example\n"
+		   "relays.0.rtt_us              900\n"
+		   "relays.0.endpoint            203.0.113.20:6866\n"
+		   "relays.1.name                rs2.ntm.example\n"
+		   "relays.1.rtt_us              -\n"
+		   "relays.1.endpoint            203.0.113.21:6866\n"
+		   "tunnels                      2\n"
+		   "device                       ntm0\n"
+		   "dns.mode                     resolv.conf\n"
+		   "dns.listen                   127.0.0.54:53\n");
 }
 
 static void a_ping_tells_each_reply_and_whether_any_came(void **state)

@@ -295,7 +295,8 @@ static void a_train_arrives_as_its_datagrams(void **state)
 }
 
 static struct ntm_flow soon_a, soon_b;
-static const size_t soon_sizes[] = {100, 100, 60, 100, 20, NTM_CONTROL_MAX, NTM_CONTROL_MAX, NTM_CONTROL_MAX, NTM_CONTROL_MAX, 30, 40};
+static const size_t soon_sizes[] = {
+	100, 100, 60, 100, 20, NTM_CONTROL_MAX, NTM_CONTROL_MAX, NTM_CONTROL_MAX, NTM_CONTROL_MAX, 30, 40};
 #define SOONS (int)(sizeof(soon_sizes) / sizeof(soon_sizes[0]))
 
 static int soon_came;
@@ -527,6 +528,18 @@ static void fragments_are_never_made(void **state)
 	ntm_udp_close(&a);
 }
 
+static void the_kernel_says_what_passes(void **state)
+{
+	struct ntm_endpoint ep = endpoint_of("127.0.0.5:9"), broadcast = endpoint_of("255.255.255.255:9");
+	unsigned mtu = 7;
+
+	(void)state;
+	assert_true(ntm_udp_path_mtu(&broadcast, &mtu) < 0); /* nobody has allowed it */
+	assert_int_equal(mtu, 7);
+	assert_int_equal(ntm_udp_path_mtu(&ep, &mtu), 0);
+	assert_true(mtu >= 1280); /* of lo */
+}
+
 static void the_kernel_says_which_source_it_would_use(void **state)
 {
 	struct ntm_endpoint ep = endpoint_of("127.0.0.5:9");
@@ -549,7 +562,9 @@ static void the_traffic_class_arrives_too(void **state)
 
 		open_at(&a, loopback[i]);
 		open_at(&b, loopback[i]);
-		assert_int_equal(setsockopt(b.fd, i ? IPPROTO_IPV6 : IPPROTO_IP, i ? IPV6_TCLASS : IP_TOS, &class, sizeof(class)), 0);
+		assert_int_equal(setsockopt(b.fd, i ? IPPROTO_IPV6 : IPPROTO_IP, i ? IPV6_TCLASS : IP_TOS,
+					    &class, sizeof(class)),
+				 0);
 		flow = flow_to(&b, loopback[i], a.bound.port);
 		received = 0;
 		assert_int_equal(ntm_udp_send(&flow, "x", 1), 0);
@@ -582,6 +597,7 @@ int main(void)
 		TEST(a_socket_only_for_sending_needs_no_loop),
 		TEST(fragments_are_never_made),
 		TEST(the_kernel_says_which_source_it_would_use),
+		TEST(the_kernel_says_what_passes),
 		TEST(the_traffic_class_arrives_too),
 	};
 

@@ -108,6 +108,7 @@ static void a_packet_counts_once_in_each_lane(void **state)
 	assert_int_equal(dropped(NTM_DROP_REPLAY), 4);
 	assert_int_equal(dropped_in_all(), 4);
 	assert_int_equal(stats_of(&b).drops, 4);
+	assert_int_equal(b.replayed, 1); /* told once: the others came within the second */
 	assert_int_equal(stats_of(&b).lane_rx_packets[NTM_LANE_BULK], 1);
 	assert_int_equal(stats_of(&b).lane_rx_packets[NTM_LANE_INLINE], 1);
 }
@@ -490,7 +491,8 @@ static size_t idle_signalling(void)
 {
 	return sizeof(struct ntmd_cn) + sizeof(struct ntmd_path) + 3 * sizeof(struct ntmd_route) +
 	       sizeof(struct ntmd_path_keys) + 2 * (event_get_struct_event_size() + sizeof(void *)) +
-	       2 * 32 /* names */ + 2 * sizeof(struct ntm_endpoint) + 3 * sizeof(struct ntmd_verdict) + 12 * CHUNK;
+	       2 * 32 /* names */ + 2 * sizeof(struct ntm_endpoint) + 3 * sizeof(struct ntmd_verdict) +
+	       12 * CHUNK;
 }
 
 static void an_idle_tunnel_has_at_most_4_kib(void **state)
@@ -509,7 +511,8 @@ static void an_idle_tunnel_has_at_most_4_kib(void **state)
 	each = (mallinfo2().uordblks - before) / (IDLE_PATHS - 1);
 	assert_in_range(each, sizeof(struct ntmd_engine_path) + sizeof(struct ntmd_user_key), IDLE_BYTES);
 	assert_in_range(each + idle_signalling(), each, IDLE_BYTES);
-	print_message("an idle tunnel: %zu bytes of the engine, %zu of signalling\n", each, idle_signalling());
+	print_message("an idle tunnel: %zu bytes of the engine, %zu of signalling\n", each,
+		      idle_signalling());
 	for (int i = 0; i < IDLE_PATHS; i++)
 		ntmd_engine_path_delete(path[i], false);
 	a.path = NULL;

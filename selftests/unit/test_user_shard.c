@@ -229,6 +229,10 @@ static void everything_is_told_by_the_control_loop(void **state)
 	ntmd_engine_path_route_set(p->path, &other, NULL, 0);
 	assert_true(peer_send(p));
 	assert_true(eventually_is(&p->arrived, 1));
+	ntmd_engine_path_route_set(p->path, &other, &other, 0); /* each packet twice */
+	assert_true(peer_send(p));
+	assert_true(eventually_is(&p->replayed, 1));
+	ntmd_engine_path_route_set(p->path, &other, NULL, 0);
 
 	ntmd_user_lock(p->far->engine);
 	p->far->key[0]->lane[NTM_LANE_BULK].soft = p->far->key[0]->lane[NTM_LANE_BULK].next;

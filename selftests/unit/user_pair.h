@@ -34,7 +34,8 @@ struct node {
 	int app; /* the application's end of the TUN */
 	struct ntm_addr vip4, vip6;
 	/* what ops told */
-	int no_path, phase_opened, new_source, bulk_received, bulk_dead, key_worn, unheard, arrived, send_failed, path_unknown;
+	int no_path, phase_opened, new_source, bulk_received, bulk_dead, key_worn, unheard, arrived;
+	int send_failed, path_unknown, replayed;
 	unsigned phase;
 	int err;
 	struct ntm_addr wanted;
@@ -154,6 +155,12 @@ static inline void on_send_failed(void *ctx, void *user, int err)
 		ntmd_engine_path_route_set(node->path, &flow, NULL, 0);
 }
 
+static inline void on_replayed(void *ctx, void *user)
+{
+	assert_ptr_equal(user, ctx);
+	((struct node *)ctx)->replayed++;
+}
+
 static inline void on_path_unknown(void *ctx, const struct ntm_flow *from, uint64_t path_id, size_t len)
 {
 	struct node *node = ctx;
@@ -174,6 +181,7 @@ static const struct ntmd_engine_ops pair_ops = {
 	.arrived = on_arrived,
 	.key_worn = on_key_worn,
 	.send_failed = on_send_failed,
+	.replayed = on_replayed,
 	.path_unknown = on_path_unknown,
 };
 

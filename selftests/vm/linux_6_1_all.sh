@@ -6,4 +6,4 @@
 # shellcheck source=selftests/vm/lib.sh
 . "$(dirname "$0")/lib.sh"
 vm_needed "the BPF programs load on Linux 6.1"
-vm_run bookworm $(prog_tests) netns/../vm/tunnel netns/dns_bpf NTM_ENGINE=bpf netns/direct_tunnel
+vm_run bookworm $(prog_tests) netns/../vm/tunnel netns/relay_vlan netns/dns_bpf NTM_ENGINE=bpf netns/direct_tunnel

@@ -37,6 +37,28 @@ static const struct ntm_print_column dns_parts[] = {
 	{ NULL, NULL, NTM_PRINT_PLAIN },
 };
 
+static const struct ntm_print_column buffer_parts[] = {
+	{ "receive_bytes", "to receive ", NTM_PRINT_BYTES },
+	{ "send_bytes", "to send ", NTM_PRINT_BYTES },
+	{ "overruns", "lost packets: ", NTM_PRINT_PLAIN },
+	{ NULL, NULL, NTM_PRINT_PLAIN },
+};
+
+#define PATH_MTU_TO                               \
+	{ "name", "to ", NTM_PRINT_PLAIN },       \
+	{ "endpoint", "", NTM_PRINT_PLAIN },      \
+	{ "known_by", "by ", NTM_PRINT_PLAIN },   \
+	{ NULL, NULL, NTM_PRINT_PLAIN }
+
+static const struct ntm_print_column path_mtu_parts[] = {
+	{ "mtu", "", NTM_PRINT_PLAIN },
+	PATH_MTU_TO,
+};
+static const struct ntm_print_column path_mtu_least[] = {
+	{ "mtu", "at least ", NTM_PRINT_PLAIN },
+	PATH_MTU_TO,
+};
+
 static const struct ntm_print_column status_lines[] = {
 	{ "fqdn", "name", NTM_PRINT_PLAIN },
 	{ "virtual4", "virtual IPv4", NTM_PRINT_PLAIN },
@@ -53,6 +75,10 @@ static const struct ntm_print_column status_lines[] = {
 	{ "engine_why", "no BPF engine", NTM_PRINT_PLAIN },
 	{ "text.interfaces", "interfaces", NTM_PRINT_LINES },
 	{ "text.ciphers", "ciphers", NTM_PRINT_LINES },
+	{ "offloads", "offloads", NTM_PRINT_PLAIN },
+	{ "threads", "data threads", NTM_PRINT_PLAIN },
+	{ "text.socket_buffer", "socket buffers", NTM_PRINT_PLAIN },
+	{ "socket_buffer.advice", "larger ones by", NTM_PRINT_PLAIN },
 	{ "device", "device", NTM_PRINT_PLAIN },
 	{ "text.dns", "DNS", NTM_PRINT_PLAIN },
 	{ "public_key", "public key", NTM_PRINT_PLAIN },
@@ -67,7 +93,8 @@ static const struct ntm_print_column netcheck_lines[] = {
 	{ "real", "real addresses", NTM_PRINT_LINES },
 	{ "observed", "seen outside as", NTM_PRINT_LINES },
 	{ "nat", "NAT", NTM_PRINT_PLAIN },
-	{ "mtu", "MTU", NTM_PRINT_PLAIN },
+	{ "mtu", "MTU of ntm0", NTM_PRINT_PLAIN },
+	{ "text.path_mtu", "path MTU", NTM_PRINT_LINES },
 	{ "text.dc", "DC", NTM_PRINT_PLAIN },
 	{ "dc.error", "DC error", NTM_PRINT_PLAIN },
 	{ "text.relays", "relays", NTM_PRINT_LINES },
@@ -91,6 +118,20 @@ static struct json_object *relay_texts(struct json_object *relays)
 	return texts;
 }
 
+/* "1500 to rs1.ntm.example 192.0.2.1:6866 by kernel" each. */
+static struct json_object *path_mtu_texts(struct json_object *mtus)
+{
+	struct json_object *texts = ntmctl_join_each(mtus, path_mtu_parts);
+
+	for (size_t i = 0; texts && i < json_object_array_length(texts); i++) {
+		struct json_object *mtu = json_object_array_get_idx(mtus, i);
+
+		if (json_object_get_boolean(ntm_print_find(mtu, "at_least")))
+			json_object_array_put_idx(texts, i, ntmctl_join(mtu, path_mtu_least));
+	}
+	return texts;
+}
+
 /* Shows an answer with a "dc" and "relays": for text, lines made of several values are put beside them. */
 static int show(const struct ntmctl *ctl, const char *command, const struct ntm_print_column *lines)
 {
@@ -105,8 +146,13 @@ static int show(const struct ntmctl *ctl, const char *command, const struct ntm_
 		json_object_object_add(text, "dns", ntmctl_join(ntm_print_find(result, "dns"), dns_parts));
 		json_object_object_add(text, "ciphers",
 				       ntmctl_join_each(ntm_print_find(result, "ciphers"), cipher_parts));
-		json_object_object_add(text, "interfaces",
-				       ntmctl_join_each(ntm_print_find(result, "interfaces"), interface_parts));
+		json_object_object_add(
+			text, "interfaces",
+			ntmctl_join_each(ntm_print_find(result, "interfaces"), interface_parts));
+		json_object_object_add(text, "socket_buffer",
+				       ntmctl_join(ntm_print_find(result, "socket_buffer"), buffer_parts));
+		json_object_object_add(text, "path_mtu",
+				       path_mtu_texts(ntm_print_find(result, "path_mtu")));
 		json_object_object_add(text, "relays", relay_texts(ntm_print_find(result, "relays")));
 		json_object_object_add(result, "text", text);
 	}
