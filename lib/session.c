@@ -156,7 +156,8 @@ void ntm_peer_remove(struct ntm_peer *peer)
 	ntm_session_free(peer->current);
 	ntm_session_free(peer->previous);
 	ntm_session_free(peer->pending);
-	peer->current = peer->previous = peer->pending = NULL;
+	ntm_session_free(peer->pending_other);
+	peer->current = peer->previous = peer->pending = peer->pending_other = NULL;
 	LIST_REMOVE(peer, by_key);
 	peer->sessions->peer_count--;
 	ntm_session_answers_clear(peer);
@@ -252,8 +253,12 @@ void ntm_session_use(struct ntm_session *session, const struct ntm_flow *flow)
 	ntm_session_free(peer->previous);
 	peer->previous = peer->current;
 	peer->current = session;
-	if (peer->pending == session)
-		peer->pending = NULL;
+	if (peer->pending == session) {
+		ntm_session_free(peer->pending_other); /* older: given up, or somebody replayed it */
+		peer->pending = peer->pending_other = NULL;
+	} else if (peer->pending_other == session) {
+		peer->pending_other = NULL;
+	}
 	if (flow)
 		ntm_session_moved(peer, flow);
 	ntm_session_requests_begin(peer);
@@ -353,7 +358,7 @@ static int sealed_receive(struct ntm_sessions *sessions, const struct ntm_flow *
 
 	peer = session->peer;
 	peer->heard_ms = ntm_loop_now_ms();
-	if (session == peer->pending) {
+	if (session == peer->pending || session == peer->pending_other) {
 		/* Whoever answers with these keys has received message 2 there. */
 		bool same = ntm_endpoint_equal(&session->remote, &from->remote);
 

@@ -40,7 +40,8 @@ struct ntm_peer {
 	LIST_ENTRY(ntm_peer) by_key;
 	struct ntm_flow flow; /* where it is now, proven; remote none: not yet */
 	struct ntm_session_challenge *challenge; /* of where packets came from last, not yet proven; NULL: none open */
-	struct ntm_session *current, *previous, *pending;
+	struct ntm_session *current, *previous;
+	struct ntm_session *pending, *pending_other; /* answered, not used yet: the one with the highest number; the last other one */
 	struct ntm_session_handshake *handshake;
 	struct ntm_rtt rtt;
 	LIST_HEAD(ntm_session_request_list, ntm_session_request) request; /* outstanding, ours */

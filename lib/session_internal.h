@@ -20,6 +20,7 @@ struct ntm_session {
 	uint64_t counter; /* next to send */
 	struct ntm_replay_session replay;
 	struct ntm_endpoint remote; /* responder: where message 2 went */
+	uint64_t number; /* responder: of message 1 */
 	int64_t created_ms;
 };
 
@@ -30,7 +31,7 @@ struct ntm_session_handshake {
 	struct ntm_noise noise;
 	struct ntm_transaction transaction;
 	uint64_t id; /* our session ID to be */
-	uint64_t number; /* transaction in the header */
+	uint64_t number; /* in the header: the time */
 	unsigned server; /* which one the next transmission goes to */
 	uint8_t packet[NTM_HEADER_LEN + NTM_NOISE_MSG1_OVERHEAD + 64 + NTM_HANDSHAKE_MACS];
 	size_t len; /* without the MACs */

@@ -432,6 +432,112 @@ static void an_old_message_1_replaces_nothing(void **state)
 	assert_int_equal(server.moved, 0);
 }
 
+#define RECORDED 6
+static uint8_t recorded[RECORDED][NTM_CONTROL_MAX];
+static size_t recorded_len[RECORDED];
+
+/* Message 1 of that many handshakes, which the server has forgotten since. */
+static void handshakes_record(unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		ntm_session_drop(&client.peer);
+		assert_int_equal(ntm_session_connect(&client.peer), 0);
+		until(ntm_peer_is_up(&client.peer), 5000);
+		recorded_len[i] = server.last_len[NTM_TYPE_SESSION_INIT];
+		memcpy(recorded[i], server.last[NTM_TYPE_SESSION_INIT], recorded_len[i]);
+	}
+	ends_restart_server();
+	ntm_session_drop(&client.peer);
+	memset(server.came, 0, sizeof(server.came));
+	client.lost = 0;
+}
+
+static void replay_all(void)
+{
+	unsigned before = server.came[NTM_TYPE_SESSION_INIT];
+
+	for (unsigned i = 0; i < RECORDED; i++)
+		third_sends(&server, recorded[i], recorded_len[i]);
+	until(server.came[NTM_TYPE_SESSION_INIT] == before + RECORDED, 5000);
+}
+
+/* All that the client sends after message 2 has come: its first packets wait here. */
+static bool drop_sealed(struct end *end, const struct ntm_flow *from, const uint8_t *packet, size_t len)
+{
+	(void)end;
+	(void)from;
+	(void)len;
+	return packet[0] == NTM_TYPE_SESSION;
+}
+
+static void replayed_messages_1_do_not_push_out_the_handshake_under_way(void **state)
+{
+	struct ntm_session *session;
+	struct outcome outcome;
+
+	(void)state;
+	handshakes_record(RECORDED);
+	server.drop = drop_sealed;
+	assert_int_equal(ends_request(&client, &outcome, 8000, NULL), 0);
+	until(server.came[NTM_TYPE_SESSION], 5000);
+	session = server.peer.pending;
+	assert_non_null(session);
+	/* all of them come between message 2 and the first packet */
+	replay_all();
+	server.drop = NULL;
+	until(outcome.done, 5000);
+	assert_int_equal(outcome.err, 0);
+	assert_ptr_equal(server.peer.current, session);
+	assert_int_equal(client.lost, 0);
+	assert_int_equal(server.error[NTM_DROP_SESSION_UNKNOWN], 0);
+	assert_null(server.peer.pending);
+	assert_null(server.peer.pending_other);
+}
+
+static void replayed_messages_1_do_not_keep_a_new_handshake_out(void **state)
+{
+	struct outcome outcome;
+
+	(void)state;
+	handshakes_record(RECORDED);
+	for (int i = 0; i < 3; i++) {
+		replay_all(); /* before, and while a session is there */
+		assert_int_equal(ends_request(&client, &outcome, 8000, NULL), 0);
+		until(outcome.done, 5000);
+		assert_int_equal(outcome.err, 0);
+	}
+	assert_int_equal(client.lost, 0);
+	assert_int_equal(client.came[NTM_TYPE_RESET], 0);
+}
+
+/* The client's numbers begin below what it has sent before: it is answered, whatever waits there. */
+static void a_clock_that_was_set_back_keeps_nobody_out(void **state)
+{
+	struct ntm_session *stale;
+	struct outcome outcome;
+
+	(void)state;
+	server.drop = drop_sealed;
+	assert_int_equal(ntm_session_connect(&client.peer), 0);
+	until(ntm_peer_is_up(&client.peer), 5000);
+	stale = server.peer.pending;
+	stale->number += 1ULL << 40; /* days later */
+	server.drop = NULL;
+	ntm_session_drop(&client.peer);
+	assert_int_equal(ends_request(&client, &outcome, 8000, NULL), 0);
+	until(outcome.done, 5000);
+	assert_int_equal(outcome.err, 0);
+	assert_int_equal(client.came[NTM_TYPE_RESET], 0);
+	assert_ptr_equal(server.peer.pending, stale);
+	/* after its time it is in nobody's way */
+	stale->created_ms -= 3 * NTM_REQUEST_TIMEOUT_MS;
+	ntm_session_drop(&client.peer);
+	assert_int_equal(ntm_session_connect(&client.peer), 0);
+	until(ntm_peer_is_up(&client.peer), 5000);
+	assert_true(server.peer.pending && server.peer.pending != stale);
+	ends_request_answered(&client);
+}
+
 /* ---- load */
 
 static void under_load_a_cookie_is_asked_for_and_shown(void **state)
@@ -635,6 +741,9 @@ int main(void)
 		TEST(a_message_2_sent_on_from_elsewhere_is_not_taken),
 		TEST(a_damaged_message_2_leaves_the_handshake_open),
 		TEST(an_old_message_1_replaces_nothing),
+		TEST(replayed_messages_1_do_not_push_out_the_handshake_under_way),
+		TEST(replayed_messages_1_do_not_keep_a_new_handshake_out),
+		TEST(a_clock_that_was_set_back_keeps_nobody_out),
 		TEST(under_load_a_cookie_is_asked_for_and_shown),
 		TEST(a_repeated_message_1_begins_nothing_even_after_many_others),
 		TEST(with_a_cookie_handshakes_take_no_more_than_their_share_of_the_time),
