@@ -44,8 +44,9 @@ static void failed(struct ntmd *ntmd, const char *why)
 
 static void virtual_addresses_set(struct ntmd *ntmd, const struct ntm_registration_response *response)
 {
-	struct ntm_addr vip4, vip6;
+	bool had = !ntm_addr_is_none(&ntmd->registration.vip4) || !ntm_addr_is_none(&ntmd->registration.vip6);
 	char text4[NTM_ADDR_TEXT], text6[NTM_ADDR_TEXT];
+	struct ntm_addr vip4, vip6;
 	int err;
 
 	ntm_addr_from4(&vip4, response->vip4);
@@ -54,6 +55,9 @@ static void virtual_addresses_set(struct ntmd *ntmd, const struct ntm_registrati
 	    response->vip4_prefix == ntmd->registration.vip4_prefix &&
 	    response->vip6_prefix == ntmd->registration.vip6_prefix)
 		return;
+	/* Peers take nothing from the new addresses by a path that was made with the old ones, and have nothing else to send to. */
+	if (had)
+		ntmd_cn_own_readdressed(ntmd);
 	ntmd->registration.vip4 = vip4;
 	ntmd->registration.vip6 = vip6;
 	ntmd->registration.vip4_prefix = response->vip4_prefix;
@@ -64,6 +68,7 @@ static void virtual_addresses_set(struct ntmd *ntmd, const struct ntm_registrati
 		ntm_error("cannot set the virtual addresses on %s: %s", ntmd->config.device, strerror(-err));
 	ntm_timer_set_ms(ntmd->network_timer, 0); /* real addresses are those of no pool */
 	ntm_notice("virtual addresses: %s %s", ntm_addr_format(&vip4, text4), ntm_addr_format(&vip6, text6));
+	ntmd_event(ntmd, "readdressed", "virtual4", text4, "virtual6", text6, NULL);
 }
 
 /* The DC knows the new place now: is there a shorter route from here? With jitter, where there are many paths. */

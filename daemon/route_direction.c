@@ -68,7 +68,21 @@ static void vips_read(const struct ntm_route_direction *direction, struct ntm_ad
 	ntm_addr_from6(ret_vip6, direction->vip6);
 }
 
-/* 0, or -ENOMEM: nothing is changed. */
+/* It has other addresses than it had: its DC lost its database, say, or it was removed and added again. */
+static bool is_readdressed(struct ntmd_cn *cn, const struct ntm_addr *vip4, const struct ntm_addr *vip6)
+{
+	char text4[NTM_ADDR_TEXT], text6[NTM_ADDR_TEXT];
+
+	if (!cn->known || (ntm_addr_equal(&cn->vip4, vip4) && ntm_addr_equal(&cn->vip6, vip6)))
+		return false;
+	ntm_addr_format(vip4, text4);
+	ntm_addr_format(vip6, text6);
+	ntm_notice("%s has other virtual addresses now: %s %s", cn->fqdn, text4, text6);
+	ntmd_event(cn->ntmd, "peer_readdressed", "peer", cn->fqdn, "virtual4", text4, "virtual6", text6, NULL);
+	return true;
+}
+
+/* 0, or -ENOMEM: nothing is changed. Frees its paths if its addresses are others. */
 static int learn(struct ntmd_cn *cn, const struct ntm_route_direction *direction)
 {
 	struct ntm_addr vip4, vip6;
@@ -76,10 +90,13 @@ static int learn(struct ntmd_cn *cn, const struct ntm_route_direction *direction
 	if (ntmd_cn_name_set(cn, direction->fqdn))
 		return -ENOMEM;
 	vips_read(direction, &vip4, &vip6);
+	if (is_readdressed(cn, &vip4, &vip6))
+		ntmd_cn_readdressed(cn);
 	ntmd_cn_vips_set(cn, &vip4, &vip6);
 	memcpy(cn->public_key, direction->public_key, NTM_KEY_LEN);
 	ntmd_cn_verdicts_set(cn, direction->verdict, direction->verdicts);
 	cn->known = true;
+	cn->lost = false;
 	unnamed_join(cn, &cn->vip4);
 	unnamed_join(cn, &cn->vip6);
 	route_to_vip(cn->ntmd, &cn->vip4);
@@ -104,6 +121,14 @@ static struct ntmd_cn *cn_for(struct ntmd *ntmd, const struct ntm_route_directio
 	return cn && !cn->fqdn[0] ? cn : ntmd_cn_new(ntmd, direction->fqdn, NULL);
 }
 
+/* Another node that has this address, as far as is known; NULL: none. */
+static struct ntmd_cn *vip_holder(struct ntmd *ntmd, const struct ntm_addr *vip, const char *fqdn)
+{
+	struct ntmd_cn *cn = ntm_addr_is_none(vip) ? NULL : ntmd_cn_find_vip(ntmd, vip);
+
+	return cn && cn->known && !cn->lost && strcmp(cn->fqdn, fqdn) ? cn : NULL;
+}
+
 /*
  * A DC may give its nodes addresses of its pools; not ours, not those of another node, and none that the Internet or this host
  * uses: traffic for them would go into the tunnel.
@@ -112,7 +137,6 @@ static bool is_vip_allowed(struct ntmd *ntmd, const struct ntm_addr *vip, const 
 {
 	const struct ntm_addr *own = ntm_addr_is4(vip) ? &ntmd->registration.vip4 : &ntmd->registration.vip6;
 	unsigned bits = ntm_addr_is4(vip) ? ntmd->registration.vip4_prefix + 96u : ntmd->registration.vip6_prefix;
-	struct ntmd_cn *cn;
 
 	if (ntm_addr_is_none(vip))
 		return true;
@@ -121,8 +145,7 @@ static bool is_vip_allowed(struct ntmd *ntmd, const struct ntm_addr *vip, const 
 	for (unsigned i = 0; i < ntmd->dc.servers; i++)
 		if (ntm_addr_equal(vip, &ntmd->dc.server[i].addr))
 			return false;
-	cn = ntmd_cn_find_vip(ntmd, vip);
-	if (cn && cn->known && strcmp(cn->fqdn, fqdn))
+	if (vip_holder(ntmd, vip, fqdn))
 		return false;
 	if (!ntm_addr_is_none(own) && ntm_addr_in_prefix(vip, own, bits))
 		return true;
@@ -135,6 +158,20 @@ static bool are_vips_allowed(struct ntmd *ntmd, const struct ntm_route_direction
 
 	vips_read(direction, &vip4, &vip6);
 	return is_vip_allowed(ntmd, &vip4, direction->fqdn) && is_vip_allowed(ntmd, &vip6, direction->fqdn);
+}
+
+/* Who has the address may have another one now, and we have not heard of it: then it says that it does not know our path. */
+static void holders_ask(struct ntmd *ntmd, const struct ntm_route_direction *direction)
+{
+	struct ntm_addr vip[2];
+
+	vips_read(direction, &vip[0], &vip[1]);
+	for (int i = 0; i < 2; i++) {
+		struct ntmd_cn *holder = vip_holder(ntmd, &vip[i], direction->fqdn);
+
+		if (holder && holder->path)
+			ntmd_keepalive_ask(holder->path);
+	}
 }
 
 /* What an earlier ntmd had with this node may not go on either. */
@@ -209,6 +246,7 @@ void ntmd_route_direction_handle(struct ntmd *ntmd, const struct ntm_session_fro
 		ntm_warn("refused a tunnel with %s: the DC gives it a virtual address that is in use here, or public",
 			 direction.fqdn);
 		ntm_session_refuse(from, NTM_ERROR_REFUSED, "the virtual address is in use here, or public");
+		holders_ask(ntmd, &direction);
 		goto wipe;
 	}
 	path = ntmd_path_find(ntmd, direction.path_id);
@@ -230,6 +268,7 @@ void ntmd_route_direction_handle(struct ntmd *ntmd, const struct ntm_session_fro
 		ntmd_cn_release(cn);
 		goto wipe;
 	}
+	path = ntmd_path_find(ntmd, direction.path_id); /* unless it ended with the peer's old addresses */
 	if (!path) {
 		/* Its unfinished predecessor gives way; one that is up goes on until this one is. */
 		cn->going = true; /* not with its last path: there is a new one */
