@@ -242,6 +242,7 @@ void ntm_session_moved(struct ntm_peer *peer, const struct ntm_flow *flow)
 	if (ntm_session_is_server(peer, &flow->remote))
 		memset(&peer->flow.local, 0, sizeof(peer->flow.local));
 	ntm_session_challenge_cancel(peer);
+	ntm_session_answers_release(peer);
 	if (peer->sessions->ops->moved)
 		peer->sessions->ops->moved(peer->sessions->ctx, peer);
 }
@@ -314,7 +315,7 @@ int ntm_session_send(struct ntm_peer *peer, const struct ntm_flow *to, const uin
 	return 0;
 }
 
-/* Where an authentic, newest packet came from. true: that is to be challenged. */
+/* Where an authentic, newest packet came from. true: that is not proven. */
 static bool source_seen(struct ntm_peer *peer, const struct ntm_flow *from)
 {
 	bool server = ntm_session_is_server(peer, &from->remote);
@@ -328,8 +329,7 @@ static bool source_seen(struct ntm_peer *peer, const struct ntm_flow *from)
 		ntm_session_moved(peer, from); /* we configured this address, and it answers us there */
 		return false;
 	}
-	/* unless its challenge is on the way */
-	return !peer->challenge || !ntm_endpoint_equal(&peer->challenge->candidate.remote, &from->remote);
+	return true;
 }
 
 static int sealed_receive(struct ntm_sessions *sessions, const struct ntm_flow *from, uint8_t *packet, size_t len)
@@ -365,11 +365,13 @@ static int sealed_receive(struct ntm_sessions *sessions, const struct ntm_flow *
 		ntm_session_use(session, same ? from : NULL);
 	}
 	unproven = newest && source_seen(peer, from);
+	if (unproven)
+		ntm_session_challenge_heard(peer, from, len);
 	ntm_session_message(peer, from, body, (size_t)n);
 	ntm_crypto_wipe(body, (size_t)n); /* Route Directions hold keys */
 	/* Behind the answer, which is longer: both can leave as one. The message may have ended the session. */
 	if (unproven && find(sessions, id) == session)
-		ntm_session_challenge_send(peer, from);
+		ntm_session_challenge_send(peer);
 	return 0;
 }
 

@@ -56,6 +56,7 @@ struct ntm_session_from {
 	struct ntm_peer *peer;
 	struct ntm_flow flow; /* where the request came from: the answer goes there */
 	uint32_t transaction;
+	uint16_t len; /* of its packet, bytes */
 	bool proven; /* flow is the peer's proven one */
 };
 

@@ -107,6 +107,65 @@ static void a_packet_sent_on_from_elsewhere_moves_nobody(void **state)
 	ends_request_answered(&server);
 }
 
+static size_t bytes_to[2]; /* the client's end, the server's */
+
+static bool count_bytes(struct end *end, const struct ntm_flow *from, const uint8_t *packet, size_t len)
+{
+	(void)from;
+	(void)packet;
+	bytes_to[end == &server] += len;
+	return end == &client; /* nothing comes back to who asked */
+}
+
+static void an_unproven_address_gets_three_times_what_came_from_it_at_most(void **state)
+{
+	struct outcome outcome;
+
+	(void)state;
+	ends_request_answered(&client);
+	client.calls_from = 1;
+	ntm_session_kick(&client.peer);
+	bytes_to[0] = bytes_to[1] = 0;
+	client.drop = server.drop = count_bytes;
+	server.behaviour = REFUSE; /* a text: 80 bytes for 40 */
+	assert_int_equal(ends_request(&client, &outcome, 8000, NULL), 0);
+	for (int i = 0; i < 300; i++) {
+		ends_run_ms(10);
+		assert_true(bytes_to[0] <= 3 * bytes_to[1]);
+	}
+	assert_true(bytes_to[0] > 0);
+	assert_true(server.peer.challenge);
+	assert_int_equal(server.requests, 2); /* with the one before it moved */
+	client.drop = server.drop = NULL;
+	until(outcome.done, 5000);
+	assert_int_equal(outcome.err, -EREMOTEIO);
+	until(!server.peer.challenge, 5000);
+}
+
+/* It comes behind the proof, not when the client asks again. */
+static void an_answer_too_long_for_an_unproven_address_waits_for_the_proof(void **state)
+{
+	struct outcome outcome;
+	unsigned came;
+
+	(void)state;
+	ends_request_answered(&client);
+	client.calls_from = 1;
+	ntm_session_kick(&client.peer);
+	came = server.came[NTM_TYPE_SESSION];
+	server.behaviour = REFUSE;
+	client.peer.rtt.srtt_us = 2000000; /* it would be long */
+	assert_int_equal(ends_request(&client, &outcome, 8000, NULL), 0);
+	until(outcome.done, 1500);
+	assert_int_equal(outcome.err, -EREMOTEIO);
+	assert_string_equal(outcome.error.text, "mn.ntm.example is not a member");
+	assert_true(ntm_endpoint_equal(&server.peer.flow.remote, &client.udp[1].bound));
+	assert_int_equal(server.came[NTM_TYPE_SESSION], came + 2); /* the request, and the challenge's response */
+	ends_run_ms(50);
+	assert_int_equal(outcome.done, 1);
+	assert_int_equal(client.error[NTM_DROP_UNMATCHED], 0);
+}
+
 static bool drop_to_first_address(struct end *end, const struct ntm_flow *from, const uint8_t *packet,
 				  size_t len)
 {
@@ -726,6 +785,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_client_that_changes_its_port_is_challenged_and_followed),
 		TEST(a_packet_sent_on_from_elsewhere_moves_nobody),
+		TEST(an_unproven_address_gets_three_times_what_came_from_it_at_most),
+		TEST(an_answer_too_long_for_an_unproven_address_waits_for_the_proof),
 		TEST(another_address_of_the_server_is_tried_and_then_used_both_ways),
 		TEST(a_handshake_goes_to_the_next_address_when_one_is_dead),
 		TEST(a_restarted_server_resets_and_the_request_is_answered_in_a_new_session),
