@@ -45,18 +45,25 @@ static void vip_set(struct ntmd_cn *cn, int family, struct ntm_addr *own, const 
 		LIST_INSERT_HEAD(&cn->ntmd->cn_by_vip[family][bucket(own, sizeof(*own))], cn, by_vip[family]);
 }
 
+struct ntmd_cn *ntmd_cn_find_holder(struct ntmd *ntmd, const struct ntm_addr *vip, const char *but_fqdn)
+{
+	int family = ntm_addr_is4(vip) ? 0 : 1;
+	struct ntmd_cn *cn;
+
+	if (ntm_addr_is_none(vip))
+		return NULL;
+	LIST_FOREACH(cn, &ntmd->cn_by_vip[family][bucket(vip, sizeof(*vip))], by_vip[family])
+		if (cn->known && !cn->lost && strcmp(cn->fqdn, but_fqdn) &&
+		    ntm_addr_equal(family ? &cn->vip6 : &cn->vip4, vip))
+			return cn;
+	return NULL;
+}
+
 /* The host route of a node of another DC goes, unless the address is another node's by now. */
 static void route_forget(struct ntmd_cn *cn, const struct ntm_addr *vip)
 {
-	int family = ntm_addr_is4(vip) ? 0 : 1;
-	struct ntmd_cn *other;
-
-	if (ntm_addr_is_none(vip))
-		return;
-	LIST_FOREACH(other, &cn->ntmd->cn_by_vip[family][bucket(vip, sizeof(*vip))], by_vip[family])
-		if (other != cn && other->known && ntm_addr_equal(family ? &other->vip6 : &other->vip4, vip))
-			return;
-	ntmd_interface_route_del(cn->ntmd, vip);
+	if (!ntm_addr_is_none(vip) && !ntmd_cn_find_holder(cn->ntmd, vip, cn->fqdn))
+		ntmd_interface_route_del(cn->ntmd, vip);
 }
 
 static void routes_forget(struct ntmd_cn *cn)

@@ -54,6 +54,8 @@ struct ntmd_cn {
 
 struct ntmd_cn *ntmd_cn_find(struct ntmd *ntmd, const char *fqdn);
 struct ntmd_cn *ntmd_cn_find_vip(struct ntmd *ntmd, const struct ntm_addr *vip);
+/* Who is known to have this address, by a Route Direction that nothing speaks against, other than the node of that name. */
+struct ntmd_cn *ntmd_cn_find_holder(struct ntmd *ntmd, const struct ntm_addr *vip, const char *but_fqdn);
 /* fqdn or vip may be NULL; NULL: no memory or too many. */
 struct ntmd_cn *ntmd_cn_new(struct ntmd *ntmd, const char *fqdn, const struct ntm_addr *vip);
 void ntmd_cn_verdicts_set(struct ntmd_cn *cn, const struct ntm_verdict *verdict, unsigned count);
@@ -277,6 +279,9 @@ void ntmd_direction_cancel(struct ntmd_cn *cn);
 void ntmd_direction_ended(struct ntmd_cn *cn);
 bool ntmd_direction_is_expected(const struct ntmd_cn *cn); /* answered, its Route Direction is on the way */
 extern const struct ntmd_dns_ops ntmd_dns_ops;
+/* Whether the node of that name may have these virtual addresses (all zero: none). */
+bool ntmd_route_direction_may_have(struct ntmd *ntmd, const char *fqdn, const uint8_t vip4[4], const uint8_t vip6[16]);
+#define NTMD_VIP_REFUSED "its virtual address is in use here, or public"
 void ntmd_route_direction_handle(struct ntmd *ntmd, const struct ntm_session_from *from, const struct ntm_message *message);
 void ntmd_route_withdraw_handle(struct ntmd *ntmd, const struct ntm_session_from *from, const struct ntm_message *message);
 

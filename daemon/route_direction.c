@@ -13,6 +13,7 @@
 #include "endpoint.h"
 #include "key.h"
 #include "log.h"
+#include "netlink.h"
 #include "path.h"
 
 /* The public key of the requester of a path decides between two that cross: the lower one is kept. */
@@ -57,15 +58,14 @@ static void unnamed_join(struct ntmd_cn *cn, const struct ntm_addr *vip)
 	ntmd_cn_free(other);
 }
 
-static void vips_read(const struct ntm_route_direction *direction, struct ntm_addr *ret_vip4,
-		      struct ntm_addr *ret_vip6)
+static void vips_read(const uint8_t vip4[4], const uint8_t vip6[16], struct ntm_addr *ret_vip4, struct ntm_addr *ret_vip6)
 {
 	static const uint8_t none[4];
 
 	memset(ret_vip4, 0, sizeof(*ret_vip4));
-	if (memcmp(direction->vip4, none, sizeof(none)))
-		ntm_addr_from4(ret_vip4, direction->vip4);
-	ntm_addr_from6(ret_vip6, direction->vip6);
+	if (memcmp(vip4, none, sizeof(none)))
+		ntm_addr_from4(ret_vip4, vip4);
+	ntm_addr_from6(ret_vip6, vip6);
 }
 
 /* It has other addresses than it had: its DC lost its database, say, or it was removed and added again. */
@@ -89,7 +89,7 @@ static int learn(struct ntmd_cn *cn, const struct ntm_route_direction *direction
 
 	if (ntmd_cn_name_set(cn, direction->fqdn))
 		return -ENOMEM;
-	vips_read(direction, &vip4, &vip6);
+	vips_read(direction->vip4, direction->vip6, &vip4, &vip6);
 	if (is_readdressed(cn, &vip4, &vip6))
 		ntmd_cn_readdressed(cn);
 	ntmd_cn_vips_set(cn, &vip4, &vip6);
@@ -121,12 +121,14 @@ static struct ntmd_cn *cn_for(struct ntmd *ntmd, const struct ntm_route_directio
 	return cn && !cn->fqdn[0] ? cn : ntmd_cn_new(ntmd, direction->fqdn, NULL);
 }
 
-/* Another node that has this address, as far as is known; NULL: none. */
-static struct ntmd_cn *vip_holder(struct ntmd *ntmd, const struct ntm_addr *vip, const char *fqdn)
+/* A network of this host, beside ntm0: more than a default route, or halves of one, leads there. */
+static bool is_routed_here(const struct ntmd *ntmd, const struct ntm_addr *vip)
 {
-	struct ntmd_cn *cn = ntm_addr_is_none(vip) ? NULL : ntmd_cn_find_vip(ntmd, vip);
+	unsigned ifindex, bits;
 
-	return cn && cn->known && !cn->lost && strcmp(cn->fqdn, fqdn) ? cn : NULL;
+	if (!ntmd_interface_index(ntmd) || ntmd->config.tun_fd >= 0)
+		return false; /* applications are elsewhere, with routes of their own */
+	return !ntm_netlink_route_match(vip, &ifindex, &bits) && bits > 1 && ifindex != ntmd_interface_index(ntmd);
 }
 
 /*
@@ -145,19 +147,19 @@ static bool is_vip_allowed(struct ntmd *ntmd, const struct ntm_addr *vip, const 
 	for (unsigned i = 0; i < ntmd->dc.servers; i++)
 		if (ntm_addr_equal(vip, &ntmd->dc.server[i].addr))
 			return false;
-	if (vip_holder(ntmd, vip, fqdn))
+	if (ntmd_cn_find_holder(ntmd, vip, fqdn))
 		return false;
 	if (!ntm_addr_is_none(own) && ntm_addr_in_prefix(vip, own, bits))
 		return true;
-	return ntm_addr_is_usable(vip) && !ntm_addr_is_global(vip);
+	return ntm_addr_is_usable(vip) && !ntm_addr_is_global(vip) && !is_routed_here(ntmd, vip);
 }
 
-static bool are_vips_allowed(struct ntmd *ntmd, const struct ntm_route_direction *direction)
+bool ntmd_route_direction_may_have(struct ntmd *ntmd, const char *fqdn, const uint8_t vip4[4], const uint8_t vip6[16])
 {
-	struct ntm_addr vip4, vip6;
+	struct ntm_addr v4, v6;
 
-	vips_read(direction, &vip4, &vip6);
-	return is_vip_allowed(ntmd, &vip4, direction->fqdn) && is_vip_allowed(ntmd, &vip6, direction->fqdn);
+	vips_read(vip4, vip6, &v4, &v6);
+	return is_vip_allowed(ntmd, &v4, fqdn) && is_vip_allowed(ntmd, &v6, fqdn);
 }
 
 /* Who has the address may have another one now, and we have not heard of it: then it says that it does not know our path. */
@@ -165,9 +167,9 @@ static void holders_ask(struct ntmd *ntmd, const struct ntm_route_direction *dir
 {
 	struct ntm_addr vip[2];
 
-	vips_read(direction, &vip[0], &vip[1]);
+	vips_read(direction->vip4, direction->vip6, &vip[0], &vip[1]);
 	for (int i = 0; i < 2; i++) {
-		struct ntmd_cn *holder = vip_holder(ntmd, &vip[i], direction->fqdn);
+		struct ntmd_cn *holder = ntmd_cn_find_holder(ntmd, &vip[i], direction->fqdn);
 
 		if (holder && holder->path)
 			ntmd_keepalive_ask(holder->path);
@@ -179,8 +181,17 @@ static void refused_end(struct ntmd *ntmd, const struct ntm_route_direction *dir
 {
 	struct ntm_addr vip4, vip6;
 
-	vips_read(direction, &vip4, &vip6);
+	vips_read(direction->vip4, direction->vip6, &vip4, &vip6);
 	ntmd_bpf_inherited_end(ntmd->engine, &vip4, &vip6);
+}
+
+/* Whoever waits for a tunnel that was refused need not wait on. */
+static void wait_end(struct ntmd *ntmd, const struct ntm_route_direction *direction, const char *why)
+{
+	struct ntmd_cn *cn = ntmd_cn_find(ntmd, direction->fqdn);
+
+	if (cn && !cn->path && !cn->next_path)
+		ntmd_direction_failed(cn, why);
 }
 
 /* 0, or the error for the DC. */
@@ -237,15 +248,14 @@ void ntmd_route_direction_handle(struct ntmd *ntmd, const struct ntm_session_fro
 	error = key_check(ntmd, &direction);
 	if (error) {
 		ntm_session_refuse(from, error, "%s", ntm_error_text((uint16_t)error));
-		cn = ntmd_cn_find(ntmd, direction.fqdn);
-		if (cn && !cn->path && !cn->next_path)
-			ntmd_direction_failed(cn, ntm_error_text((uint16_t)error)); /* whoever waits for it need not wait on */
+		wait_end(ntmd, &direction, ntm_error_text((uint16_t)error));
 		goto wipe;
 	}
-	if (!are_vips_allowed(ntmd, &direction)) {
+	if (!ntmd_route_direction_may_have(ntmd, direction.fqdn, direction.vip4, direction.vip6)) {
 		ntm_warn("refused a tunnel with %s: the DC gives it a virtual address that is in use here, or public",
 			 direction.fqdn);
-		ntm_session_refuse(from, NTM_ERROR_REFUSED, "the virtual address is in use here, or public");
+		ntm_session_refuse(from, NTM_ERROR_REFUSED, NTMD_VIP_REFUSED);
+		wait_end(ntmd, &direction, NTMD_VIP_REFUSED);
 		holders_ask(ntmd, &direction);
 		goto wipe;
 	}

@@ -105,6 +105,10 @@ static const char *vip_distrust(const struct dc *dc, const struct dc_config_peer
 		snprintf(why, why_len, "%s lies in our own pool: DCs that know each other need different pools", text);
 		return why;
 	}
+	if (!ntm_addr_is_usable(vip) || ntm_addr_is_global(vip)) {
+		snprintf(why, why_len, "%s is public, or nobody's: nodes would refuse it", text);
+		return why;
+	}
 	if (vip_may_be_of(dc, peer, vip))
 		return NULL;
 	owner = vip_owner(dc, vip);

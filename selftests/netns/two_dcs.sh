@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 # test: nodes of two DCs that trust each other reach one another by name; no DC hands out addresses that are not its own
 #
-#	dc, ntm.example (srv1), rs1 (srv3) ---- core ---- a (v4), a6 (v6): members of dc
+#	dc, ntm.example (srv1), rs1 (srv3) ---- core ---- a (v4), a6 (v6), h (nat1): members of dc
 #	dc2, other.example (srv2) ----------------'------ x (v4b): a member of dc2
 #
 # a and a6 ask names upstream at dc2, and x at dc. Only dc has a relay: it is the requester's DC that directs one.
@@ -114,11 +114,24 @@ check "it is counted" test "$(foreign)" -ge 1
 check "and in the log" grep -q "the DC dc.$OTHER told of x.$OTHER: not believed, 198.18.0." "$WORK/dc-ntm-dc.log"
 check_not "dc2 cannot direct it either" reaches x a6.$ZONE -W 3
 check "a is reached by its address as before" reaches a6 "$(vip4 a)" -W 4
-dc2_pools thirds 198.21.0.0/16 fd4e:544d:3::/64
+dc2_pools thirds 10.9.0.0/16 fd4e:544d:3::/64
 refusal=$(ns a6 dig +time=4 +tries=1 @127.0.0.54 x.$OTHER A)
-check "dc does not believe that: $(sed -n 's/^; EDE: //p' <<<"$refusal")" grep -q 'EDE: .*198\.21\..* lies in no virtual4' <<<"$refusal"
+check "dc does not believe that: $(sed -n 's/^; EDE: //p' <<<"$refusal")" grep -q 'EDE: .*10\.9\..* lies in no virtual4' <<<"$refusal"
 check_not "and takes no direction for it" reaches x a6.$ZONE -W 3
 eq "no tunnel came about" null "$(ns a6 ntmctl -j tunnel list | jq ".[] | select(.peer == \"x.$OTHER\")" | jq -s '.[0]')"
 eq "the log has said so once" 1 "$(grep -c 'not believed' "$WORK/dc-ntm-dc.log")"
 dc2_pools own 198.19.0.0/16 fd4e:544d:2::/64
 check "with addresses of its own it is believed again, and x is reached" eventually 6 reaches a6 x.$OTHER -W 4
+
+# ---- dc lets it hand out what a node's own network has, too
+daemon_stop dc ntm-dc
+sed -i '/^virtual4 = 198.19/a virtual4 = 10.0.1.0/24' "$WORK/dc/ntm-dc.conf"
+daemon_run dc ntm-dc
+host_add h nat1
+node_start h h.$ZONE "$(dns_section $DC2_ADDR4)"
+check "h, whose network is 10.0.1.0/24, registers" eventually 8 nodes_registered h a
+dc2_pools lan 10.0.1.0/24 fd4e:544d:2::/64
+refusal=$(ns h dig +time=4 +tries=1 @127.0.0.54 x.$OTHER A)
+check "h refuses x: $(sed -n 's/^; EDE: //p' <<<"$refusal")" grep -q 'EDE: .*in use here' <<<"$refusal"
+eq "what is meant for its network stays there" "" "$(ns h ip route show dev ntm0 | grep '^10\.' || :)"
+check "a is in no such network, and reaches x" eventually 6 reaches a x.$OTHER -W 4

@@ -188,6 +188,12 @@ static void another_dc_does_not_hand_out_ours(void **state)
 	other.location.vip4[1] = 18;
 	other.location.vip4[3] = 2;
 	assert_far_refused(2);
+	/* nor what belongs to no DC */
+	far_describe();
+	memcpy(other.location.vip4, (uint8_t[]){8, 8, 8, 8}, 4);
+	assert_far_refused(3);
+	memcpy(other.location.vip4, (uint8_t[]){127, 0, 0, 1}, 4);
+	assert_far_refused(4);
 	assert_int_equal(mn.routes, 0);
 }
 
