@@ -80,6 +80,13 @@ ns dc ntmctl dc node add a.$ZONE "$(public_key a)" >/dev/null
 check "a node that was removed and added again registers" eventually 20 as_listed a
 check_not "with another address" test "$before" = "$(vip4 a)"
 all_reach_all "when it is back"
+
+# ---- a new ntmd, whose predecessor (or its kernel) had paths with the old addresses
+daemon_stop a ntmd KILL
+dc_forget b c a
+daemon_run a ntmd
+check "all register, one with a new ntmd" eventually 10 as_listed a b c
+all_reach_all "after a restart"
 for name in a b c; do
 	no_drops "$name dropped nothing for its source" $name inner_source
 done
