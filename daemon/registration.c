@@ -152,6 +152,21 @@ static void told_set(struct ntmd *ntmd, const struct ntm_registration_request *r
 	ntmd->registration.moved = true;
 }
 
+/*
+ * The fields, and so many zero bytes that the longest response may be sent to where this comes from, before that is proven: after
+ * a move it saves a round trip. Their bytes or -errno.
+ */
+static int request_build(uint8_t *fields, size_t room, struct ntm_registration_request *request)
+{
+	const int wanted = NTM_REGISTRATION_LEN - (NTM_HEADER_LEN + NTM_MSG_HEADER_LEN + NTM_TAG_LEN);
+	int n = ntm_msg_registration_request_build(fields, room, request);
+
+	if (n < 0 || n + NTM_FIELD_HEADER_LEN >= wanted)
+		return n;
+	request->padding = (uint16_t)(wanted - n - NTM_FIELD_HEADER_LEN);
+	return ntm_msg_registration_request_build(fields, room, request);
+}
+
 void ntmd_registration_start(struct ntmd *ntmd)
 {
 	uint8_t body[NTM_CONTROL_MAX];
@@ -188,7 +203,7 @@ void ntmd_registration_start(struct ntmd *ntmd)
 		}
 	request.boot_id = ntmd->boot_id;
 	snprintf(request.software, sizeof(request.software), "ntmd %s", NTM_VERSION);
-	n = ntm_msg_registration_request_build(body + NTM_MSG_HEADER_LEN, sizeof(body) - NTM_MSG_HEADER_LEN, &request);
+	n = request_build(body + NTM_MSG_HEADER_LEN, sizeof(body) - NTM_MSG_HEADER_LEN, &request);
 	if (n >= 0)
 		n = ntm_session_request(&ntmd->dc, NTM_MSG_REGISTRATION_REQUEST, body, (size_t)n,
 					NTM_REQUEST_TIMEOUT_MS, done, ntmd, &ntmd->registration.request);
