@@ -45,6 +45,35 @@ static void vip_set(struct ntmd_cn *cn, int family, struct ntm_addr *own, const 
 		LIST_INSERT_HEAD(&cn->ntmd->cn_by_vip[family][bucket(own, sizeof(*own))], cn, by_vip[family]);
 }
 
+struct ntmd_cn *ntmd_cn_find_holder(struct ntmd *ntmd, const struct ntm_addr *vip, const char *but_fqdn)
+{
+	int family = ntm_addr_is4(vip) ? 0 : 1;
+	struct ntmd_cn *cn;
+
+	if (ntm_addr_is_none(vip))
+		return NULL;
+	LIST_FOREACH(cn, &ntmd->cn_by_vip[family][bucket(vip, sizeof(*vip))], by_vip[family])
+		if (cn->known && !cn->lost && strcmp(cn->fqdn, but_fqdn) &&
+		    ntm_addr_equal(family ? &cn->vip6 : &cn->vip4, vip))
+			return cn;
+	return NULL;
+}
+
+/* The host route of a node of another DC goes, unless the address is another node's by now. */
+static void route_forget(struct ntmd_cn *cn, const struct ntm_addr *vip)
+{
+	if (!ntm_addr_is_none(vip) && !ntmd_cn_find_holder(cn->ntmd, vip, cn->fqdn))
+		ntmd_interface_route_del(cn->ntmd, vip);
+}
+
+static void routes_forget(struct ntmd_cn *cn)
+{
+	if (!cn->known)
+		return;
+	route_forget(cn, &cn->vip4);
+	route_forget(cn, &cn->vip6);
+}
+
 void ntmd_cn_vips_set(struct ntmd_cn *cn, const struct ntm_addr *vip4, const struct ntm_addr *vip6)
 {
 	vip_set(cn, 0, &cn->vip4, vip4);
@@ -111,6 +140,38 @@ struct ntmd_cn *ntmd_cn_new(struct ntmd *ntmd, const char *fqdn, const struct nt
 	return cn;
 }
 
+void ntmd_cn_readdressed(struct ntmd_cn *cn)
+{
+	cn->going = true; /* not with its last path: there will be a new one */
+	if (cn->next_path)
+		ntmd_path_free(cn->next_path, true);
+	if (cn->path)
+		ntmd_path_free(cn->path, true);
+	cn->going = false;
+	if (cn->waiting)
+		ntmd_engine_path_delete(cn->waiting, true); /* for an address that is not its own any more */
+	cn->waiting = NULL;
+	routes_forget(cn);
+}
+
+void ntmd_cn_own_readdressed(struct ntmd *ntmd)
+{
+	static const struct ntm_addr none;
+	struct ntmd_path *path;
+	struct ntmd_cn *cn;
+
+	while ((path = LIST_FIRST(&ntmd->path)))
+		ntmd_path_close(path, NTM_REASON_SUPERSEDED, true);
+	/* Those that are still asked for: theirs may have changed for the same reason, and one's old may be ours now. */
+	LIST_FOREACH(cn, &ntmd->cn, next) {
+		if (!cn->fqdn[0])
+			continue;
+		routes_forget(cn);
+		cn->known = false;
+		ntmd_cn_vips_set(cn, &none, &none);
+	}
+}
+
 void ntmd_cn_release(struct ntmd_cn *cn)
 {
 	if (!cn->going && !cn->path && !cn->next_path && !cn->direction && !cn->waiting && LIST_EMPTY(&cn->ping) &&
@@ -128,10 +189,7 @@ void ntmd_cn_free(struct ntmd_cn *cn)
 	if (cn->path)
 		ntmd_path_free(cn->path, false);
 	ntmd_direction_cancel(cn);
-	if (cn->known) {
-		ntmd_interface_route_del(cn->ntmd, &cn->vip4);
-		ntmd_interface_route_del(cn->ntmd, &cn->vip6);
-	}
+	routes_forget(cn);
 	ntmd_cn_verdicts_set(cn, NULL, 0);
 	ntmd_cn_name_set(cn, "");
 	ntmd_cn_vips_set(cn, &none, &none);

@@ -136,6 +136,10 @@ static void done(void *arg, int err, const struct ntm_message *message, const st
 		/* The Route Direction may come a moment later; what it says is what counts. */
 		if (!cn->fqdn[0]) /* without memory it stays without a name for now */
 			ntmd_cn_name_set(cn, response.fqdn);
+		if (!cn->known && !ntmd_route_direction_may_have(cn->ntmd, response.fqdn, response.vip4, response.vip6)) {
+			ntmd_direction_failed(cn, NTMD_VIP_REFUSED);
+			return;
+		}
 		if (!cn->known) {
 			ntm_addr_from4(&vip4, response.vip4);
 			ntm_addr_from6(&vip6, response.vip6);

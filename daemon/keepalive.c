@@ -69,6 +69,14 @@ static void ask(struct ntmd_path *path, int64_t now_us)
 				       path->keepalive_number, body, 0);
 }
 
+void ntmd_keepalive_ask(struct ntmd_path *path)
+{
+	if (path->state != NTMD_PATH_UP || path->active < 0 || path->phase < 0 || path->keepalive_us)
+		return;
+	ask(path, ntm_loop_now_us());
+	ntm_timer_set_ms(path->tick, AGAIN_MS);
+}
+
 /* 0: nothing to wait for; else when to look again, ms. */
 static int64_t liveness(struct ntmd_path *path, const struct ntmd_engine_stats *stats, int64_t now)
 {

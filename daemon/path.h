@@ -39,6 +39,7 @@ struct ntmd_cn {
 	enum { NTMD_CN_ASK, NTMD_CN_EXPECT, NTMD_CN_FORGET } timer_for; /* what direction_timer is about */
 	uint8_t direction_reason;
 	bool known; /* fqdn, addresses and key came from a Route Direction */
+	bool lost; /* it has said since then that it knows our path no more: its addresses may be another's */
 	bool going; /* not to be released: it is being freed, or changes its path */
 	int64_t direction_failed_ms;
 	/* asks again after a loss, with jitter; waits for a Route Direction; forgets a refused node after a pause */
@@ -53,11 +54,20 @@ struct ntmd_cn {
 
 struct ntmd_cn *ntmd_cn_find(struct ntmd *ntmd, const char *fqdn);
 struct ntmd_cn *ntmd_cn_find_vip(struct ntmd *ntmd, const struct ntm_addr *vip);
+/* Who is known to have this address, by a Route Direction that nothing speaks against, other than the node of that name. */
+struct ntmd_cn *ntmd_cn_find_holder(struct ntmd *ntmd, const struct ntm_addr *vip, const char *but_fqdn);
 /* fqdn or vip may be NULL; NULL: no memory or too many. */
 struct ntmd_cn *ntmd_cn_new(struct ntmd *ntmd, const char *fqdn, const struct ntm_addr *vip);
 void ntmd_cn_verdicts_set(struct ntmd_cn *cn, const struct ntm_verdict *verdict, unsigned count);
 int ntmd_cn_name_set(struct ntmd_cn *cn, const char *fqdn); /* 0, or -ENOMEM: it has the old one */
 void ntmd_cn_vips_set(struct ntmd_cn *cn, const struct ntm_addr *vip4, const struct ntm_addr *vip6);
+/*
+ * Its virtual addresses are about to change (ntmd_cn_vips_set): its paths carry only packets from and to the old ones, so they end,
+ * without a word to it: it has left them.
+ */
+void ntmd_cn_readdressed(struct ntmd_cn *cn);
+/* Ours have: all paths are closed, so that no peer goes on with the old ones; new ones are made when there is something to send. */
+void ntmd_cn_own_readdressed(struct ntmd *ntmd);
 /* Frees it if nothing needs it: no path, no direction, no ping. */
 void ntmd_cn_release(struct ntmd_cn *cn);
 void ntmd_cn_free(struct ntmd_cn *cn); /* and its paths */
@@ -270,6 +280,9 @@ void ntmd_direction_cancel(struct ntmd_cn *cn);
 void ntmd_direction_ended(struct ntmd_cn *cn);
 bool ntmd_direction_is_expected(const struct ntmd_cn *cn); /* answered, its Route Direction is on the way */
 extern const struct ntmd_dns_ops ntmd_dns_ops;
+/* Whether the node of that name may have these virtual addresses (all zero: none). */
+bool ntmd_route_direction_may_have(struct ntmd *ntmd, const char *fqdn, const uint8_t vip4[4], const uint8_t vip6[16]);
+#define NTMD_VIP_REFUSED "its virtual address is in use here, or public"
 void ntmd_route_direction_handle(struct ntmd *ntmd, const struct ntm_session_from *from, const struct ntm_message *message);
 void ntmd_route_withdraw_handle(struct ntmd *ntmd, const struct ntm_session_from *from, const struct ntm_message *message);
 
@@ -380,6 +393,7 @@ static inline bool ntmd_relay_bind_asked(const struct ntmd_path *path)
 /* ---- keepalive.c */
 
 void ntmd_keepalive_start(struct ntmd_path *path);
+void ntmd_keepalive_ask(struct ntmd_path *path); /* now: is the peer there, and does it know the path? */
 void ntmd_keepalive_response(struct ntmd_path *path, uint32_t transaction);
 void ntmd_keepalive_heard(struct ntmd_path *path, const struct ntm_flow *from);
 

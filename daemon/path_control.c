@@ -229,6 +229,7 @@ int ntmd_path_reset_receive(struct ntmd *ntmd, const uint8_t *packet, size_t len
 		return -NTM_DROP_UNMATCHED; /* nobody we know: perhaps an RS that never bound us */
 	ntm_info("%s has lost the tunnel, asking for a new one", path->cn->fqdn);
 	ntmd_event(ntmd, "peer_reset", "peer", path->cn->fqdn, NULL);
+	path->cn->lost = true;
 	ntmd_direction_again(path->cn, NTM_REASON_LOST);
 	return 0;
 }

@@ -44,8 +44,9 @@ static void failed(struct ntmd *ntmd, const char *why)
 
 static void virtual_addresses_set(struct ntmd *ntmd, const struct ntm_registration_response *response)
 {
-	struct ntm_addr vip4, vip6;
+	bool had = !ntm_addr_is_none(&ntmd->registration.vip4) || !ntm_addr_is_none(&ntmd->registration.vip6);
 	char text4[NTM_ADDR_TEXT], text6[NTM_ADDR_TEXT];
+	struct ntm_addr vip4, vip6;
 	int err;
 
 	ntm_addr_from4(&vip4, response->vip4);
@@ -54,6 +55,9 @@ static void virtual_addresses_set(struct ntmd *ntmd, const struct ntm_registrati
 	    response->vip4_prefix == ntmd->registration.vip4_prefix &&
 	    response->vip6_prefix == ntmd->registration.vip6_prefix)
 		return;
+	/* Peers take nothing from the new addresses by a path that was made with the old ones, and have nothing else to send to. */
+	if (had)
+		ntmd_cn_own_readdressed(ntmd);
 	ntmd->registration.vip4 = vip4;
 	ntmd->registration.vip6 = vip6;
 	ntmd->registration.vip4_prefix = response->vip4_prefix;
@@ -64,6 +68,7 @@ static void virtual_addresses_set(struct ntmd *ntmd, const struct ntm_registrati
 		ntm_error("cannot set the virtual addresses on %s: %s", ntmd->config.device, strerror(-err));
 	ntm_timer_set_ms(ntmd->network_timer, 0); /* real addresses are those of no pool */
 	ntm_notice("virtual addresses: %s %s", ntm_addr_format(&vip4, text4), ntm_addr_format(&vip6, text6));
+	ntmd_event(ntmd, "readdressed", "virtual4", text4, "virtual6", text6, NULL);
 }
 
 /* The DC knows the new place now: is there a shorter route from here? With jitter, where there are many paths. */
@@ -147,6 +152,21 @@ static void told_set(struct ntmd *ntmd, const struct ntm_registration_request *r
 	ntmd->registration.moved = true;
 }
 
+/*
+ * The fields, and so many zero bytes that the longest response may be sent to where this comes from, before that is proven: after
+ * a move it saves a round trip. Their bytes or -errno.
+ */
+static int request_build(uint8_t *fields, size_t room, struct ntm_registration_request *request)
+{
+	const int wanted = NTM_REGISTRATION_LEN - (NTM_HEADER_LEN + NTM_MSG_HEADER_LEN + NTM_TAG_LEN);
+	int n = ntm_msg_registration_request_build(fields, room, request);
+
+	if (n < 0 || n + NTM_FIELD_HEADER_LEN >= wanted)
+		return n;
+	request->padding = (uint16_t)(wanted - n - NTM_FIELD_HEADER_LEN);
+	return ntm_msg_registration_request_build(fields, room, request);
+}
+
 void ntmd_registration_start(struct ntmd *ntmd)
 {
 	uint8_t body[NTM_CONTROL_MAX];
@@ -183,7 +203,7 @@ void ntmd_registration_start(struct ntmd *ntmd)
 		}
 	request.boot_id = ntmd->boot_id;
 	snprintf(request.software, sizeof(request.software), "ntmd %s", NTM_VERSION);
-	n = ntm_msg_registration_request_build(body + NTM_MSG_HEADER_LEN, sizeof(body) - NTM_MSG_HEADER_LEN, &request);
+	n = request_build(body + NTM_MSG_HEADER_LEN, sizeof(body) - NTM_MSG_HEADER_LEN, &request);
 	if (n >= 0)
 		n = ntm_session_request(&ntmd->dc, NTM_MSG_REGISTRATION_REQUEST, body, (size_t)n,
 					NTM_REQUEST_TIMEOUT_MS, done, ntmd, &ntmd->registration.request);

@@ -13,6 +13,7 @@
 #include "endpoint.h"
 #include "key.h"
 #include "log.h"
+#include "netlink.h"
 #include "path.h"
 
 /* The public key of the requester of a path decides between two that cross: the lower one is kept. */
@@ -57,29 +58,45 @@ static void unnamed_join(struct ntmd_cn *cn, const struct ntm_addr *vip)
 	ntmd_cn_free(other);
 }
 
-static void vips_read(const struct ntm_route_direction *direction, struct ntm_addr *ret_vip4,
-		      struct ntm_addr *ret_vip6)
+static void vips_read(const uint8_t vip4[4], const uint8_t vip6[16], struct ntm_addr *ret_vip4, struct ntm_addr *ret_vip6)
 {
 	static const uint8_t none[4];
 
 	memset(ret_vip4, 0, sizeof(*ret_vip4));
-	if (memcmp(direction->vip4, none, sizeof(none)))
-		ntm_addr_from4(ret_vip4, direction->vip4);
-	ntm_addr_from6(ret_vip6, direction->vip6);
+	if (memcmp(vip4, none, sizeof(none)))
+		ntm_addr_from4(ret_vip4, vip4);
+	ntm_addr_from6(ret_vip6, vip6);
 }
 
-/* 0, or -ENOMEM: nothing is changed. */
+/* It has other addresses than it had: its DC lost its database, say, or it was removed and added again. */
+static bool is_readdressed(struct ntmd_cn *cn, const struct ntm_addr *vip4, const struct ntm_addr *vip6)
+{
+	char text4[NTM_ADDR_TEXT], text6[NTM_ADDR_TEXT];
+
+	if (!cn->known || (ntm_addr_equal(&cn->vip4, vip4) && ntm_addr_equal(&cn->vip6, vip6)))
+		return false;
+	ntm_addr_format(vip4, text4);
+	ntm_addr_format(vip6, text6);
+	ntm_notice("%s has other virtual addresses now: %s %s", cn->fqdn, text4, text6);
+	ntmd_event(cn->ntmd, "peer_readdressed", "peer", cn->fqdn, "virtual4", text4, "virtual6", text6, NULL);
+	return true;
+}
+
+/* 0, or -ENOMEM: nothing is changed. Frees its paths if its addresses are others. */
 static int learn(struct ntmd_cn *cn, const struct ntm_route_direction *direction)
 {
 	struct ntm_addr vip4, vip6;
 
 	if (ntmd_cn_name_set(cn, direction->fqdn))
 		return -ENOMEM;
-	vips_read(direction, &vip4, &vip6);
+	vips_read(direction->vip4, direction->vip6, &vip4, &vip6);
+	if (is_readdressed(cn, &vip4, &vip6))
+		ntmd_cn_readdressed(cn);
 	ntmd_cn_vips_set(cn, &vip4, &vip6);
 	memcpy(cn->public_key, direction->public_key, NTM_KEY_LEN);
 	ntmd_cn_verdicts_set(cn, direction->verdict, direction->verdicts);
 	cn->known = true;
+	cn->lost = false;
 	unnamed_join(cn, &cn->vip4);
 	unnamed_join(cn, &cn->vip6);
 	route_to_vip(cn->ntmd, &cn->vip4);
@@ -104,6 +121,16 @@ static struct ntmd_cn *cn_for(struct ntmd *ntmd, const struct ntm_route_directio
 	return cn && !cn->fqdn[0] ? cn : ntmd_cn_new(ntmd, direction->fqdn, NULL);
 }
 
+/* A network of this host, beside ntm0: more than a default route, or halves of one, leads there. */
+static bool is_routed_here(const struct ntmd *ntmd, const struct ntm_addr *vip)
+{
+	unsigned ifindex, bits;
+
+	if (!ntmd_interface_index(ntmd) || ntmd->config.tun_fd >= 0)
+		return false; /* applications are elsewhere, with routes of their own */
+	return !ntm_netlink_route_match(vip, &ifindex, &bits) && bits > 1 && ifindex != ntmd_interface_index(ntmd);
+}
+
 /*
  * A DC may give its nodes addresses of its pools; not ours, not those of another node, and none that the Internet or this host
  * uses: traffic for them would go into the tunnel.
@@ -112,7 +139,6 @@ static bool is_vip_allowed(struct ntmd *ntmd, const struct ntm_addr *vip, const 
 {
 	const struct ntm_addr *own = ntm_addr_is4(vip) ? &ntmd->registration.vip4 : &ntmd->registration.vip6;
 	unsigned bits = ntm_addr_is4(vip) ? ntmd->registration.vip4_prefix + 96u : ntmd->registration.vip6_prefix;
-	struct ntmd_cn *cn;
 
 	if (ntm_addr_is_none(vip))
 		return true;
@@ -121,20 +147,33 @@ static bool is_vip_allowed(struct ntmd *ntmd, const struct ntm_addr *vip, const 
 	for (unsigned i = 0; i < ntmd->dc.servers; i++)
 		if (ntm_addr_equal(vip, &ntmd->dc.server[i].addr))
 			return false;
-	cn = ntmd_cn_find_vip(ntmd, vip);
-	if (cn && cn->known && strcmp(cn->fqdn, fqdn))
+	if (ntmd_cn_find_holder(ntmd, vip, fqdn))
 		return false;
 	if (!ntm_addr_is_none(own) && ntm_addr_in_prefix(vip, own, bits))
 		return true;
-	return ntm_addr_is_usable(vip) && !ntm_addr_is_global(vip);
+	return ntm_addr_is_usable(vip) && !ntm_addr_is_global(vip) && !is_routed_here(ntmd, vip);
 }
 
-static bool are_vips_allowed(struct ntmd *ntmd, const struct ntm_route_direction *direction)
+bool ntmd_route_direction_may_have(struct ntmd *ntmd, const char *fqdn, const uint8_t vip4[4], const uint8_t vip6[16])
 {
-	struct ntm_addr vip4, vip6;
+	struct ntm_addr v4, v6;
 
-	vips_read(direction, &vip4, &vip6);
-	return is_vip_allowed(ntmd, &vip4, direction->fqdn) && is_vip_allowed(ntmd, &vip6, direction->fqdn);
+	vips_read(vip4, vip6, &v4, &v6);
+	return is_vip_allowed(ntmd, &v4, fqdn) && is_vip_allowed(ntmd, &v6, fqdn);
+}
+
+/* Who has the address may have another one now, and we have not heard of it: then it says that it does not know our path. */
+static void holders_ask(struct ntmd *ntmd, const struct ntm_route_direction *direction)
+{
+	struct ntm_addr vip[2];
+
+	vips_read(direction->vip4, direction->vip6, &vip[0], &vip[1]);
+	for (int i = 0; i < 2; i++) {
+		struct ntmd_cn *holder = ntmd_cn_find_holder(ntmd, &vip[i], direction->fqdn);
+
+		if (holder && holder->path)
+			ntmd_keepalive_ask(holder->path);
+	}
 }
 
 /* What an earlier ntmd had with this node may not go on either. */
@@ -142,8 +181,17 @@ static void refused_end(struct ntmd *ntmd, const struct ntm_route_direction *dir
 {
 	struct ntm_addr vip4, vip6;
 
-	vips_read(direction, &vip4, &vip6);
+	vips_read(direction->vip4, direction->vip6, &vip4, &vip6);
 	ntmd_bpf_inherited_end(ntmd->engine, &vip4, &vip6);
+}
+
+/* Whoever waits for a tunnel that was refused need not wait on. */
+static void wait_end(struct ntmd *ntmd, const struct ntm_route_direction *direction, const char *why)
+{
+	struct ntmd_cn *cn = ntmd_cn_find(ntmd, direction->fqdn);
+
+	if (cn && !cn->path && !cn->next_path)
+		ntmd_direction_failed(cn, why);
 }
 
 /* 0, or the error for the DC. */
@@ -200,15 +248,15 @@ void ntmd_route_direction_handle(struct ntmd *ntmd, const struct ntm_session_fro
 	error = key_check(ntmd, &direction);
 	if (error) {
 		ntm_session_refuse(from, error, "%s", ntm_error_text((uint16_t)error));
-		cn = ntmd_cn_find(ntmd, direction.fqdn);
-		if (cn && !cn->path && !cn->next_path)
-			ntmd_direction_failed(cn, ntm_error_text((uint16_t)error)); /* whoever waits for it need not wait on */
+		wait_end(ntmd, &direction, ntm_error_text((uint16_t)error));
 		goto wipe;
 	}
-	if (!are_vips_allowed(ntmd, &direction)) {
+	if (!ntmd_route_direction_may_have(ntmd, direction.fqdn, direction.vip4, direction.vip6)) {
 		ntm_warn("refused a tunnel with %s: the DC gives it a virtual address that is in use here, or public",
 			 direction.fqdn);
-		ntm_session_refuse(from, NTM_ERROR_REFUSED, "the virtual address is in use here, or public");
+		ntm_session_refuse(from, NTM_ERROR_REFUSED, NTMD_VIP_REFUSED);
+		wait_end(ntmd, &direction, NTMD_VIP_REFUSED);
+		holders_ask(ntmd, &direction);
 		goto wipe;
 	}
 	path = ntmd_path_find(ntmd, direction.path_id);
@@ -230,6 +278,7 @@ void ntmd_route_direction_handle(struct ntmd *ntmd, const struct ntm_session_fro
 		ntmd_cn_release(cn);
 		goto wipe;
 	}
+	path = ntmd_path_find(ntmd, direction.path_id); /* unless it ended with the peer's old addresses */
 	if (!path) {
 		/* Its unfinished predecessor gives way; one that is up goes on until this one is. */
 		cn->going = true; /* not with its last path: there is a new one */

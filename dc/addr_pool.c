@@ -18,13 +18,12 @@ static unsigned bits_of_128(const struct dc_prefix *prefix)
 	return prefix->bits + (ntm_addr_is4(&prefix->addr) ? 96 : 0);
 }
 
-int dc_prefix_parse(struct dc_prefix *ret_prefix, const char *text)
+static int prefix_parse(struct dc_prefix *ret_prefix, const char *text, unsigned max4, unsigned max6)
 {
 	const char *slash = strchr(text, '/');
 	struct dc_prefix prefix;
 	char addr[NTM_ADDR_TEXT], *end;
 	unsigned long bits;
-	bool is4;
 
 	if (!slash || (size_t)(slash - text) >= sizeof(addr) || slash[1] < '0' || slash[1] > '9')
 		return -EINVAL;
@@ -33,8 +32,7 @@ int dc_prefix_parse(struct dc_prefix *ret_prefix, const char *text)
 	bits = strtoul(slash + 1, &end, 10);
 	if (*end || ntm_addr_parse(&prefix.addr, addr))
 		return -EINVAL;
-	is4 = ntm_addr_is4(&prefix.addr);
-	if (bits < 8 || bits > (is4 ? 29 : 125))
+	if (bits < 8 || bits > (ntm_addr_is4(&prefix.addr) ? max4 : max6))
 		return -EINVAL;
 	prefix.bits = (unsigned)bits;
 	for (unsigned bit = bits_of_128(&prefix); bit < 128; bit++)
@@ -42,6 +40,26 @@ int dc_prefix_parse(struct dc_prefix *ret_prefix, const char *text)
 			return -EINVAL;
 	*ret_prefix = prefix;
 	return 0;
+}
+
+int dc_prefix_parse(struct dc_prefix *ret_prefix, const char *text)
+{
+	return prefix_parse(ret_prefix, text, 29, 125);
+}
+
+int dc_prefix_parse_any(struct dc_prefix *ret_prefix, const char *text)
+{
+	return prefix_parse(ret_prefix, text, 32, 128);
+}
+
+bool dc_prefix_holds(const struct dc_prefix *prefix, const struct ntm_addr *addr)
+{
+	return ntm_addr_in_prefix(addr, &prefix->addr, bits_of_128(prefix));
+}
+
+bool dc_prefix_meets(const struct dc_prefix *a, const struct dc_prefix *b)
+{
+	return bits_of_128(a) < bits_of_128(b) ? dc_prefix_holds(a, &b->addr) : dc_prefix_holds(b, &a->addr);
 }
 
 int dc_addr_pool_init(struct dc_addr_pool *pool, const struct dc_prefix *v4, const struct dc_prefix *v6)
@@ -149,7 +167,5 @@ int dc_addr_pool_number(const struct dc_addr_pool *pool, const struct ntm_addr *
 
 bool dc_addr_pool_holds(const struct dc_addr_pool *pool, const struct ntm_addr *addr)
 {
-	const struct dc_prefix *prefix = ntm_addr_is4(addr) ? &pool->v4 : &pool->v6;
-
-	return ntm_addr_in_prefix(addr, &prefix->addr, bits_of_128(prefix));
+	return dc_prefix_holds(ntm_addr_is4(addr) ? &pool->v4 : &pool->v6, addr);
 }

@@ -33,6 +33,10 @@ struct dc_addr_pool {
  * have (IPv4: 8..29 bits, IPv6: 8..125).
  */
 int dc_prefix_parse(struct dc_prefix *ret_prefix, const char *text);
+/* The same of any size from 8 bits on: what another DC has may be a part of its pool, or one address. */
+int dc_prefix_parse_any(struct dc_prefix *ret_prefix, const char *text);
+bool dc_prefix_holds(const struct dc_prefix *prefix, const struct ntm_addr *addr);
+bool dc_prefix_meets(const struct dc_prefix *a, const struct dc_prefix *b); /* some address lies in both */
 
 /* 0 or -ENOMEM. The pool is as large as the smaller of both prefixes. */
 int dc_addr_pool_init(struct dc_addr_pool *pool, const struct dc_prefix *v4, const struct dc_prefix *v6);

@@ -176,6 +176,31 @@ static const char *set_peer_zone(void *config, const char *value, void *arg)
 								     : NULL;
 }
 
+static const char *peer_prefix_add(struct dc_config *config, const char *value, int family, const char *expected)
+{
+	struct dc_config_peer *peer = &config->peer[config->peers - 1];
+	struct dc_prefix prefix;
+
+	if (dc_prefix_parse_any(&prefix, value) || ntm_addr_is4(&prefix.addr) != !family)
+		return expected;
+	if (peer->prefixes[family] == DC_PEER_PREFIXES)
+		return too_many;
+	peer->prefix[family][peer->prefixes[family]++] = prefix;
+	return NULL;
+}
+
+static const char *set_peer_virtual4(void *config, const char *value, void *arg)
+{
+	(void)arg;
+	return peer_prefix_add(config, value, 0, "an IPv4 prefix of 8 to 32 bits without host bits, as 198.19.0.0/16");
+}
+
+static const char *set_peer_virtual6(void *config, const char *value, void *arg)
+{
+	(void)arg;
+	return peer_prefix_add(config, value, 1, "an IPv6 prefix of 8 to 128 bits without host bits, as fd4e:544d:2::/64");
+}
+
 static const char *set_peer_endpoint(void *config, const char *value, void *arg)
 {
 	struct dc_config *c = config;
@@ -212,6 +237,8 @@ static const struct ntm_config_key keys[] = {
 	{.section = "peer", .name = "zone", .required = true, .set = set_peer_zone},
 	{.section = "peer", .name = "public-key", .required = true, .set = set_peer_key},
 	{.section = "peer", .name = "endpoint", .required = true, .repeats = true, .set = set_peer_endpoint},
+	{.section = "peer", .name = "virtual4", .repeats = true, .set = set_peer_virtual4},
+	{.section = "peer", .name = "virtual6", .repeats = true, .set = set_peer_virtual6},
 	{0},
 };
 
@@ -225,6 +252,41 @@ static const struct ntm_config_section sections[] = {
 static bool zones_meet(const char *a, const char *b)
 {
 	return ntm_name_in_zone(a, b) || ntm_name_in_zone(b, a);
+}
+
+/* The prefix of another one that meets one of these; NULL: none. */
+static const struct dc_prefix *prefix_meeting(const struct dc_config_peer *peer, int family,
+					      const struct dc_prefix *prefix)
+{
+	for (unsigned i = 0; i < peer->prefixes[family]; i++)
+		if (dc_prefix_meets(&peer->prefix[family][i], prefix))
+			return &peer->prefix[family][i];
+	return NULL;
+}
+
+/* An address would be of two DCs. */
+static int peer_prefixes_check(const struct dc_config *config, const struct dc_config_peer *peer, int family,
+			       const char *path, char *ret_why, size_t why_len)
+{
+	const struct dc_prefix *own = family ? &config->virtual6 : &config->virtual4;
+	const struct dc_prefix *met = prefix_meeting(peer, family, own), *other = own;
+	const char *of = "the pool of this DC";
+	char text[NTM_ADDR_TEXT], other_text[NTM_ADDR_TEXT];
+
+	for (const struct dc_config_peer *before = config->peer; before != peer && !met; before++)
+		for (unsigned i = 0; i < before->prefixes[family] && !met; i++) {
+			other = &before->prefix[family][i];
+			of = before->name;
+			met = prefix_meeting(peer, family, other);
+		}
+	if (!met)
+		return 0;
+	snprintf(ret_why, why_len,
+		 "%s: [peer \"%s\"]: virtual%c %s/%u meets %s/%u of %s: expected prefixes apart from each other; if both "
+		 "DCs really hand out addresses of it, give one of them another pool",
+		 path, peer->name, family ? '6' : '4', ntm_addr_format(&met->addr, text), met->bits,
+		 ntm_addr_format(&other->addr, other_text), other->bits, of);
+	return -EINVAL;
 }
 
 static int peers_check(const struct dc_config *config, const char *path, char *ret_why, size_t why_len)
@@ -242,6 +304,9 @@ static int peers_check(const struct dc_config *config, const char *path, char *r
 				 peer->name, meets, peer->zone);
 			return -EINVAL;
 		}
+		for (int family = 0; family < 2; family++)
+			if (peer_prefixes_check(config, peer, family, path, ret_why, why_len))
+				return -EINVAL;
 	}
 	return 0;
 }

@@ -36,6 +36,8 @@
 #include "udp.h"
 
 #define DC_PEERS_MAX 64 /* DCs that one DC trusts */
+#define DC_PEER_PREFIXES 8 /* of each family that one of them may hand out addresses of */
+#define DC_DISTRUST_LOG_MS 60000 /* what one of them told that was not believed is logged so often */
 #define DC_RELAY_TIMEOUT_MS 1500 /* an RS that has not answered by then is passed over: at most, */
 #define DC_RELAY_PATIENCE_MS 600 /* and this much with 8 round trips, where they are known: tunnels wait for another one */
 #define DC_NODE_TIMEOUT_MS 3500 /* a CN that has not: the requester itself waits NTM_REQUEST_TIMEOUT_MS */
@@ -72,6 +74,9 @@ struct dc_config_peer {
 	uint8_t public_key[NTM_KEY_LEN];
 	struct ntm_endpoint endpoint[NTM_SERVERS_MAX];
 	uint16_t endpoints;
+	/* what virtual addresses its nodes may have: [0] IPv4, [1] IPv6; none: any that nobody else has */
+	struct dc_prefix prefix[2][DC_PEER_PREFIXES];
+	unsigned prefixes[2];
 };
 
 struct dc_config {
@@ -161,6 +166,8 @@ struct dc_member {
 struct dc_other { /* another DC */
 	struct dc_actor actor; /* first */
 	const struct dc_config_peer *config;
+	int64_t distrust_ms; /* when the log was last told of something that was not believed; 0: never */
+	unsigned distrusts; /* since then, not logged */
 };
 
 struct dc_relay {
@@ -330,6 +337,13 @@ int dc_location_find(struct dc *dc, const char *fqdn, const struct ntm_addr *vip
 void dc_location_cancel(struct dc_location_query *query);
 void dc_location_handle(struct dc *dc, struct dc_other *other, const struct ntm_session_from *from,
 			const struct ntm_message *message);
+/*
+ * Whether a node of that DC may have this name and these virtual addresses (all zero: none): NULL, or why not, in why.
+ */
+const char *dc_location_distrust(struct dc *dc, const struct dc_other *other, const char *fqdn, const uint8_t vip4[4],
+				 const uint8_t vip6[16], char *why, size_t why_len);
+/* What it told is not believed: counted as drop (a negative reason), and in the log, once a minute. */
+void dc_location_distrusted(struct dc *dc, struct dc_other *other, const char *fqdn, int drop, const char *why);
 void dc_location_describe(const struct dc_member *member, struct ntm_location *ret_location);
 
 /* ---- direction.c */

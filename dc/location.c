@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * location.c - Location Request and Response between DCs: where a member of the other's zone is. A DC
- * believes another one only about names of that one's zone. Before it: direction.c. Codec:
- * lib/msg_direction.c.
+ * location.c - Location Request and Response between DCs: where a member of the other's zone is; and what
+ * another DC is believed: names of its zone, and virtual addresses that are not ours nor a third DC's. Before
+ * it: direction.c, route_direction.c. Codec: lib/msg_direction.c.
  */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include <ntm/drop.h>
+
 #include "dc/dc.h"
 #include "endpoint.h"
 #include "log.h"
+#include "stats.h"
 
 struct dc_location_query {
 	struct dc *dc;
@@ -62,6 +65,98 @@ void dc_location_close(struct dc *dc)
 	dc->others = 0;
 }
 
+/* ---- what another DC is believed */
+
+static bool peer_names(const struct dc_config_peer *peer, int family, const struct ntm_addr *vip)
+{
+	for (unsigned i = 0; i < peer->prefixes[family]; i++)
+		if (dc_prefix_holds(&peer->prefix[family][i], vip))
+			return true;
+	return false;
+}
+
+/* Whose prefixes, as configured, hold this address; NULL: nobody's. */
+static const struct dc_config_peer *vip_owner(const struct dc *dc, const struct ntm_addr *vip)
+{
+	int family = ntm_addr_is4(vip) ? 0 : 1;
+
+	for (unsigned i = 0; i < dc->config.peers; i++)
+		if (peer_names(&dc->config.peer[i], family, vip))
+			return &dc->config.peer[i];
+	return NULL;
+}
+
+/* Whether a node of that DC can have this address, as far as prefixes are configured. */
+static bool vip_may_be_of(const struct dc *dc, const struct dc_config_peer *peer, const struct ntm_addr *vip)
+{
+	const struct dc_config_peer *owner = vip_owner(dc, vip);
+
+	return owner ? owner == peer : !peer->prefixes[ntm_addr_is4(vip) ? 0 : 1];
+}
+
+static const char *vip_distrust(const struct dc *dc, const struct dc_config_peer *peer, const struct ntm_addr *vip,
+				char *why, size_t why_len)
+{
+	const struct dc_config_peer *owner;
+	char text[NTM_ADDR_TEXT];
+
+	ntm_addr_format(vip, text);
+	if (dc_addr_pool_holds(&dc->pool, vip)) {
+		snprintf(why, why_len, "%s lies in our own pool: DCs that know each other need different pools", text);
+		return why;
+	}
+	if (!ntm_addr_is_usable(vip) || ntm_addr_is_global(vip)) {
+		snprintf(why, why_len, "%s is public, or nobody's: nodes would refuse it", text);
+		return why;
+	}
+	if (vip_may_be_of(dc, peer, vip))
+		return NULL;
+	owner = vip_owner(dc, vip);
+	if (owner)
+		snprintf(why, why_len, "%s is for nodes of %.80s, as virtual%c there says", text, owner->name,
+			 ntm_addr_is4(vip) ? '4' : '6');
+	else
+		snprintf(why, why_len, "%s lies in no virtual%c of that peer", text, ntm_addr_is4(vip) ? '4' : '6');
+	return why;
+}
+
+const char *dc_location_distrust(struct dc *dc, const struct dc_other *other, const char *fqdn, const uint8_t vip4[4],
+				 const uint8_t vip6[16], char *why, size_t why_len)
+{
+	static const uint8_t none[4];
+	struct ntm_addr vip;
+
+	if (!ntm_name_in_zone(fqdn, other->config->zone)) {
+		snprintf(why, why_len, "it is not of that DC's zone");
+		return why;
+	}
+	if (memcmp(vip4, none, sizeof(none))) {
+		ntm_addr_from4(&vip, vip4);
+		if (vip_distrust(dc, other->config, &vip, why, why_len))
+			return why;
+	}
+	ntm_addr_from6(&vip, vip6);
+	return ntm_addr_is_none(&vip) ? NULL : vip_distrust(dc, other->config, &vip, why, why_len);
+}
+
+void dc_location_distrusted(struct dc *dc, struct dc_other *other, const char *fqdn, int drop, const char *why)
+{
+	int64_t now_ms = ntm_loop_now_ms();
+	char more[64] = "";
+
+	ntm_drop_count(drop);
+	dc_control_tell(dc, "distrusted", fqdn, other->config->name, why);
+	if (other->distrust_ms && now_ms - other->distrust_ms < DC_DISTRUST_LOG_MS) {
+		other->distrusts++;
+		return;
+	}
+	if (other->distrusts)
+		snprintf(more, sizeof(more), " (and %u times more since it was said last)", other->distrusts);
+	ntm_warn("the DC %s told of %s: not believed, %s%s", other->config->name, fqdn, why, more);
+	other->distrust_ms = now_ms;
+	other->distrusts = 0;
+}
+
 /* ---- asking */
 
 void dc_location_cancel(struct dc_location_query *query)
@@ -81,26 +176,29 @@ static void query_end(struct dc_location_query *query, struct dc_other *other,
 	done(arg, other, location, code, why);
 }
 
-/* NULL, or why another DC's answer is not believed. */
-static const char *location_check(struct dc_location_query *query, const struct dc_other *other,
-				  const struct ntm_location *location)
+/* NULL, or why another DC's answer is none to the question. */
+static const char *location_check(const struct dc_location_query *query, const struct ntm_location *location)
 {
 	struct ntm_addr v4, v6;
 
 	ntm_addr_from4(&v4, location->vip4);
 	ntm_addr_from6(&v6, location->vip6);
-	if (!ntm_name_in_zone(location->fqdn, other->config->zone))
-		return "it is not of that DC's zone";
 	if (query->fqdn[0] ? strcmp(location->fqdn, query->fqdn) != 0
 			   : !ntm_addr_equal(&v4, &query->vip) && !ntm_addr_equal(&v6, &query->vip))
-		return "it is not the node that was asked for";
-	if (dc_addr_pool_holds(&query->dc->pool, &v4) || dc_addr_pool_holds(&query->dc->pool, &v6))
-		return "its virtual address lies in our own pool: two DCs that know each other need "
-		       "different pools";
+		return "its answer is about another node than the one that was asked for";
 	return NULL;
 }
 
 static bool query_send(struct dc_location_query *query);
+
+/* An address may be the next DC's: whoever answers wrongly for it must not keep us from that one. */
+static bool query_next(struct dc_location_query *query)
+{
+	if (query->fqdn[0])
+		return false;
+	query->at++;
+	return query_send(query);
+}
 
 static void query_done(void *arg, int err, const struct ntm_message *message,
 		       const struct ntm_error_message *error)
@@ -108,15 +206,13 @@ static void query_done(void *arg, int err, const struct ntm_message *message,
 	struct dc_location_query *query = arg;
 	struct dc_other *other = &query->dc->other[query->at];
 	struct ntm_location location;
-	char text[NTM_TEXT_MAX + 1];
+	char text[NTM_TEXT_MAX + 1], vip[NTM_ADDR_TEXT];
 	const char *why;
+	int drop;
 
 	query->request = NULL;
-	if (!query->fqdn[0] && err && err != -ECANCELED) { /* the address may be the next DC's */
-		query->at++;
-		if (query_send(query))
-			return;
-	}
+	if (err && err != -ECANCELED && query_next(query))
+		return;
 	if (err == -EREMOTEIO) {
 		query_end(query, other, NULL, error->code, error->text);
 		return;
@@ -126,16 +222,24 @@ static void query_done(void *arg, int err, const struct ntm_message *message,
 		query_end(query, other, NULL, NTM_ERROR_TIMEOUT, text);
 		return;
 	}
-	why = ntm_msg_location_parse(&location, message->fields, message->len)
-		      ? "its answer is malformed"
-		      : location_check(query, other, &location);
-	if (why) {
-		ntm_warn("the DC %s told of %s: not believed, %s", other->config->name,
-			 query->fqdn[0] ? query->fqdn : "an address", why);
-		query_end(query, other, NULL, NTM_ERROR_REFUSED, why);
+	drop = ntm_msg_location_parse(&location, message->fields, message->len);
+	if (drop < 0) {
+		why = "its answer is malformed";
+	} else {
+		drop = -NTM_DROP_FOREIGN;
+		why = location_check(query, &location);
+		if (!why)
+			why = dc_location_distrust(query->dc, other, location.fqdn, location.vip4, location.vip6, text,
+						   sizeof(text));
+	}
+	if (!why) {
+		query_end(query, other, &location, NTM_ERROR_NONE, NULL);
 		return;
 	}
-	query_end(query, other, &location, NTM_ERROR_NONE, NULL);
+	dc_location_distrusted(query->dc, other, query->fqdn[0] ? query->fqdn : ntm_addr_format(&query->vip, vip), drop,
+			       why);
+	if (!query_next(query))
+		query_end(query, other, NULL, NTM_ERROR_REFUSED, why);
 }
 
 /* Asks the DC at query->at, or the next that can be asked. */
@@ -152,7 +256,8 @@ static bool query_send(struct dc_location_query *query)
 	for (; query->at < query->dc->others; query->at++) {
 		struct dc_other *other = &query->dc->other[query->at];
 
-		if (query->fqdn[0] && !ntm_name_in_zone(query->fqdn, other->config->zone))
+		if (query->fqdn[0] ? !ntm_name_in_zone(query->fqdn, other->config->zone)
+				   : !vip_may_be_of(query->dc, other->config, &query->vip))
 			continue;
 		if (!ntm_session_request(&other->actor.peer, NTM_MSG_LOCATION_REQUEST, body, (size_t)n,
 					 DC_LOCATION_TIMEOUT_MS, query_done, query, &query->request))

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <ntm/drop.h>
+
 #include "crypto.h"
 #include "dc/dc.h"
 #include "endpoint.h"
@@ -118,23 +120,6 @@ static int foreign_path_keep(struct dc *dc, struct dc_other *other, struct dc_me
 	return 0;
 }
 
-/* NULL, or why another DC may not tell this. */
-static const char *route_check(struct dc *dc, struct dc_other *other, const struct ntm_route_direction *route)
-{
-	struct ntm_addr v4, v6;
-
-	ntm_addr_from4(&v4, route->vip4);
-	ntm_addr_from6(&v6, route->vip6);
-	if (!ntm_name_in_zone(route->fqdn, other->config->zone))
-		return "a DC may only direct routes to nodes of its own zone";
-	if (dc_addr_pool_holds(&dc->pool, &v4) || dc_addr_pool_holds(&dc->pool, &v6))
-		return "the virtual address lies in this DC's pool: two DCs that know each other need "
-		       "different pools";
-	if (!route->path_id)
-		return "a Path ID is never 0";
-	return NULL;
-}
-
 static void route_pass(struct dc *dc, struct dc_other *other, const struct ntm_session_from *from,
 		       struct dc_member *member, struct ntm_route_direction *route)
 {
@@ -168,18 +153,20 @@ void dc_route_direction_handle(struct dc *dc, struct dc_other *other, const stru
 {
 	struct ntm_route_direction route;
 	struct dc_member *member;
-	const char *why;
+	char why[NTM_TEXT_MAX + 1];
 	int drop = ntm_msg_route_direction_parse(&route, message->fields, message->len);
 
 	if (drop < 0) {
 		dc_receive_malformed(dc, from, drop);
 		return;
 	}
-	why = route_check(dc, other, &route);
 	member = route.target[0] ? dc_member_find(dc, route.target) : NULL;
-	if (why) {
-		ntm_warn("a Route Direction from the DC %s was refused: %s", other->config->name, why);
+	if (dc_location_distrust(dc, other, route.fqdn, route.vip4, route.vip6, why, sizeof(why))) {
+		dc->refused++;
+		dc_location_distrusted(dc, other, route.fqdn, -NTM_DROP_FOREIGN, why);
 		ntm_session_refuse(from, NTM_ERROR_REFUSED, "%s", why);
+	} else if (!route.path_id) {
+		ntm_session_refuse(from, NTM_ERROR_REFUSED, "a Path ID is never 0");
 	} else if (!member) {
 		ntm_session_refuse(from, NTM_ERROR_NAME_UNKNOWN, "%.60s has no such member", dc->config.name);
 	} else if (!dc_member_is_registered(member)) {

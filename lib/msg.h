@@ -123,6 +123,7 @@ struct ntm_registration_request {
 	uint16_t rtts;
 	uint64_t boot_id;
 	char software[NTM_TEXT_MAX + 1];
+	uint16_t padding; /* so many zero bytes more; 0: none */
 };
 
 struct ntm_registration_response {

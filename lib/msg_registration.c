@@ -12,6 +12,7 @@ static const struct ntm_field registration_request_fields[] = {
 	{ NTM_FIELD_MANY(RELAY_RTT, FIELDS, ntm_registration_request, rtt, rtts), .fields = ntm_relay_rtt_fields },
 	{ NTM_FIELD_ONE(BOOT_ID, U64, ntm_registration_request, boot_id), .required = true },
 	{ NTM_FIELD_ONE(SOFTWARE, TEXT, ntm_registration_request, software) },
+	{ NTM_FIELD_ONE(PADDING, PADDING, ntm_registration_request, padding) },
 	NTM_FIELDS_END,
 };
 NTM_MSG_CODEC(registration_request)

@@ -47,7 +47,7 @@ int ntm_netlink_addresses(void (*each)(void *ctx, const struct ntm_netlink_addre
  * Set-up of a device; idempotent: what is there already, or gone already, is no error. A route to the same
  * prefix and of the same metric is replaced. 0 or -errno. mtu: bytes, 0 leaves it.
  */
-/* The calls below but ntm_netlink_route_get() go by this rtnetlink socket from now on (blocking, borrowed), and so to its network
+/* The calls below but ntm_netlink_route_get() and _match() go by this rtnetlink socket from now on (blocking, borrowed), and so to its network
  * namespace; -1: to our own again. */
 void ntm_netlink_setup_by(int fd);
 int ntm_netlink_link_up(unsigned ifindex, unsigned mtu);
@@ -70,6 +70,8 @@ int ntm_netlink_route_del(unsigned ifindex, const struct ntm_addr *dst, unsigned
 
 /* ifindex, MTU of the interface that a packet to remote leaves by; 0 or -errno, -ENETUNREACH: no route. */
 int ntm_netlink_route_get(const struct ntm_addr *remote, unsigned *ret_ifindex, unsigned *ret_mtu);
+/* The interface of the route to remote, and the length of its prefix: 0 a default route. As above. */
+int ntm_netlink_route_match(const struct ntm_addr *remote, unsigned *ret_ifindex, unsigned *ret_bits);
 
 /* An interface that default routes of a family leave by, and the least metric among them. */
 struct ntm_netlink_default {

@@ -293,6 +293,7 @@ struct number {
 	uint32_t value;
 	bool found;
 	bool refused; /* the route says that nothing gets there */
+	unsigned bits; /* of the route's prefix */
 };
 
 static int on_attr(const struct nlattr *attr, void *arg)
@@ -320,6 +321,7 @@ static int on_route(const struct nlmsghdr *nlh, void *arg)
 
 	if (nlh->nlmsg_type != RTM_NEWROUTE)
 		return MNL_CB_OK;
+	number->bits = rtm->rtm_dst_len;
 	number->refused = rtm->rtm_type != RTN_UNICAST && rtm->rtm_type != RTN_LOCAL;
 	mnl_attr_parse(nlh, sizeof(*rtm), on_attr, arg);
 	return MNL_CB_OK;
@@ -344,23 +346,45 @@ static int link_mtu_get(unsigned ifindex, unsigned *ret_mtu)
 	return 0;
 }
 
-int ntm_netlink_route_get(const struct ntm_addr *remote, unsigned *ret_ifindex, unsigned *ret_mtu)
+/* flags: RTM_F_*; oif->value is the interface. */
+static int route_ask(const struct ntm_addr *remote, unsigned flags, struct number *oif)
 {
-	struct number oif = {.attr = RTA_OIF};
 	union request request;
 	struct nlmsghdr *nlh = request_begin(&request, RTM_GETROUTE, 0);
 	struct rtmsg *rtm = mnl_nlmsg_put_extra_header(nlh, sizeof(*rtm));
-	unsigned mtu;
 	int r;
 
+	*oif = (struct number){.attr = RTA_OIF};
 	rtm->rtm_family = (uint8_t)family_of(remote);
 	rtm->rtm_dst_len = rtm->rtm_family == AF_INET ? 32 : 128;
+	rtm->rtm_flags = flags;
 	put_addr(nlh, RTA_DST, remote);
-	r = request_run(nlh, on_route, &oif);
+	r = request_run(nlh, on_route, oif);
 	if (r < 0)
 		return r;
-	if (!oif.found || oif.refused)
-		return -ENETUNREACH;
+	return oif->found && !oif->refused ? 0 : -ENETUNREACH;
+}
+
+int ntm_netlink_route_match(const struct ntm_addr *remote, unsigned *ret_ifindex, unsigned *ret_bits)
+{
+	struct number oif;
+	int r = route_ask(remote, RTM_F_FIB_MATCH, &oif);
+
+	if (r < 0)
+		return r;
+	*ret_ifindex = oif.value;
+	*ret_bits = oif.bits;
+	return 0;
+}
+
+int ntm_netlink_route_get(const struct ntm_addr *remote, unsigned *ret_ifindex, unsigned *ret_mtu)
+{
+	struct number oif;
+	unsigned mtu;
+	int r = route_ask(remote, 0, &oif);
+
+	if (r < 0)
+		return r;
 	r = link_mtu_get(oif.value, &mtu);
 	if (r < 0)
 		return r;

@@ -156,7 +156,8 @@ void ntm_peer_remove(struct ntm_peer *peer)
 	ntm_session_free(peer->current);
 	ntm_session_free(peer->previous);
 	ntm_session_free(peer->pending);
-	peer->current = peer->previous = peer->pending = NULL;
+	ntm_session_free(peer->pending_other);
+	peer->current = peer->previous = peer->pending = peer->pending_other = NULL;
 	LIST_REMOVE(peer, by_key);
 	peer->sessions->peer_count--;
 	ntm_session_answers_clear(peer);
@@ -241,6 +242,7 @@ void ntm_session_moved(struct ntm_peer *peer, const struct ntm_flow *flow)
 	if (ntm_session_is_server(peer, &flow->remote))
 		memset(&peer->flow.local, 0, sizeof(peer->flow.local));
 	ntm_session_challenge_cancel(peer);
+	ntm_session_answers_release(peer);
 	if (peer->sessions->ops->moved)
 		peer->sessions->ops->moved(peer->sessions->ctx, peer);
 }
@@ -252,8 +254,12 @@ void ntm_session_use(struct ntm_session *session, const struct ntm_flow *flow)
 	ntm_session_free(peer->previous);
 	peer->previous = peer->current;
 	peer->current = session;
-	if (peer->pending == session)
-		peer->pending = NULL;
+	if (peer->pending == session) {
+		ntm_session_free(peer->pending_other); /* older: given up, or somebody replayed it */
+		peer->pending = peer->pending_other = NULL;
+	} else if (peer->pending_other == session) {
+		peer->pending_other = NULL;
+	}
 	if (flow)
 		ntm_session_moved(peer, flow);
 	ntm_session_requests_begin(peer);
@@ -309,7 +315,7 @@ int ntm_session_send(struct ntm_peer *peer, const struct ntm_flow *to, const uin
 	return 0;
 }
 
-/* Where an authentic, newest packet came from. true: that is to be challenged. */
+/* Where an authentic, newest packet came from. true: that is not proven. */
 static bool source_seen(struct ntm_peer *peer, const struct ntm_flow *from)
 {
 	bool server = ntm_session_is_server(peer, &from->remote);
@@ -323,8 +329,7 @@ static bool source_seen(struct ntm_peer *peer, const struct ntm_flow *from)
 		ntm_session_moved(peer, from); /* we configured this address, and it answers us there */
 		return false;
 	}
-	/* unless its challenge is on the way */
-	return !peer->challenge || !ntm_endpoint_equal(&peer->challenge->candidate.remote, &from->remote);
+	return true;
 }
 
 static int sealed_receive(struct ntm_sessions *sessions, const struct ntm_flow *from, uint8_t *packet, size_t len)
@@ -353,18 +358,20 @@ static int sealed_receive(struct ntm_sessions *sessions, const struct ntm_flow *
 
 	peer = session->peer;
 	peer->heard_ms = ntm_loop_now_ms();
-	if (session == peer->pending) {
+	if (session == peer->pending || session == peer->pending_other) {
 		/* Whoever answers with these keys has received message 2 there. */
 		bool same = ntm_endpoint_equal(&session->remote, &from->remote);
 
 		ntm_session_use(session, same ? from : NULL);
 	}
 	unproven = newest && source_seen(peer, from);
+	if (unproven)
+		ntm_session_challenge_heard(peer, from, len);
 	ntm_session_message(peer, from, body, (size_t)n);
 	ntm_crypto_wipe(body, (size_t)n); /* Route Directions hold keys */
 	/* Behind the answer, which is longer: both can leave as one. The message may have ended the session. */
 	if (unproven && find(sessions, id) == session)
-		ntm_session_challenge_send(peer, from);
+		ntm_session_challenge_send(peer);
 	return 0;
 }
 

@@ -40,7 +40,8 @@ struct ntm_peer {
 	LIST_ENTRY(ntm_peer) by_key;
 	struct ntm_flow flow; /* where it is now, proven; remote none: not yet */
 	struct ntm_session_challenge *challenge; /* of where packets came from last, not yet proven; NULL: none open */
-	struct ntm_session *current, *previous, *pending;
+	struct ntm_session *current, *previous;
+	struct ntm_session *pending, *pending_other; /* answered, not used yet: the one with the highest number; the last other one */
 	struct ntm_session_handshake *handshake;
 	struct ntm_rtt rtt;
 	LIST_HEAD(ntm_session_request_list, ntm_session_request) request; /* outstanding, ours */
@@ -55,6 +56,7 @@ struct ntm_session_from {
 	struct ntm_peer *peer;
 	struct ntm_flow flow; /* where the request came from: the answer goes there */
 	uint32_t transaction;
+	uint16_t len; /* of its packet, bytes */
 	bool proven; /* flow is the peer's proven one */
 };
 

@@ -2,6 +2,9 @@
 /*
  * session_handshake.c - Noise IK around sessions: who calls, who answers, cookies under load. The new keys
  * replace nothing until a packet under them has opened. Above: session.c; below: noise.c, cookie.c.
+ *
+ * Message 1 can be recorded and sent again by anybody. Its number is its sender's clock, so what is older than the handshake
+ * under way does not take that one's place; and it is answered all the same, since a clock may be set back.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -17,6 +20,7 @@
 #define HANDSHAKE_BURST_US 20000
 /* Answered handshakes remembered, over all peers: more than a busy DC answers until a caller that waited asks again. */
 #define RECENT 4096
+#define PENDING_MS (2 * NTM_REQUEST_TIMEOUT_MS) /* by then its peer has come with the first packet, or given it up */
 #define RESPONSE_MAX (NTM_HEADER_LEN + NTM_NOISE_MSG2_OVERHEAD + 64 + NTM_HANDSHAKE_MACS)
 
 /* A message 1 that was answered; kept only for authenticated peers, found again by its ephemeral key. */
@@ -97,7 +101,7 @@ int ntm_session_handshake_start(struct ntm_peer *peer)
 		return -ENOMEM;
 	handshake->peer = peer;
 	handshake->id = ntm_session_id_draw(sessions);
-	handshake->number = ntm_crypto_random_u64() & NTM_COUNTER_MASK;
+	handshake->number = ntm_loop_real_us() & NTM_COUNTER_MASK;
 	if (ntm_transaction_init(&handshake->transaction, sessions->base, &peer->rtt, handshake_send, handshake_timeout,
 				 handshake)) {
 		free(handshake);
@@ -197,7 +201,7 @@ int ntm_session_cookie_receive(struct ntm_sessions *sessions, const struct ntm_f
 	(void)from;
 	if (len != sizeof(*cookie))
 		return -NTM_DROP_SESSION_UNKNOWN;
-	/* 120 random bits of ours stand in the header: whoever answers has seen our packet. */
+	/* The random ID of ours stands in the header: whoever answers has seen our packet. */
 	handshake = handshake_find(sessions, &cookie->h);
 	if (!handshake)
 		return -NTM_DROP_SESSION_UNKNOWN;
@@ -287,6 +291,24 @@ static struct ntm_session_done_handshake *recent_take(struct ntm_sessions *sessi
 	return done;
 }
 
+/*
+ * Two sessions of a peer may wait for their first packet: the one with the highest number, and the last of the others. The first
+ * is out of reach for replays. The second is for a peer whose clock was set back, which is older than what it sent before.
+ */
+static void pending_add(struct ntm_session *session)
+{
+	struct ntm_peer *peer = session->peer;
+	struct ntm_session *first = peer->pending;
+
+	ntm_session_free(peer->pending_other);
+	if (first && session->number < first->number && session->created_ms - first->created_ms < PENDING_MS) {
+		peer->pending_other = session;
+		return;
+	}
+	peer->pending_other = first;
+	peer->pending = session;
+}
+
 /* A message 1 that was admitted, answered. */
 static int init_answer(struct ntm_sessions *sessions, const struct ntm_flow *from, const uint8_t *packet, size_t len)
 {
@@ -344,8 +366,8 @@ static int init_answer(struct ntm_sessions *sessions, const struct ntm_flow *fro
 	}
 	done->len = NTM_HEADER_LEN + (size_t)n + NTM_HANDSHAKE_MACS;
 	session->remote = from->remote;
-	ntm_session_free(peer->pending);
-	peer->pending = session;
+	session->number = ntm_header_counter(header);
+	pending_add(session);
 	ntm_udp_send(from, done->packet, done->len);
 	n = 0;
 wipe:

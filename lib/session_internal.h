@@ -20,6 +20,7 @@ struct ntm_session {
 	uint64_t counter; /* next to send */
 	struct ntm_replay_session replay;
 	struct ntm_endpoint remote; /* responder: where message 2 went */
+	uint64_t number; /* responder: of message 1 */
 	int64_t created_ms;
 };
 
@@ -30,7 +31,7 @@ struct ntm_session_handshake {
 	struct ntm_noise noise;
 	struct ntm_transaction transaction;
 	uint64_t id; /* our session ID to be */
-	uint64_t number; /* transaction in the header */
+	uint64_t number; /* in the header: the time */
 	unsigned server; /* which one the next transmission goes to */
 	uint8_t packet[NTM_HEADER_LEN + NTM_NOISE_MSG1_OVERHEAD + 64 + NTM_HANDSHAKE_MACS];
 	size_t len; /* without the MACs */
@@ -57,6 +58,8 @@ struct ntm_session_request {
 struct ntm_session_challenge {
 	struct ntm_flow candidate;
 	uint64_t nonce;
+	uint32_t allowance; /* bytes that may still be sent there before it is proven */
+	struct ntm_session_request *request;
 };
 
 /* An answer we gave; len 0: the request is being served. */
@@ -66,6 +69,7 @@ struct ntm_session_answer {
 	struct ntm_peer *peer;
 	uint32_t transaction;
 	uint16_t len;
+	bool withheld; /* too long for an address that is not proven: sent when that is */
 	int64_t came_ms; /* the request */
 	uint8_t body[];
 };
@@ -80,6 +84,7 @@ uint64_t ntm_session_id_draw(struct ntm_sessions *sessions); /* random, not in u
 void ntm_session_use(struct ntm_session *session, const struct ntm_flow *flow);
 /* The peer is at flow now, and that is proven. */
 void ntm_session_moved(struct ntm_peer *peer, const struct ntm_flow *flow);
+#define NTM_SESSION_OVERHEAD (NTM_HEADER_LEN + NTM_TAG_LEN) /* bytes of a packet around the body */
 /* Seals body (header and fields) and sends it to `to`. 0, -ENOTCONN, -EMSGSIZE, or what sending said. */
 int ntm_session_send(struct ntm_peer *peer, const struct ntm_flow *to, const uint8_t *body, size_t len);
 /* The best of the peer's configured servers to send to now, the n-th best for n > 0. false: none is routable. */
@@ -94,8 +99,11 @@ void ntm_session_requests_begin(struct ntm_peer *peer); /* a session is there: s
 void ntm_session_requests_condemn(struct ntm_peer *peer); /* all there are now */
 void ntm_session_requests_fail(struct ntm_peer *peer, int err); /* ends those, oldest first */
 void ntm_session_message(struct ntm_peer *peer, const struct ntm_flow *from, const uint8_t *body, size_t len);
-void ntm_session_challenge_send(struct ntm_peer *peer, const struct ntm_flow *candidate);
+/* A packet of len bytes came from there, which is not proven: as much as NTM_UNPROVEN_FACTOR times that may go there. */
+void ntm_session_challenge_heard(struct ntm_peer *peer, const struct ntm_flow *candidate, size_t len);
+void ntm_session_challenge_send(struct ntm_peer *peer); /* the first time */
 void ntm_session_challenge_cancel(struct ntm_peer *peer);
+void ntm_session_answers_release(struct ntm_peer *peer); /* its address is proven: what was withheld */
 void ntm_session_answers_clear(struct ntm_peer *peer);
 
 /* session_handshake.c */

@@ -29,6 +29,16 @@ static void request_free(struct ntm_session_request *request)
 	free(request);
 }
 
+/* Whether a body of that length may go to the unproven address, and leave `reserve` bytes. */
+static bool allowance_take(struct ntm_session_challenge *challenge, size_t len, size_t reserve)
+{
+	len += NTM_SESSION_OVERHEAD;
+	if (challenge->allowance < len + reserve)
+		return false;
+	challenge->allowance -= (uint32_t)len;
+	return true;
+}
+
 static void request_end(struct ntm_session_request *request, int err, const struct ntm_message *message,
 			const struct ntm_error_message *error)
 {
@@ -48,7 +58,9 @@ static void request_send(struct ntm_transaction *transaction, void *arg)
 	int err;
 
 	if (request->to_candidate) {
-		ntm_session_send(peer, &peer->challenge->candidate, request->body, request->len);
+		/* A packet that came from there allows for some; when it is used up only another one does. */
+		if (allowance_take(peer->challenge, request->len, 0))
+			ntm_session_send(peer, &peer->challenge->candidate, request->body, request->len);
 		return;
 	}
 	/* Nothing at all came since the first try: the peer may have lost the session without a word. */
@@ -232,6 +244,7 @@ static void answer_keep(struct ntm_peer *peer, uint32_t transaction, const uint8
 	answer->transaction = transaction;
 	answer->came_ms = ntm_loop_now_ms();
 	answer->len = (uint16_t)len;
+	answer->withheld = false;
 	answers_expire(sessions, answer->came_ms);
 	TAILQ_INSERT_TAIL(&sessions->answers, answer, by_age);
 	if (len)
@@ -247,11 +260,54 @@ void ntm_session_answers_clear(struct ntm_peer *peer)
 		answer_free(peer->sessions, answer);
 }
 
+/* Bytes of the challenge itself, while it has never been sent. */
+static size_t challenge_due(const struct ntm_session_challenge *challenge)
+{
+	return challenge->request->transaction.tries ? 0 : challenge->request->len + NTM_SESSION_OVERHEAD;
+}
+
+/* An answer goes to where the question came from: bounded where that is not proven, since the source may be a victim's. */
+static void answer_send(const struct ntm_session_from *from, const uint8_t *body, size_t len)
+{
+	struct ntm_peer *peer = from->peer;
+	struct ntm_session_challenge *challenge = peer->challenge;
+	struct ntm_session_answer *answer;
+	bool may = true;
+
+	if (!peer->sessions)
+		return; /* being removed */
+	if (!ntm_endpoint_equal(&peer->flow.remote, &from->flow.remote) && !ntm_session_is_server(peer, &from->flow.remote)) {
+		if (challenge && ntm_endpoint_equal(&challenge->candidate.remote, &from->flow.remote))
+			may = allowance_take(challenge, len, challenge_due(challenge));
+		else /* an older packet, overtaken by one from elsewhere */
+			may = len + NTM_SESSION_OVERHEAD <= NTM_UNPROVEN_FACTOR * (size_t)from->len;
+	}
+	if (may) {
+		ntm_session_send(peer, &from->flow, body, len);
+		return;
+	}
+	answer = answer_find(peer, from->transaction);
+	if (answer)
+		answer->withheld = true;
+}
+
+void ntm_session_answers_release(struct ntm_peer *peer)
+{
+	struct ntm_session_answer *answer;
+
+	SLIST_FOREACH(answer, &peer->answer, next) {
+		if (!answer->withheld)
+			continue;
+		answer->withheld = false;
+		ntm_session_send(peer, &peer->flow, answer->body, answer->len);
+	}
+}
+
 void ntm_session_answer(const struct ntm_session_from *from, uint16_t type, uint8_t *body, size_t fields_len)
 {
 	ntm_msg_header_build(body, type, from->transaction);
 	answer_keep(from->peer, from->transaction, body, NTM_MSG_HEADER_LEN + fields_len);
-	ntm_session_send(from->peer, &from->flow, body, NTM_MSG_HEADER_LEN + fields_len);
+	answer_send(from, body, NTM_MSG_HEADER_LEN + fields_len);
 }
 
 void ntm_session_refuse(const struct ntm_session_from *from, enum ntm_error code, const char *format, ...)
@@ -286,29 +342,52 @@ void ntm_session_challenge_cancel(struct ntm_peer *peer)
 	}
 }
 
-void ntm_session_challenge_send(struct ntm_peer *peer, const struct ntm_flow *candidate)
+/* An open challenge of this address, made where there is none; NULL: no memory. */
+static struct ntm_session_challenge *challenge_make(struct ntm_peer *peer, const struct ntm_flow *candidate)
 {
 	uint8_t body[NTM_MSG_HEADER_LEN + 16];
-	struct ntm_session_request *request;
-	struct ntm_challenge challenge = { 0 };
+	struct ntm_challenge message = { .nonce = ntm_crypto_random_u64() | 1 };
+	struct ntm_session_challenge *challenge = peer->challenge;
 	int n;
 
+	if (challenge && ntm_endpoint_equal(&challenge->candidate.remote, &candidate->remote))
+		return challenge;
 	ntm_session_challenge_cancel(peer); /* of an address it has left again */
-	peer->challenge = malloc(sizeof(*peer->challenge));
-	if (!peer->challenge)
-		return;
-	peer->challenge->candidate = *candidate;
-	peer->challenge->nonce = challenge.nonce = ntm_crypto_random_u64() | 1;
-	n = ntm_msg_challenge_build(body + NTM_MSG_HEADER_LEN, sizeof(body) - NTM_MSG_HEADER_LEN, &challenge);
+	challenge = calloc(1, sizeof(*challenge));
+	if (!challenge)
+		return NULL;
+	challenge->candidate = *candidate;
+	challenge->nonce = message.nonce;
+	n = ntm_msg_challenge_build(body + NTM_MSG_HEADER_LEN, sizeof(body) - NTM_MSG_HEADER_LEN, &message);
 	/* No done(): response_handle() settles it, which knows where the answer came from. */
-	request = request_new(peer, NTM_MSG_ADDRESS_CHALLENGE, body, NTM_MSG_HEADER_LEN + (size_t)n, NULL, NULL);
-	if (!request) {
-		free(peer->challenge);
-		peer->challenge = NULL;
-		return;
+	challenge->request =
+		request_new(peer, NTM_MSG_ADDRESS_CHALLENGE, body, NTM_MSG_HEADER_LEN + (size_t)n, NULL, NULL);
+	if (!challenge->request) {
+		free(challenge);
+		return NULL;
 	}
-	request->to_candidate = true;
-	ntm_transaction_start(&request->transaction, NTM_REQUEST_TIMEOUT_MS);
+	challenge->request->to_candidate = true;
+	peer->challenge = challenge;
+	return challenge;
+}
+
+void ntm_session_challenge_heard(struct ntm_peer *peer, const struct ntm_flow *candidate, size_t len)
+{
+	struct ntm_session_challenge *challenge = challenge_make(peer, candidate);
+
+	/* No more than what a few packets allow for: nobody is owed a flood. */
+	if (challenge && challenge->allowance < NTM_UNPROVEN_FACTOR * NTM_CONTROL_MAX)
+		challenge->allowance += (uint32_t)(NTM_UNPROVEN_FACTOR * len);
+}
+
+void ntm_session_challenge_send(struct ntm_peer *peer)
+{
+	struct ntm_session_challenge *challenge = peer->challenge;
+
+	if (!challenge)
+		return;
+	if (!challenge->request->transaction.tries)
+		ntm_transaction_start(&challenge->request->transaction, NTM_REQUEST_TIMEOUT_MS);
 }
 
 static void challenge_answer(const struct ntm_session_from *from, const struct ntm_message *message)
@@ -377,6 +456,7 @@ static void request_handle(struct ntm_peer *peer, const struct ntm_flow *from, c
 		.peer = peer,
 		.flow = *from,
 		.transaction = message->transaction,
+		.len = (uint16_t)(NTM_SESSION_OVERHEAD + NTM_MSG_HEADER_LEN + message->len),
 		.proven = ntm_endpoint_equal(&peer->flow.remote, &from->remote),
 	};
 	struct ntm_session_answer *answer;
@@ -388,7 +468,7 @@ static void request_handle(struct ntm_peer *peer, const struct ntm_flow *from, c
 	answer = answer_find(peer, message->transaction);
 	if (answer) {
 		if (answer->len)
-			ntm_session_send(peer, from, answer->body, answer->len);
+			answer_send(&request, answer->body, answer->len);
 		return;
 	}
 	if (answers_age(peer) >= (peer->servers ? sessions->requests_max : NTM_REQUESTS_MAX)) {

@@ -57,7 +57,8 @@
 	X(CIPHER, "cipher", "handshake of two ends that allow no cipher in common") \
 	X(HOP_LIMIT, "hop_limit", "relay: hop limit (TTL) used up") \
 	X(CHECKSUM_NONE, "checksum_none", "relay: no UDP checksum where IPv6 needs one") \
-	X(ECN, "ecn", "marked for congestion on the way, and the inner packet cannot carry the mark")
+	X(ECN, "ecn", "marked for congestion on the way, and the inner packet cannot carry the mark") \
+	X(FOREIGN, "foreign", "another DC told of a name or virtual address that is not its own")
 
 enum ntm_drop {
 	NTM_DROP_NONE = 0,

@@ -36,6 +36,8 @@
 #define NTM_RTO_FIRST_MS 300 /* before a round trip was measured */
 #define NTM_RTO_MIN_MS 50
 #define NTM_RTO_MAX_MS 4000
+#define NTM_UNPROVEN_FACTOR 3 /* a session sends to an address that is not proven so many times what came from there, at most */
+#define NTM_REGISTRATION_LEN 420 /* of a Registration Request's packet: thrice that is the longest response and a challenge */
 #define NTM_REQUEST_TIMEOUT_MS 8000 /* a request is given up after this */
 #define NTM_REQUESTS_MAX 64 /* outstanding requests a peer; a DC to an RS or DC: NTM_REQUESTS_SERVER_MAX */
 #define NTM_REQUESTS_SERVER_MAX 65536

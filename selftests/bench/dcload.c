@@ -398,7 +398,7 @@ static void hand_over(struct node *node)
 
 static double cpu_seconds(void)
 {
-	unsigned long long ns;
+	unsigned long long ns = 0;
 	char path[64];
 	FILE *file;
 

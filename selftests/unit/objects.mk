@@ -16,6 +16,7 @@ test_path_select: dc/path_select
 test_dns_zone: dc/dns_zone
 test_dc_store: dc/store
 test_dc_direction: dc/addr_pool dc/config dc/control dc/direction dc/direction_round dc/keepalive dc/location dc/member dc/path dc/path_select dc/recall dc/receive dc/registration dc/relay dc/route_direction dc/store dc/table
+test_dc_peers: dc/addr_pool dc/config dc/control dc/direction dc/direction_round dc/keepalive dc/location dc/member dc/path dc/path_select dc/recall dc/receive dc/registration dc/relay dc/route_direction dc/store dc/table
 test_fd_passing: daemon/fd_passing
 test_piece: daemon/piece
 test_path_mtu: daemon/path_mtu

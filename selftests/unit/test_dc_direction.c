@@ -1,377 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * test_dc_direction.c - a whole DC in this process, and around it two nodes, a relay and another DC that
- * speak the protocol over 127.0.0.1: what is directed, in which order, and what is said when it cannot be
- * (dc/direction.c, dc/relay.c, dc/path.c, dc/registration.c, dc/recall.c).
+ * test_dc_direction.c - what a DC directs, in which order, and what is said when it cannot be (dc/direction.c,
+ * dc/relay.c, dc/path.c, dc/registration.c, dc/recall.c), in the world of dc_world.h. Other DCs: test_dc_peers.c.
  */
-#include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "crypto.h"
-#include "dc/dc.h"
-#include "endpoint.h"
-
-#define MN "mn.ntm.example"
-#define CN "cn.ntm.example"
-#define FAR "far.other.example" /* a member of the other DC */
-
-struct outcome { /* of a request of a node */
-	unsigned done;
-	int err;
-	uint16_t type;
-	struct ntm_error_message error;
-	struct ntm_registration_response registration;
-	struct ntm_direction_response direction;
-};
-
-struct station { /* a node, the relay, or the other DC */
-	struct ntm_sessions sessions;
-	struct ntm_peer dc;
-	struct ntm_udp udp;
-	uint8_t private_key[NTM_KEY_LEN];
-	const char *real;
-	bool silent; /* answers no request */
-	enum ntm_error refuses_once; /* the next Route Direction */
-	unsigned routes, withdrawals, directions, relay_withdrawals; /* received */
-	unsigned order; /* of the last Route or Relay Direction among all */
-	struct ntm_route_direction route;
-	struct ntm_route_withdraw withdraw;
-	struct ntm_relay_direction direction;
-	uint64_t boot_id;
-	struct ntm_location location; /* what it tells when it is asked */
-	struct outcome outcome;
-};
-
-static struct dc dc;
-static struct station mn, cn, rs, other;
-static unsigned order;
-static char folder[64], socket_path[96], database[96];
-
-#define until(condition)                                                                       \
-	do {                                                                                   \
-		int64_t end_ = ntm_loop_now_ms() + 8000;                                       \
-		while (!(condition)) {                                                         \
-			if (ntm_loop_now_ms() >= end_)                                         \
-				fail_msg("line %d: not within 8 s: %s", __LINE__, #condition); \
-			loop_step();                                                           \
-		}                                                                              \
-	} while (0)
-
-static void loop_step(void)
-{
-	struct timeval tv = {.tv_usec = 10000};
-
-	event_base_loopexit(dc.loop.base, &tv);
-	event_base_loop(dc.loop.base, EVLOOP_ONCE);
-}
-
-/* Lets what is on its way arrive. */
-static void settle(void)
-{
-	int64_t end = ntm_loop_now_ms() + 100;
-
-	while (ntm_loop_now_ms() < end)
-		loop_step();
-}
-
-/* ---- stations */
-
-static void on_packet(void *ctx, const struct ntm_flow *from, uint8_t *packet, size_t len)
-{
-	struct station *station = ctx;
-
-	ntm_session_receive(&station->sessions, from, packet, len);
-}
-
-static struct ntm_peer *on_accept(void *ctx, const uint8_t key[NTM_KEY_LEN])
-{
-	return ntm_peer_find(&((struct station *)ctx)->sessions, key);
-}
-
-static void relay_answer(struct station *station, const struct ntm_session_from *from)
-{
-	struct ntm_relay_response response = {.boot_id = station->boot_id};
-	uint8_t body[DC_BODY_MAX];
-	int n = ntm_msg_relay_response_build(DC_FIELDS(body), DC_FIELDS_MAX, &response);
-
-	assert_true(n > 0);
-	ntm_session_answer(from, NTM_MSG_RELAY_RESPONSE, body, (size_t)n);
-}
-
-static void location_answer(struct station *station, const struct ntm_session_from *from)
-{
-	uint8_t body[DC_BODY_MAX];
-	int n = ntm_msg_location_build(DC_FIELDS(body), DC_FIELDS_MAX, &station->location);
-
-	assert_true(n > 0);
-	ntm_session_answer(from, NTM_MSG_LOCATION_RESPONSE, body, (size_t)n);
-}
-
-static void on_request(void *ctx, const struct ntm_session_from *from, const struct ntm_message *message)
-{
-	struct station *station = ctx;
-	struct ntm_relay_withdraw relay_withdraw;
-	uint8_t body[NTM_MSG_HEADER_LEN];
-
-	switch (message->type) {
-	case NTM_MSG_KEEPALIVE_REQUEST:
-		if (!station->silent)
-			ntm_session_answer(from, NTM_MSG_KEEPALIVE_RESPONSE, body, 0);
-		return;
-	case NTM_MSG_ROUTE_DIRECTION:
-		assert_int_equal(
-			ntm_msg_route_direction_parse(&station->route, message->fields, message->len), 0);
-		station->routes++;
-		station->order = ++order;
-		break;
-	case NTM_MSG_ROUTE_WITHDRAW:
-		assert_int_equal(
-			ntm_msg_route_withdraw_parse(&station->withdraw, message->fields, message->len), 0);
-		station->withdrawals++;
-		break;
-	case NTM_MSG_RELAY_DIRECTION:
-		assert_int_equal(
-			ntm_msg_relay_direction_parse(&station->direction, message->fields, message->len), 0);
-		station->directions++;
-		station->order = ++order;
-		if (!station->silent)
-			relay_answer(station, from);
-		return;
-	case NTM_MSG_LOCATION_REQUEST:
-		location_answer(station, from);
-		return;
-	case NTM_MSG_RELAY_WITHDRAW:
-		assert_int_equal(ntm_msg_relay_withdraw_parse(&relay_withdraw, message->fields, message->len),
-				 0);
-		station->relay_withdrawals++;
-		break;
-	default:
-		fail_msg("message %u", message->type);
-	}
-	if (station->silent)
-		return;
-	if (message->type == NTM_MSG_ROUTE_DIRECTION && station->refuses_once) {
-		ntm_session_refuse(from, station->refuses_once, "no");
-		station->refuses_once = NTM_ERROR_NONE;
-		return;
-	}
-	ntm_session_answer(from, message->type + 1, body, 0);
-}
-
-static const struct ntm_session_ops station_ops = {.accept = on_accept, .request = on_request};
-
-static struct ntm_udp *station_socket(void *ctx, const struct ntm_endpoint *remote)
-{
-	(void)remote;
-	return &((struct station *)ctx)->udp;
-}
-
-static void station_open(struct station *station, const char *real)
-{
-	uint8_t public_key[NTM_KEY_LEN];
-	struct ntm_endpoint any;
-
-	*station = (struct station){.real = real, .boot_id = 7};
-	ntm_crypto_keypair(station->private_key, public_key);
-	assert_int_equal(ntm_endpoint_parse(&any, "127.0.0.1:0", 0), 0);
-	assert_int_equal(ntm_udp_open(&station->udp, dc.loop.base, &any, true, on_packet, station), 0);
-	assert_int_equal(ntm_sessions_init(&station->sessions, dc.loop.base, station->private_key,
-					   &station_ops, station, station_socket),
-			 0);
-}
-
-static void station_connect(struct station *station, bool calls)
-{
-	memcpy(station->dc.key, dc.sessions.public_key, NTM_KEY_LEN);
-	station->dc.server = &dc.udp[0].bound;
-	station->dc.servers = calls;
-	assert_int_equal(ntm_peer_add(&station->sessions, &station->dc), 0);
-}
-
-static void station_close(struct station *station)
-{
-	ntm_peer_remove(&station->dc);
-	ntm_sessions_clear(&station->sessions);
-	ntm_udp_close(&station->udp);
-}
-
-static void on_done(void *arg, int err, const struct ntm_message *message,
-		    const struct ntm_error_message *error)
-{
-	struct outcome *outcome = arg;
-
-	outcome->done++;
-	outcome->err = err;
-	if (error)
-		outcome->error = *error;
-	if (!message)
-		return;
-	outcome->type = message->type;
-	if (message->type == NTM_MSG_REGISTRATION_RESPONSE)
-		assert_int_equal(ntm_msg_registration_response_parse(&outcome->registration, message->fields,
-								     message->len),
-				 0);
-	if (message->type == NTM_MSG_DIRECTION_RESPONSE)
-		assert_int_equal(
-			ntm_msg_direction_response_parse(&outcome->direction, message->fields, message->len),
-			0);
-}
-
-static void send_request(struct station *station, uint16_t type, uint8_t *body, int n)
-{
-	assert_true(n >= 0);
-	memset(&station->outcome, 0, sizeof(station->outcome));
-	assert_int_equal(ntm_session_request(&station->dc, type, body, (size_t)n, NTM_REQUEST_TIMEOUT_MS,
-					     on_done, &station->outcome, NULL),
-			 0);
-}
-
-static void send_registration(struct station *station, const char *fqdn)
-{
-	struct ntm_registration_request request = {.reals = 1, .nat = NTM_NAT_HARD, .boot_id = 1};
-	uint8_t body[DC_BODY_MAX];
-
-	strcpy(request.fqdn, fqdn);
-	assert_int_equal(ntm_endpoint_parse(&request.real[0], station->real, 7000), 0);
-	send_request(station, NTM_MSG_REGISTRATION_REQUEST, body,
-		     ntm_msg_registration_request_build(DC_FIELDS(body), DC_FIELDS_MAX, &request));
-}
-
-static void registered(struct station *station, const char *fqdn)
-{
-	send_registration(station, fqdn);
-	until(station->outcome.done);
-	assert_int_equal(station->outcome.err, 0);
-}
-
-static void send_direction(struct station *station, const char *fqdn, uint64_t path_id,
-			   enum ntm_reason reason)
-{
-	struct ntm_direction_request request = {.path_id = path_id, .reason = (uint8_t)reason};
-	uint8_t body[DC_BODY_MAX];
-
-	strcpy(request.fqdn, fqdn);
-	send_request(station, NTM_MSG_DIRECTION_REQUEST, body,
-		     ntm_msg_direction_request_build(DC_FIELDS(body), DC_FIELDS_MAX, &request));
-}
-
-static void directed(struct station *station, const char *fqdn, uint64_t path_id, enum ntm_reason reason)
-{
-	send_direction(station, fqdn, path_id, reason);
-	until(station->outcome.done);
-	assert_int_equal(station->outcome.err, 0);
-	settle();
-}
-
-static void assert_refused(struct station *station, enum ntm_error code)
-{
-	until(station->outcome.done);
-	assert_int_equal(station->outcome.err, -EREMOTEIO);
-	assert_int_equal(station->outcome.error.code, code);
-	assert_true(strlen(station->outcome.error.text) > 10 || !strcmp(station->outcome.error.text, "no"));
-}
-
-/* ---- the DC */
-
-static void dc_open(void)
-{
-	struct ntm_endpoint any;
-	char why[512];
-
-	assert_int_equal(ntm_endpoint_parse(&any, "127.0.0.1:0", 0), 0);
-	strcpy(dc.config.name, "dc.ntm.example");
-	strcpy(dc.config.zone, "ntm.example");
-	snprintf(socket_path, sizeof(socket_path), "%s/dc.sock", folder);
-	snprintf(database, sizeof(database), "sqlite:%s/dc.sqlite", folder);
-	dc.config.control_socket = strdup(socket_path);
-	dc.config.database = strdup(database);
-	assert_int_equal(dc_prefix_parse(&dc.config.virtual4, "198.18.0.0/16"), 0);
-	assert_int_equal(dc_prefix_parse(&dc.config.virtual6, "fd4e:544d:1::/64"), 0);
-	TAILQ_INIT(&dc.location);
-	ntm_crypto_random(dc.config.private_key, NTM_KEY_LEN);
-	assert_int_equal(ntm_sessions_init(&dc.sessions, dc.loop.base, dc.config.private_key, &dc_receive_ops,
-					   &dc, dc_receive_socket_for),
-			 0);
-	dc.sessions.requests_max = NTM_REQUESTS_SERVER_MAX;
-	assert_int_equal(ntm_udp_open(&dc.udp[0], dc.loop.base, &any, true, dc_receive, &dc), 0);
-	dc.udps = 1;
-	dc.config.relay = calloc(1, sizeof(*dc.config.relay));
-	dc.config.relays = 1;
-	strcpy(dc.config.relay->name, "rs1.ntm.example");
-	memcpy(dc.config.relay->public_key, rs.sessions.public_key, NTM_KEY_LEN);
-	dc.config.relay->endpoint[0] = rs.udp.bound;
-	dc.config.relay->endpoints = 1;
-	dc.config.peer = calloc(1, sizeof(*dc.config.peer));
-	dc.config.peers = 1;
-	strcpy(dc.config.peer->name, "dc.other.example");
-	strcpy(dc.config.peer->zone, "other.example");
-	memcpy(dc.config.peer->public_key, other.sessions.public_key, NTM_KEY_LEN);
-	dc.config.peer->endpoint[0] = other.udp.bound;
-	dc.config.peer->endpoints = 1;
-	assert_int_equal(dc_path_open(&dc), 0);
-	assert_int_equal(dc_relay_open(&dc, why, sizeof(why)), 0);
-	assert_int_equal(dc_location_open(&dc, why, sizeof(why)), 0);
-	assert_int_equal(dc_member_open(&dc, why, sizeof(why)), 0);
-	assert_int_equal(dc_control_open(&dc, why, sizeof(why)), 0);
-	dc_relay_start(&dc);
-}
-
-static int setup(void **state)
-{
-	struct dc_member *member;
-	char why[512];
-
-	(void)state;
-	memset(&dc, 0, sizeof(dc));
-	order = 0;
-	strcpy(folder, "/tmp/ntm_test_dc.XXXXXX");
-	if (!mkdtemp(folder) || ntm_loop_init(&dc.loop, NULL, NULL))
-		return -1;
-	station_open(&mn, "192.168.1.2");
-	station_open(&cn, "10.0.0.2");
-	station_open(&rs, NULL);
-	station_open(&other, NULL);
-	dc_open();
-	station_connect(&mn, true);
-	station_connect(&cn, true);
-	station_connect(&rs, false);
-	station_connect(&other, true);
-	assert_int_equal(dc_member_add(&dc, MN, mn.sessions.public_key, &member, why, sizeof(why)), 0);
-	assert_int_equal(dc_member_add(&dc, CN, cn.sessions.public_key, &member, why, sizeof(why)), 0);
-	until(dc.relay[0].alive);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	char command[128];
-
-	(void)state;
-	dc_control_close(&dc);
-	dc_direction_close(&dc);
-	dc_path_close(&dc);
-	dc_member_close(&dc);
-	dc_location_close(&dc);
-	dc_relay_close(&dc);
-	ntm_sessions_clear(&dc.sessions);
-	ntm_udp_close(&dc.udp[0]);
-	station_close(&mn);
-	station_close(&cn);
-	station_close(&rs);
-	station_close(&other);
-	ntm_loop_clear(&dc.loop);
-	dc_config_clear(&dc.config);
-	snprintf(command, sizeof(command), "rm -rf '%s'", folder);
-	return system(command);
-}
+#include "dc_world.h"
 
 /* ---- registration */
 
@@ -743,32 +375,32 @@ static void removing_a_member_ends_its_paths_everywhere(void **state)
 static void a_node_withdraws_its_own_paths_only(void **state)
 {
 	struct ntm_route_withdraw withdraw = {.reason = NTM_REASON_IDLE};
-	struct station *third = calloc(1, sizeof(*third));
+	struct station *outsider = calloc(1, sizeof(*outsider));
 	struct dc_member *member;
 	uint8_t body[DC_BODY_MAX];
 	char why[512];
 
 	(void)state;
-	station_open(third, "192.0.2.9");
-	station_connect(third, true);
-	assert_int_equal(dc_member_add(&dc, "third.ntm.example", third->sessions.public_key, &member, why,
+	station_open(outsider, "192.0.2.9");
+	station_connect(outsider, true);
+	assert_int_equal(dc_member_add(&dc, "outsider.ntm.example", outsider->sessions.public_key, &member, why,
 				       sizeof(why)),
 			 0);
 	registered(&mn, MN);
 	registered(&cn, CN);
 	directed(&mn, CN, 0, NTM_REASON_NAME);
 	withdraw.path_id = mn.route.path_id;
-	send_request(third, NTM_MSG_ROUTE_WITHDRAW, body,
+	send_request(outsider, NTM_MSG_ROUTE_WITHDRAW, body,
 		     ntm_msg_route_withdraw_build(DC_FIELDS(body), DC_FIELDS_MAX, &withdraw));
-	until(third->outcome.done);
+	until(outsider->outcome.done);
 	assert_int_equal(dc.path.count, 1);
 	send_request(&cn, NTM_MSG_ROUTE_WITHDRAW, body,
 		     ntm_msg_route_withdraw_build(DC_FIELDS(body), DC_FIELDS_MAX, &withdraw));
 	until(cn.outcome.done && rs.relay_withdrawals == 1);
 	assert_int_equal(cn.outcome.err, 0);
 	assert_int_equal(dc.path.count, 0);
-	station_close(third);
-	free(third);
+	station_close(outsider);
+	free(outsider);
 }
 
 static void a_restarted_relay_is_directed_again(void **state)
@@ -814,119 +446,6 @@ static void a_ck_that_grows_old_is_renewed_and_then_forgotten(void **state)
 	assert_int_equal(dc.path.count, 0);
 }
 
-/* ---- two DCs */
-
-static void far_describe(void)
-{
-	other.location = (struct ntm_location){.vip4 = {198, 19, 0, 9},
-					       .vip6 = {0xfd, 1, [15] = 9},
-					       .registered = 1,
-					       .reals = 1,
-					       .observeds = 1};
-	strcpy(other.location.fqdn, FAR);
-	memset(other.location.public_key, 0x55, NTM_KEY_LEN);
-	assert_int_equal(ntm_endpoint_parse(&other.location.real[0], "192.0.2.1:7000", 0), 0);
-	other.location.observed[0] = other.location.real[0];
-}
-
-static void a_member_of_another_dc_is_directed_through_it(void **state)
-{
-	struct ntm_route_withdraw withdraw = {.reason = NTM_REASON_IDLE};
-	uint8_t body[DC_BODY_MAX];
-
-	(void)state;
-	far_describe();
-	registered(&mn, MN);
-	directed(&mn, FAR, 0, NTM_REASON_NAME);
-	assert_int_equal(other.routes, 1);
-	assert_string_equal(other.route.target, FAR);
-	assert_string_equal(other.route.fqdn, MN);
-	assert_int_equal(other.route.side, 1);
-	assert_string_equal(mn.route.fqdn, FAR);
-	assert_string_equal(mn.route.target, "");
-	assert_memory_equal(mn.route.vip4, other.location.vip4, 4);
-	assert_memory_equal(mn.route.public_key, other.location.public_key, NTM_KEY_LEN);
-	assert_int_equal(mn.route.candidate[0].kind, NTM_ROUTE_NAT4);
-	/* the other DC's member closes it: our member is told */
-	withdraw.path_id = mn.route.path_id;
-	strcpy(withdraw.target, MN);
-	send_request(&other, NTM_MSG_ROUTE_WITHDRAW, body,
-		     ntm_msg_route_withdraw_build(DC_FIELDS(body), DC_FIELDS_MAX, &withdraw));
-	until(mn.withdrawals == 1 && rs.relay_withdrawals == 1);
-	assert_int_equal(dc.path.count, 0);
-}
-
-static void another_dc_is_believed_about_its_own_zone_only(void **state)
-{
-	(void)state;
-	registered(&mn, MN);
-	far_describe();
-	strcpy(other.location.fqdn, "far.third.example");
-	send_direction(&mn, FAR, 0, NTM_REASON_NAME);
-	assert_refused(&mn, NTM_ERROR_REFUSED);
-	far_describe();
-	other.location.vip4[1] = 18; /* an address of our pool */
-	send_direction(&mn, FAR, 0, NTM_REASON_NAME);
-	assert_refused(&mn, NTM_ERROR_REFUSED);
-	far_describe();
-	other.location.registered = 0;
-	send_direction(&mn, FAR, 0, NTM_REASON_NAME);
-	assert_refused(&mn, NTM_ERROR_NOT_REGISTERED);
-	assert_int_equal(dc.path.count, 0);
-}
-
-static void send_far_route(const char *target, const char *fqdn, uint8_t vip4_second)
-{
-	struct ntm_route_direction route = {.path_id = 42,
-					    .side = 1,
-					    .lifetime_s = 1000,
-					    .vip4 = {198, vip4_second, 0, 9},
-					    .vip6 = {0xfd, 1, [15] = 9},
-					    .reason = NTM_REASON_NAME};
-	uint8_t body[DC_BODY_MAX];
-
-	strcpy(route.fqdn, fqdn);
-	strcpy(route.target, target);
-	memset(route.public_key, 0x55, NTM_KEY_LEN);
-	memset(route.ck, 0x66, NTM_KEY_LEN);
-	send_request(&other, NTM_MSG_ROUTE_DIRECTION, body,
-		     ntm_msg_route_direction_build(DC_FIELDS(body), DC_FIELDS_MAX, &route));
-}
-
-static void another_dc_directs_routes_to_our_members_and_gets_their_answer(void **state)
-{
-	char why[512];
-
-	(void)state;
-	send_far_route(MN, FAR, 19);
-	assert_refused(&other, NTM_ERROR_NOT_REGISTERED);
-	registered(&mn, MN);
-	send_far_route("nobody.ntm.example", FAR, 19);
-	assert_refused(&other, NTM_ERROR_NAME_UNKNOWN);
-	send_far_route(MN, CN, 19);
-	assert_refused(&other, NTM_ERROR_REFUSED);
-	send_far_route(MN, FAR, 18);
-	assert_refused(&other, NTM_ERROR_REFUSED);
-	assert_int_equal(mn.routes, 0);
-	mn.refuses_once = NTM_ERROR_PATH_ID_TAKEN;
-	send_far_route(MN, FAR, 19);
-	assert_refused(&other, NTM_ERROR_PATH_ID_TAKEN);
-	assert_int_equal(dc.path.count, 0);
-	send_far_route(MN, FAR, 19);
-	until(other.outcome.done);
-	assert_int_equal(other.outcome.err, 0);
-	assert_int_equal(mn.routes, 2);
-	assert_string_equal(mn.route.fqdn, FAR);
-	assert_string_equal(mn.route.target, "");
-	assert_int_equal(dc.path.count, 1);
-	/* removal tells both */
-	assert_int_equal(dc_member_del(&dc, MN, why, sizeof(why)), 0);
-	until(mn.withdrawals == 1 && other.withdrawals == 1);
-	assert_string_equal(other.withdraw.target, FAR);
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -948,9 +467,6 @@ int main(void)
 		TEST(a_node_withdraws_its_own_paths_only),
 		TEST(a_restarted_relay_is_directed_again),
 		TEST(a_ck_that_grows_old_is_renewed_and_then_forgotten),
-		TEST(a_member_of_another_dc_is_directed_through_it),
-		TEST(another_dc_is_believed_about_its_own_zone_only),
-		TEST(another_dc_directs_routes_to_our_members_and_gets_their_answer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

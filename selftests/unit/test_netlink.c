@@ -240,9 +240,10 @@ static void a_route_leads_to_the_device_with_its_source(void **state)
 	for (int i = 0; i < 2; i++) {
 		struct ntm_addr source = addr_of(own[i]), dst = addr_of(net[i]), local, none = {{0}};
 		struct ntm_endpoint remote = {.addr = addr_of(far[i]), .port = 9};
-		unsigned ifindex = 0, mtu = 0;
+		unsigned ifindex = 0, mtu = 0, bits = 0;
 
 		assert_true(ntm_netlink_route_get(&remote.addr, &ifindex, &mtu) < 0);
+		assert_true(ntm_netlink_route_match(&remote.addr, &ifindex, &bits) < 0);
 		assert_true(ntm_udp_source(&remote, &local) < 0);
 		assert_int_equal(ifindex, 0);
 		assert_int_equal(ntm_netlink_address_add(device, &source, i ? 128 : 32), 0);
@@ -256,6 +257,9 @@ static void a_route_leads_to_the_device_with_its_source(void **state)
 		assert_int_equal(ntm_netlink_route_get(&remote.addr, &ifindex, &mtu), 0);
 		assert_int_equal(ifindex, device);
 		assert_int_equal(mtu, 1340);
+		assert_int_equal(ntm_netlink_route_match(&remote.addr, &ifindex, &bits), 0);
+		assert_int_equal(ifindex, device);
+		assert_int_equal(bits, prefix[i]);
 		assert_int_equal(ntm_udp_source(&remote, &local), 0);
 		assert_true(ntm_addr_equal(&local, &source));
 		look();

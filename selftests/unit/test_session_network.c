@@ -107,6 +107,65 @@ static void a_packet_sent_on_from_elsewhere_moves_nobody(void **state)
 	ends_request_answered(&server);
 }
 
+static size_t bytes_to[2]; /* the client's end, the server's */
+
+static bool count_bytes(struct end *end, const struct ntm_flow *from, const uint8_t *packet, size_t len)
+{
+	(void)from;
+	(void)packet;
+	bytes_to[end == &server] += len;
+	return end == &client; /* nothing comes back to who asked */
+}
+
+static void an_unproven_address_gets_three_times_what_came_from_it_at_most(void **state)
+{
+	struct outcome outcome;
+
+	(void)state;
+	ends_request_answered(&client);
+	client.calls_from = 1;
+	ntm_session_kick(&client.peer);
+	bytes_to[0] = bytes_to[1] = 0;
+	client.drop = server.drop = count_bytes;
+	server.behaviour = REFUSE; /* a text: 80 bytes for 40 */
+	assert_int_equal(ends_request(&client, &outcome, 8000, NULL), 0);
+	for (int i = 0; i < 300; i++) {
+		ends_run_ms(10);
+		assert_true(bytes_to[0] <= 3 * bytes_to[1]);
+	}
+	assert_true(bytes_to[0] > 0);
+	assert_true(server.peer.challenge);
+	assert_int_equal(server.requests, 2); /* with the one before it moved */
+	client.drop = server.drop = NULL;
+	until(outcome.done, 5000);
+	assert_int_equal(outcome.err, -EREMOTEIO);
+	until(!server.peer.challenge, 5000);
+}
+
+/* It comes behind the proof, not when the client asks again. */
+static void an_answer_too_long_for_an_unproven_address_waits_for_the_proof(void **state)
+{
+	struct outcome outcome;
+	unsigned came;
+
+	(void)state;
+	ends_request_answered(&client);
+	client.calls_from = 1;
+	ntm_session_kick(&client.peer);
+	came = server.came[NTM_TYPE_SESSION];
+	server.behaviour = REFUSE;
+	client.peer.rtt.srtt_us = 2000000; /* it would be long */
+	assert_int_equal(ends_request(&client, &outcome, 8000, NULL), 0);
+	until(outcome.done, 1500);
+	assert_int_equal(outcome.err, -EREMOTEIO);
+	assert_string_equal(outcome.error.text, "mn.ntm.example is not a member");
+	assert_true(ntm_endpoint_equal(&server.peer.flow.remote, &client.udp[1].bound));
+	assert_int_equal(server.came[NTM_TYPE_SESSION], came + 2); /* the request, and the challenge's response */
+	ends_run_ms(50);
+	assert_int_equal(outcome.done, 1);
+	assert_int_equal(client.error[NTM_DROP_UNMATCHED], 0);
+}
+
 static bool drop_to_first_address(struct end *end, const struct ntm_flow *from, const uint8_t *packet,
 				  size_t len)
 {
@@ -432,6 +491,112 @@ static void an_old_message_1_replaces_nothing(void **state)
 	assert_int_equal(server.moved, 0);
 }
 
+#define RECORDED 6
+static uint8_t recorded[RECORDED][NTM_CONTROL_MAX];
+static size_t recorded_len[RECORDED];
+
+/* Message 1 of that many handshakes, which the server has forgotten since. */
+static void handshakes_record(unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		ntm_session_drop(&client.peer);
+		assert_int_equal(ntm_session_connect(&client.peer), 0);
+		until(ntm_peer_is_up(&client.peer), 5000);
+		recorded_len[i] = server.last_len[NTM_TYPE_SESSION_INIT];
+		memcpy(recorded[i], server.last[NTM_TYPE_SESSION_INIT], recorded_len[i]);
+	}
+	ends_restart_server();
+	ntm_session_drop(&client.peer);
+	memset(server.came, 0, sizeof(server.came));
+	client.lost = 0;
+}
+
+static void replay_all(void)
+{
+	unsigned before = server.came[NTM_TYPE_SESSION_INIT];
+
+	for (unsigned i = 0; i < RECORDED; i++)
+		third_sends(&server, recorded[i], recorded_len[i]);
+	until(server.came[NTM_TYPE_SESSION_INIT] == before + RECORDED, 5000);
+}
+
+/* All that the client sends after message 2 has come: its first packets wait here. */
+static bool drop_sealed(struct end *end, const struct ntm_flow *from, const uint8_t *packet, size_t len)
+{
+	(void)end;
+	(void)from;
+	(void)len;
+	return packet[0] == NTM_TYPE_SESSION;
+}
+
+static void replayed_messages_1_do_not_push_out_the_handshake_under_way(void **state)
+{
+	struct ntm_session *session;
+	struct outcome outcome;
+
+	(void)state;
+	handshakes_record(RECORDED);
+	server.drop = drop_sealed;
+	assert_int_equal(ends_request(&client, &outcome, 8000, NULL), 0);
+	until(server.came[NTM_TYPE_SESSION], 5000);
+	session = server.peer.pending;
+	assert_non_null(session);
+	/* all of them come between message 2 and the first packet */
+	replay_all();
+	server.drop = NULL;
+	until(outcome.done, 5000);
+	assert_int_equal(outcome.err, 0);
+	assert_ptr_equal(server.peer.current, session);
+	assert_int_equal(client.lost, 0);
+	assert_int_equal(server.error[NTM_DROP_SESSION_UNKNOWN], 0);
+	assert_null(server.peer.pending);
+	assert_null(server.peer.pending_other);
+}
+
+static void replayed_messages_1_do_not_keep_a_new_handshake_out(void **state)
+{
+	struct outcome outcome;
+
+	(void)state;
+	handshakes_record(RECORDED);
+	for (int i = 0; i < 3; i++) {
+		replay_all(); /* before, and while a session is there */
+		assert_int_equal(ends_request(&client, &outcome, 8000, NULL), 0);
+		until(outcome.done, 5000);
+		assert_int_equal(outcome.err, 0);
+	}
+	assert_int_equal(client.lost, 0);
+	assert_int_equal(client.came[NTM_TYPE_RESET], 0);
+}
+
+/* The client's numbers begin below what it has sent before: it is answered, whatever waits there. */
+static void a_clock_that_was_set_back_keeps_nobody_out(void **state)
+{
+	struct ntm_session *stale;
+	struct outcome outcome;
+
+	(void)state;
+	server.drop = drop_sealed;
+	assert_int_equal(ntm_session_connect(&client.peer), 0);
+	until(ntm_peer_is_up(&client.peer), 5000);
+	stale = server.peer.pending;
+	stale->number += 1ULL << 40; /* days later */
+	server.drop = NULL;
+	ntm_session_drop(&client.peer);
+	assert_int_equal(ends_request(&client, &outcome, 8000, NULL), 0);
+	until(outcome.done, 5000);
+	assert_int_equal(outcome.err, 0);
+	assert_int_equal(client.came[NTM_TYPE_RESET], 0);
+	assert_ptr_equal(server.peer.pending, stale);
+	/* after its time it is in nobody's way */
+	stale->created_ms -= 3 * NTM_REQUEST_TIMEOUT_MS;
+	ntm_session_drop(&client.peer);
+	assert_int_equal(ntm_session_connect(&client.peer), 0);
+	until(ntm_peer_is_up(&client.peer), 5000);
+	assert_true(server.peer.pending && server.peer.pending != stale);
+	ends_request_answered(&client);
+}
+
 /* ---- load */
 
 static void under_load_a_cookie_is_asked_for_and_shown(void **state)
@@ -620,6 +785,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_client_that_changes_its_port_is_challenged_and_followed),
 		TEST(a_packet_sent_on_from_elsewhere_moves_nobody),
+		TEST(an_unproven_address_gets_three_times_what_came_from_it_at_most),
+		TEST(an_answer_too_long_for_an_unproven_address_waits_for_the_proof),
 		TEST(another_address_of_the_server_is_tried_and_then_used_both_ways),
 		TEST(a_handshake_goes_to_the_next_address_when_one_is_dead),
 		TEST(a_restarted_server_resets_and_the_request_is_answered_in_a_new_session),
@@ -635,6 +802,9 @@ int main(void)
 		TEST(a_message_2_sent_on_from_elsewhere_is_not_taken),
 		TEST(a_damaged_message_2_leaves_the_handshake_open),
 		TEST(an_old_message_1_replaces_nothing),
+		TEST(replayed_messages_1_do_not_push_out_the_handshake_under_way),
+		TEST(replayed_messages_1_do_not_keep_a_new_handshake_out),
+		TEST(a_clock_that_was_set_back_keeps_nobody_out),
 		TEST(under_load_a_cookie_is_asked_for_and_shown),
 		TEST(a_repeated_message_1_begins_nothing_even_after_many_others),
 		TEST(with_a_cookie_handshakes_take_no_more_than_their_share_of_the_time),
