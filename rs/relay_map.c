@@ -37,6 +37,7 @@ struct rs_relay_map {
 	struct settling *settling, **settling_end;
 	struct ntm_relay_config config;
 	struct ntm_relay_local local[NTM_RELAY_LOCALS];
+	uint32_t legs[NTM_RELAY_LOCALS]; /* bound at each of them */
 	int cpus;
 };
 
@@ -179,14 +180,6 @@ static void slot_use(struct rs_relay_map *map, uint32_t slot)
 	map->used[slot / 64] |= 1ULL << slot % 64;
 }
 
-int rs_relay_map_keep(struct rs_relay_map *map, const struct ntm_relay_path *entry)
-{
-	if (entry->slot >= map->max || slot_is_used(map, entry->slot))
-		return -EEXIST;
-	slot_use(map, entry->slot);
-	return 0;
-}
-
 /* The one where XDP looks for it first, else the next one behind that. */
 static int slot_take(struct rs_relay_map *map, uint64_t id, uint32_t *ret_slot)
 {
@@ -219,17 +212,42 @@ static void slot_free(struct rs_relay_map *map, uint32_t slot)
 
 /* ---- paths */
 
+static int local_number(const struct rs_relay_map *map, const struct ntm_endpoint *at)
+{
+	for (uint32_t i = 0; i < map->config.locals; i++) {
+		if (ntm_endpoint_equal(&map->local[i].at, at))
+			return (int)i;
+	}
+	return -ENOENT;
+}
+
 static int local_find(const struct rs_relay_map *map, const struct ntm_flow *bound)
 {
 	struct ntm_endpoint at = {bound->local, bound->udp->bound.port};
 
 	if (ntm_addr_is_none(&at.addr))
 		at.addr = bound->udp->bound.addr;
-	for (uint32_t i = 0; i < map->config.locals; i++) {
-		if (ntm_endpoint_equal(&map->local[i].at, &at))
-			return (int)i;
+	return local_number(map, &at);
+}
+
+/* How many legs are bound at each of our endpoints. */
+static void locals_count(struct rs_relay_map *map, const struct ntm_relay_path *entry, int more)
+{
+	for (unsigned side = 0; side < 2; side++) {
+		const struct ntm_relay_leg *leg = &entry->leg[side];
+
+		if (leg->remote.port && leg->local < NTM_RELAY_LOCALS)
+			map->legs[leg->local] += (uint32_t)more;
 	}
-	return -ENOENT;
+}
+
+int rs_relay_map_keep(struct rs_relay_map *map, const struct ntm_relay_path *entry)
+{
+	if (entry->slot >= map->max || slot_is_used(map, entry->slot))
+		return -EEXIST;
+	slot_use(map, entry->slot);
+	locals_count(map, entry, 1);
+	return 0;
 }
 
 /* `leg` is as it was before, zero for a new path. */
@@ -303,9 +321,9 @@ void rs_relay_map_rate_share(struct rs_relay_map *map, struct rs_path *path, uin
 
 int rs_relay_map_put(struct rs_relay_map *map, struct rs_path *path, int64_t now_ms)
 {
-	struct ntm_relay_path entry;
+	struct ntm_relay_path entry, before;
 	__u64 expires;
-	bool moved_before, made = false;
+	bool made = false;
 	int err;
 
 	if (!map)
@@ -317,7 +335,7 @@ int rs_relay_map_put(struct rs_relay_map *map, struct rs_path *path, int64_t now
 			return err;
 		made = true;
 	}
-	moved_before = entry.flags & NTM_RELAY_MOVING;
+	before = entry;
 	entry.flags = 0;
 	for (unsigned side = 0; side < 2; side++)
 		leg_set(map, &entry, side, &path->leg[side].bound);
@@ -327,11 +345,14 @@ int rs_relay_map_put(struct rs_relay_map *map, struct rs_path *path, int64_t now
 	entry.expires = expires > UINT32_MAX ? UINT32_MAX : (__u32)expires;
 	memcpy(&entry.dc, path->dc->peer.key, sizeof(entry.dc));
 	err = bpf_map_update_elem(map->fd.paths, &path->id, &entry, BPF_ANY);
-	if (!err)
+	if (!err) {
 		rs_relay_map_rate_share(map, path, entry.slot);
-	else if (made)
+		locals_count(map, &before, -1);
+		locals_count(map, &entry, 1);
+	} else if (made) {
 		slot_free(map, entry.slot);
-	if (moved_before && !(entry.flags & NTM_RELAY_MOVING))
+	}
+	if (before.flags & NTM_RELAY_MOVING && !(entry.flags & NTM_RELAY_MOVING))
 		bpf_map_delete_elem(map->fd.moving, &path->id);
 	return err;
 }
@@ -344,6 +365,7 @@ void rs_relay_map_remove(struct rs_relay_map *map, uint64_t id)
 		return;
 	bpf_map_delete_elem(map->fd.paths, &id);
 	bpf_map_delete_elem(map->fd.moving, &id);
+	locals_count(map, &entry, -1);
 	slot_free(map, entry.slot);
 }
 
@@ -397,23 +419,47 @@ void rs_relay_map_routes_changed(struct rs_relay_map *map)
 	config_write(map);
 }
 
-int rs_relay_map_local_add(struct rs_relay_map *map, const struct ntm_endpoint *at)
+static bool local_is_given(const struct ntm_endpoint *at, unsigned count, const struct ntm_endpoint *local)
 {
-	uint32_t i;
-	int err;
-
-	for (i = 0; i < map->config.locals; i++) {
-		if (ntm_endpoint_equal(&map->local[i].at, at))
-			return 0;
+	for (unsigned i = 0; i < count; i++) {
+		if (ntm_endpoint_equal(&at[i], local))
+			return true;
 	}
-	if (i == NTM_RELAY_LOCALS)
-		return -ENOSPC;
-	map->local[i] = (struct ntm_relay_local){.at = *at};
-	err = bpf_map_update_elem(map->fd.local, &i, &map->local[i], BPF_ANY);
-	if (err)
-		return err;
-	map->config.locals++;
-	return config_write(map);
+	return false;
+}
+
+/* A place for another one: of one that is gone and has no legs, else a new one. */
+static int local_place(const struct rs_relay_map *map, const struct ntm_endpoint *at, unsigned count)
+{
+	for (uint32_t i = 0; i < map->config.locals; i++) {
+		if (!map->legs[i] && !local_is_given(at, count, &map->local[i].at))
+			return (int)i;
+	}
+	return map->config.locals < NTM_RELAY_LOCALS ? (int)map->config.locals : -ENOSPC;
+}
+
+int rs_relay_map_locals(struct rs_relay_map *map, const struct ntm_endpoint *at, unsigned count)
+{
+	int err = 0;
+
+	for (unsigned i = 0; map && i < count && !err; i++) {
+		uint32_t place;
+		int r = local_number(map, &at[i]);
+
+		if (r >= 0)
+			continue;
+		r = local_place(map, at, count);
+		if (r < 0)
+			return r;
+		place = (uint32_t)r;
+		map->local[place] = (struct ntm_relay_local){.at = at[i]};
+		err = bpf_map_update_elem(map->fd.local, &place, &map->local[place], BPF_ANY);
+		if (!err && place == map->config.locals) {
+			map->config.locals++;
+			err = config_write(map);
+		}
+	}
+	return err;
 }
 
 static bool device_is_given(const struct rs_relay_device *device, unsigned count, uint32_t route)

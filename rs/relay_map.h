@@ -52,8 +52,11 @@ void rs_relay_map_read(const struct rs_relay_map *map, uint64_t id, struct rs_re
 
 /* Cached next hops are looked up again. */
 void rs_relay_map_routes_changed(struct rs_relay_map *map);
-/* Another of our endpoints; never a wildcard. Known already: nothing. 0, -ENOSPC or another -errno. */
-int rs_relay_map_local_add(struct rs_relay_map *map, const struct ntm_endpoint *at);
+/*
+ * All our endpoints, no wildcard among them. Those that were there and are not given now keep their place while a
+ * leg is bound there. 0, or -errno: -ENOSPC says that there is no place for the last ones.
+ */
+int rs_relay_map_locals(struct rs_relay_map *map, const struct ntm_endpoint *at, unsigned count);
 /* All devices that frames may be sent out of: those that were there and are not given now are forgotten. */
 struct rs_relay_device {
 	uint32_t route; /* the interface index that a route names */

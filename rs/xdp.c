@@ -355,6 +355,7 @@ static void inherit(struct rs_xdp *xdp)
 		ntm_error("cannot read which paths were relayed: %s", strerror(-n));
 	else if (n)
 		ntm_notice("%d paths go on from before; their DCs direct them again", n);
+	rs_xdp_locals_put(xdp); /* now that it is known at which of the old ones legs are bound */
 	sets = xdp->pinned ? rs_pin_sets(rs->config.pin_dir, layout, RS_LAYOUTS_MAX) : 0;
 	for (int i = 0; i < sets; i++) {
 		if (layout[i] != NTM_RELAY_LAYOUT)
@@ -432,7 +433,6 @@ static int start(struct rs_xdp *xdp)
 	rs->paths.used_elsewhere_ms = xdp_used_ms;
 	rs->paths.used_ctx = rs->map;
 	routes_allow();
-	rs_xdp_locals_put(xdp);
 	inherit(xdp);
 	rs_xdp_interfaces_take(xdp, RS_XDP_AUTO);
 	if (xdp->pinned)
