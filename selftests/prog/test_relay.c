@@ -3,6 +3,8 @@
  * test_relay.c - the relay's XDP program (bpf/xdp_relay.bpf.c): what it does with each kind of packet, to the
  * byte and to the counter. What comes out is compared with a frame built from its description, not changed.
  */
+#include <unistd.h>
+
 #include "relay_fuzz.h"
 
 /* ---- passed on */
@@ -332,8 +334,6 @@ static const struct fixture for_the_kernel[] = {
 	{.name = "session handshake", .path = P44, .type = NTM_TYPE_SESSION_INIT, FROM0, .verdict = XDP_PASS},
 	{.name = "session", .path = P44, .type = NTM_TYPE_SESSION, FROM0, .verdict = XDP_PASS},
 	{.name = "echo", .path = P44, .type = NTM_TYPE_ECHO, FROM0, .verdict = XDP_PASS},
-	{.name = "type 0", .path = P44, .type = 0, FROM0, .verdict = XDP_PASS},
-	{.name = "a type nobody knows", .path = P44, .type = 0xc0, FROM0, .verdict = XDP_PASS},
 	{.name = "cookie of no path", .path = P_NONE, .type = NTM_TYPE_COOKIE, FROM0, .verdict = XDP_PASS},
 	{.name = "reset of no path", .path = P_NONE, .type = NTM_TYPE_RESET, FROM0, .verdict = XDP_PASS},
 	{.name = "unknown Path ID within the limit: to be answered", .path = P_NONE, .type = DATA0, FROM0,
@@ -362,6 +362,9 @@ static void no_source_port(struct frame *f)
 }
 
 static const struct fixture dropped[] = {
+	{.name = "type 0", .path = P44, .type = 0, FROM0, .verdict = XDP_DROP, .drop = NTM_DROP_TYPE_UNKNOWN},
+	{.name = "a type nobody knows", .path = P44, .type = 0xc0, FROM0, .verdict = XDP_DROP,
+	 .drop = NTM_DROP_TYPE_UNKNOWN},
 	{.name = "another address", .path = P44, .type = DATA0, .from = "192.0.2.11:1000", .verdict = XDP_DROP,
 	 .drop = NTM_DROP_SOURCE},
 	{.name = "another port", .path = P44, .type = DATA0, .from = "192.0.2.10:1001", .verdict = XDP_DROP,
@@ -398,7 +401,11 @@ static const struct fixture unknown_flood[] = {
 	 .verdict = XDP_DROP, .drop = NTM_DROP_PATH_UNKNOWN},
 	{.name = "a path whose time is over", .path = P_OVER, .type = DATA0, FROM0, .verdict = XDP_DROP,
 	 .drop = NTM_DROP_PATH_UNKNOWN},
-	{.name = "binds go on to ntm-rs under a flood", .path = P_NONE, .type = NTM_TYPE_RELAY_BIND, FROM0,
+	{.name = "a bind of an unknown Path ID", .path = P_NONE, .type = NTM_TYPE_RELAY_BIND, FROM0,
+	 .verdict = XDP_DROP, .drop = NTM_DROP_PATH_UNKNOWN},
+	{.name = "a bind of a path whose time is over", .path = P_OVER, .type = NTM_TYPE_RELAY_BIND, FROM0,
+	 .verdict = XDP_DROP, .drop = NTM_DROP_PATH_UNKNOWN},
+	{.name = "binds of known paths go on to ntm-rs under a flood", .path = P44, .type = NTM_TYPE_RELAY_BIND, FROM0,
 	 .verdict = XDP_PASS},
 	{.name = "sessions go on to ntm-rs under a flood", .path = P_NONE, .type = NTM_TYPE_SESSION, FROM0,
 	 .verdict = XDP_PASS},
@@ -545,13 +552,12 @@ static void test_counters(void)
 {
 	const uint64_t len = NTM_HEADER_LEN + 64;
 	struct ntm_relay_load before = world_load(&world), load;
-	struct ntm_relay_path path = path_make(P44);
-	uint32_t tick = (uint32_t)(now_ns() >> NTM_RELAY_TICK_SHIFT);
+	uint16_t tick = (uint16_t)(now_ns() >> NTM_RELAY_TICK_SHIFT);
 	struct ntm_relay_state state;
 	struct world_run run;
 	struct frame in;
 
-	world_path(&world, ID(P44), &path);
+	path_put(P44);
 	for (int i = 0; i < 3; i++)
 		run_one(P44, DATA0, "192.0.2.10:1000", &in, &run);
 	run_one(P44, DATA1, "198.51.100.10:2000", &in, &run);
@@ -560,12 +566,12 @@ static void test_counters(void)
 	run_one(P44, DATA1, "192.0.2.10:1000", &in, &run);
 	run_one(P44, DATA0, "192.0.2.10:1", &in, &run);
 	run_one(P44, NTM_TYPE_RELAY_BIND, "192.0.2.10:1000", &in, &run);
-	state = world_state(&world, P44);
+	state = world_state(&world, path_slot[P44]);
 	load = world_load(&world);
-	check(state.from[0].packets == 4 && state.from[0].bytes == 4 * len, "packets and bytes from side 0");
-	check(state.from[1].packets == 2 && state.from[1].bytes == 2 * len, "packets and bytes from side 1");
-	check(state.from[0].drops == 1 && state.from[1].drops == 1, "drops of the path, by the side they claimed");
-	check(state.from[0].used - tick <= 1 && state.from[1].used - tick <= 1, "last use");
+	check(state.packets[0] == 4 && state.bytes[0] == 4 * len, "packets and bytes from side 0");
+	check(state.packets[1] == 2 && state.bytes[1] == 2 * len, "packets and bytes from side 1");
+	check(state.drops == 2, "drops of the path");
+	check((uint16_t)(state.used - tick) <= 2, "last use");
 	check(load.packets - before.packets == 6 && load.bytes - before.bytes == 6 * len, "load: passed on");
 	check(load.seen - before.seen == 8, "load: seen, without what is never relayed");
 	check(load.requests - before.requests == 1 && load.answers - before.answers == 1,
@@ -620,9 +626,9 @@ static void test_rate_up(void)
 
 	frame_in(&fixture, &up);
 	nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
-	state = world_state(&world, P_RATE);
+	state = world_state(&world, path_slot[P_RATE]);
 	check(!world_run(&world, prog_of(NATIVE), up.b, up.len, &run) && run.verdict == XDP_PASS &&
-		      world_state(&world, P_RATE).rate_ns == state.rate_ns,
+		      world_state(&world, path_slot[P_RATE]).rate_ns == state.rate_ns,
 	      "what goes up takes nothing of the rate here");
 	run.verdict = XDP_PASS;
 	/* The clock may step, and leave room again, just when all was taken. */
@@ -646,7 +652,8 @@ static bool goes_to(uint8_t mac)
 
 static void test_hops(void)
 {
-	struct ntm_relay_path path = path_make(P44);
+	struct ntm_relay_hop hop;
+	struct world_path path = path_make(P44);
 
 	check(goes_to(0x20), "the next hop is the neighbour");
 	check(!system("ip neighbour replace 198.51.100.10 lladdr 02:00:00:00:01:21 dev nw1 nud permanent"),
@@ -658,17 +665,106 @@ static void test_hops(void)
 	check(!system("ip neighbour replace 198.51.100.10 lladdr 02:00:00:00:01:20 dev nw1 nud permanent"),
 	      "(the neighbour changes back)");
 	check(goes_to(0x21), "until then it is kept");
-	path.leg[1].moves++;
-	world_put(world.bpf->maps.rs_paths, &(uint64_t){ID(P44)}, &path);
+	path.entry.leg[1].moves++;
+	hop = world.slots.state[path.entry.slot].hop[0];
+	world_path(&world, ID(P44), &path, shown);
+	world.slots.state[path.entry.slot].hop[0] = hop;
 	check(goes_to(0x20), "and looked up again when the leg moves");
 }
 
-int main(void)
+/* With no next hop known. */
+static uint32_t run_anew(enum path path)
 {
-	if (world_open(&world, PATHS) || paths_make()) {
-		check(false, "the relay's program is loaded and attached");
-		return 1;
-	}
+	struct ntm_relay_hop *hop = world.slots.state[path_slot[path]].hop;
+	struct world_run run;
+	struct frame in;
+
+	memset(hop, 0, 2 * sizeof(*hop));
+	return run_one(path, DATA0, "192.0.2.10:1000", &in, &run);
+}
+
+/* Legs in rs_state count only while rs_index leads there, for the path that it belongs to. */
+static void test_ways(void)
+{
+	struct world_path path = path_make(P44), other = path_make(P_SAME);
+	struct ntm_relay_home home = ntm_relay_home(ID(P44), world.slots.buckets);
+	struct ntm_relay_state *state = &world.slots.state[path.entry.slot];
+	uint16_t *tag = world.slots.bucket[path.entry.slot / NTM_RELAY_BUCKET].tag;
+
+	path_put(P44);
+	memcpy(state->leg, other.entry.leg, sizeof(state->leg));
+	check(run_anew(P44) == (shown ? XDP_TX : XDP_REDIRECT), "only the legs that it leads to count");
+	if (!shown)
+		return;
+	state->id++;
+	check(run_anew(P44) == XDP_REDIRECT, "a tag that leads to another path's slot: rs_paths is asked");
+	state->id--;
+	for (uint32_t i = 0; i < NTM_RELAY_BUCKET; i++)
+		tag[i] = i == path.entry.slot % NTM_RELAY_BUCKET ? home.tag : home.tag ^ 2;
+	check(run_anew(P44) == XDP_TX, "it is found among tags that are nearly its own");
+	rs_relay_slot_hide(&world.slots, path.entry.slot, world.tick);
+	check(run_anew(P44) == XDP_REDIRECT, "and not when it is taken out");
+	check(!rs_relay_slot_show(&world.slots, path.entry.slot, ID(P44), path.entry.leg, world.tick + 1),
+	      "for two ticks it is not put back");
+	memset(tag, 0, NTM_RELAY_BUCKET * sizeof(*tag));
+	paths_make();
+}
+
+/* How many of ten go up. */
+static unsigned ten_up(enum path path, uint8_t type, const char *from)
+{
+	uint64_t before[NTM_DROP_MAX], after[NTM_DROP_MAX];
+	struct world_run run;
+	struct frame in;
+	unsigned up = 0;
+
+	world_drops(&world, before);
+	for (int i = 0; i < 10; i++)
+		up += run_one(path, type, from, &in, &run) == XDP_PASS;
+	world_drops(&world, after);
+	return after[NTM_DROP_RATE] - before[NTM_DROP_RATE] == 10 - up ? up : UINT32_MAX;
+}
+
+/* Into the beginning of a tick, also of the program's clock, which may be a jiffy behind. */
+static void tick_await(void)
+{
+	uint64_t ns = now_ns() & ((1ULL << NTM_RELAY_TICK_SHIFT) - 1);
+
+	usleep((unsigned)(((1ULL << NTM_RELAY_TICK_SHIFT) - ns) / 1000 + 50000));
+}
+
+/* All in one tick and on one CPU. */
+static void test_control(void)
+{
+	struct ntm_relay_config config = world.config;
+	cpu_set_t cpus, one;
+
+	sched_getaffinity(0, sizeof(cpus), &cpus);
+	CPU_ZERO(&one);
+	CPU_SET(sched_getcpu(), &one);
+	sched_setaffinity(0, sizeof(one), &one);
+	world.config.control_key = now_ns();
+	world.config.control_limit = 4;
+	world.config.echo_limit = 3;
+	world_config(&world);
+	tick_await();
+	check(ten_up(P44, NTM_TYPE_RELAY_BIND, "192.0.2.10:1000") == 4, "binds of one path go up to their limit");
+	check(run_one(P66, NTM_TYPE_RELAY_BIND, "192.0.2.10:1000", &(struct frame){0}, &(struct world_run){0}) == XDP_PASS,
+	      "those of another path are not concerned");
+	check(ten_up(P44, NTM_TYPE_SESSION, "192.0.2.77:7000") == 4,
+	      "sessions of one source go up to their limit");
+	check(run_one(P44, NTM_TYPE_SESSION_INIT, "192.0.2.78:7000", &(struct frame){0}, &(struct world_run){0}) == XDP_PASS,
+	      "those of another source are not concerned");
+	check(ten_up(P44, NTM_TYPE_ECHO, "192.0.2.10:1000") == 3, "echoes go up to their limit");
+	world.config = config;
+	world_config(&world);
+	sched_setaffinity(0, sizeof(cpus), &cpus);
+}
+
+static void all(void)
+{
+	world.config.unknown_limit = 1000000;
+	world_config(&world);
 	FIXTURES_RUN(passed_on);
 	FIXTURES_RUN(tags);
 	FIXTURES_RUN(checksums);
@@ -683,7 +779,25 @@ int main(void)
 	test_rate();
 	test_rate_up();
 	test_hops();
+	test_ways();
+	test_control();
 	test_fuzz();
+}
+
+int main(void)
+{
+	int err = world_open(&world, WORLD_ROOM);
+
+	if (!err)
+		err = slots_take();
+	if (err || paths_make()) {
+		check(false, "the relay's program is loaded and attached");
+		return 1;
+	}
+	all();
+	shown = true;
+	check(!paths_make(), "all paths are found");
+	all();
 	world_close(&world);
 	return failed;
 }
