@@ -127,7 +127,9 @@ int rs_relay_slot_take(struct rs_relay_slots *slots, uint64_t id, uint32_t tick,
 		 seconds = free_in(slots, home.bucket[1], tick, &second);
 	int err = 0;
 
-	if (firsts || seconds)
+	if (is_free(slots, home.slot, tick))
+		slot = home.slot;
+	else if (firsts || seconds)
 		slot = firsts >= seconds ? first : second;
 	else
 		err = free_anywhere(slots, home.bucket[0] * NTM_RELAY_BUCKET % slots->max, tick, &slot);

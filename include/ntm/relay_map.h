@@ -137,15 +137,19 @@ struct ntm_relay_config {
 
 /* ---- rs_index */
 
-#define NTM_RELAY_BUCKET 8 /* slots in each: bucket i has the tags of the slots 8 i to 8 i + 7 */
+#define NTM_RELAY_BUCKET 16 /* slots in each: bucket i has the tags of the slots 16 i to 16 i + 15 */
 
 struct ntm_relay_bucket {
 	__u16 tag[NTM_RELAY_BUCKET]; /* of the path that has the slot; 0: none that is to be found here */
 };
 
-/* Where a path is found by the short way: in a slot of one of two buckets. */
+/*
+ * Where a path is found by the short way: in a slot of one of two buckets, and best in this slot of the first one, which
+ * XDP has on its way from memory while it looks into rs_index.
+ */
 struct ntm_relay_home {
 	__u32 bucket[2];
+	__u32 slot;
 	__u16 tag;
 };
 
@@ -157,10 +161,14 @@ static inline __u32 ntm_relay_buckets(__u32 slots)
 static inline struct ntm_relay_home ntm_relay_home(__u64 path_id, __u32 buckets)
 {
 	__u64 v = (path_id ^ path_id >> 32) * 0x9e3779b97f4a7c15ULL, w;
+	__u32 first, second;
 
 	v ^= v >> 29;
 	w = v * 0xd6e8feb86659fd93ULL;
-	return (struct ntm_relay_home){{(__u32)((v >> 32) * buckets >> 32), (__u32)((w >> 32) * buckets >> 32)},
+	first = (__u32)((v >> 32) * buckets >> 32);
+	second = (__u32)((w >> 32) * buckets >> 32);
+	return (struct ntm_relay_home){{first, second},
+				       first * NTM_RELAY_BUCKET + ((__u32)v & (NTM_RELAY_BUCKET - 1)),
 				       (__u16)(w | 1)};
 }
 
@@ -231,7 +239,7 @@ _Static_assert(sizeof(struct ntm_relay_moving) == 96, "no padding");
 _Static_assert(sizeof(struct ntm_relay_local) == 24, "no padding");
 _Static_assert(sizeof(struct ntm_relay_device) == 12, "no padding");
 _Static_assert(sizeof(struct ntm_relay_exit) == 16, "no padding");
-_Static_assert(sizeof(struct ntm_relay_bucket) == 16, "no padding");
+_Static_assert(sizeof(struct ntm_relay_bucket) == 32, "no padding");
 _Static_assert(sizeof(struct ntm_relay_hop) == 10, "no padding");
 _Static_assert(sizeof(struct ntm_relay_state) == 128, "rs_state: 128 bytes a path");
 
