@@ -85,18 +85,19 @@ static __attribute__((noinline)) int hop_lookup(struct xdp_md *ctx, const struct
 static __always_inline int hop_find(struct xdp_md *ctx, struct ntm_relay_hop *hop, const struct ntm_relay_leg *leg,
 				    __u16 wanted, struct way_out *ret_way)
 {
-	const struct ntm_relay_exit *kept;
-	__u32 number = hop->number - 1U;
+	if (*(volatile const __u16 *)&hop->generation == wanted) {
+		__u32 number = hop->number - 1U;
+		const struct ntm_relay_exit *kept = bpf_map_lookup_elem(&rs_exits, &number);
 
-	__builtin_memcpy(ret_way->dmac, hop->dmac, sizeof(hop->dmac));
-	kept = bpf_map_lookup_elem(&rs_exits, &number);
-	if (kept && hop->generation == wanted) {
-		ret_way->exit = *kept;
-		return 0;
+		__builtin_memcpy(ret_way->dmac, hop->dmac, sizeof(hop->dmac));
+		if (kept && *(volatile const __u16 *)&hop->generation == wanted) {
+			ret_way->exit = *kept;
+			return 0;
+		}
 	}
 	if (hop_lookup(ctx, leg, ret_way))
 		return XDP_PASS;
-	/* Another CPU that reads now finds it too old, not half of each. */
+	/* Another CPU that reads now finds it too old, before or after it has read half of each. */
 	*(volatile __u16 *)&hop->generation = (__u16)~wanted;
 	barrier();
 	__builtin_memcpy(hop->dmac, ret_way->dmac, sizeof(hop->dmac));
