@@ -15,9 +15,9 @@
  * Nobody knows this Path ID. A few are answered by ntm-rs, so that nodes learn of a lost path; the rest of a
  * flood ends here. So do resets of ntm-rs's sessions: its DCs, which make the sessions, make new ones without them.
  */
-static __always_inline int unknown(struct ntm_relay_load *load, const struct ntm_relay_config *config, __u32 tick)
+static __always_inline int unknown(struct ntm_relay_limit *limit, const struct ntm_relay_config *config, __u32 tick)
 {
-	if (limit_take(&load->unknown, config->unknown_limit, tick))
+	if (limit_take(limit, config->unknown_limit, tick))
 		return XDP_PASS;
 	return -NTM_DROP_PATH_UNKNOWN;
 }
@@ -40,7 +40,7 @@ static __always_inline int control(const struct packet *p, const struct ntm_rela
 	switch (p->type) {
 	case NTM_TYPE_RELAY_BIND:
 		if (!find(p->id, config, &found) || tick >= found.state->expires)
-			return unknown(load, config, tick);
+			return unknown(&load->unknown_bind, config, tick);
 		return control_of(p->id, config, tick);
 	case NTM_TYPE_SESSION_INIT:
 	case NTM_TYPE_SESSION_RESPONSE:

@@ -109,7 +109,7 @@ static __always_inline int forward(struct xdp_md *ctx, const struct packet *p, i
 	int side, r;
 
 	if (!find(p->id, config, &found) || tick >= found.state->expires)
-		return unknown(load, config, tick);
+		return unknown(&load->unknown, config, tick);
 	if (found.state->flags & NTM_RELAY_PASS)
 		return XDP_PASS;
 	side = p->sport ? source_side(p, &found, type_side, now_ns) : -NTM_DROP_SOURCE;

@@ -20,19 +20,21 @@
  *	rs_control   hash -> struct ntm_relay_limit, per CPU                XDP only
  *
  * One writer a map, or a field of what is mmapped: a value that both sides wrote would have counters rolled back by each
- * update. Only a path's rate is one for both: by compare-and-swap. No map holds keys. Numbers are in host byte order, addresses as in types.h; keys that are Path IDs are __u64 as
- * ntm_header_id() returns them. Times are of CLOCK_MONOTONIC, in nanoseconds or in ticks of 2^30 of them.
+ * update. Only a path's rate is one for both: by compare-and-swap. No map holds keys. Numbers are in host byte order,
+ * addresses as in types.h; keys that are Path IDs are __u64 as ntm_header_id() returns them. Times are of
+ * CLOCK_MONOTONIC, in nanoseconds or in ticks of 2^30 of them.
  *
  * Two programs use them: rs_relay for native mode, rs_relay_skb for generic mode, where a "packet" may be a
  * train of several (GSO, GRO) and its checksum not yet be made. What XDP cannot or need not do itself goes up
- * to the sockets (XDP_PASS), and ntm-rs handles it: binds, sessions, echoes, as many as it takes; IP options, fragments, extension
- * headers; destinations without a route, a neighbour or a device in rs_devices; trains larger than the MTU.
+ * to the sockets (XDP_PASS), and ntm-rs handles it: binds, sessions, echoes, as many as it takes; IP options,
+ * fragments, extension headers; destinations without a route, a neighbour or a device in rs_devices; trains larger than the MTU.
  * So the table in ntm-rs must know all that the maps know, and its counters are added to those here.
  *
  * The short way and the long one. rs_paths says what holds, and is what people look at; but with a million paths each
  * step of a search in it waits for memory that no cache has. rs_index is small enough to be in a cache, and leads to the
  * slot of rs_state that has all a packet needs, in two lines. So XDP looks there first; only a path that it does not find
- * there, since there was no room in its buckets or its legs are changing, is looked up in rs_paths.
+ * there, since there was no room in its buckets or its legs are changing, is looked up in rs_paths. rs/relay_slot.c writes
+ * what bpf/relay_find.h reads.
  *
  * What ntm-rs does:
  *  - Order, new path: zero rs_state[slot], then rs_paths. A move: out of rs_index, rs_moving, then rs_paths with `moves`
@@ -128,7 +130,7 @@ struct ntm_relay_config {
 	__u32 locals; /* entries of rs_local */
 	__u32 buckets; /* entries of rs_index */
 	/* A CPU and tick: */
-	__u32 unknown_limit; /* packets of unknown Path IDs passed up, to be answered by a reset */
+	__u32 unknown_limit; /* packets of unknown Path IDs passed up, to be answered by a reset; and as many binds */
 	__u32 too_big_limit; /* ICMP errors sent */
 	__u32 control_limit; /* binds of one path passed up; packets of sessions from one source */
 	__u32 echo_limit; /* echoes passed up */
@@ -230,7 +232,7 @@ struct ntm_relay_load {
 	 */
 	__u64 requests, answers;
 	__u64 jiffies, now_ns; /* the time that XDP knows */
-	struct ntm_relay_limit unknown, too_big, echo;
+	struct ntm_relay_limit unknown, unknown_bind, too_big, echo;
 };
 
 _Static_assert(sizeof(struct ntm_relay_leg) == 20, "no padding");

@@ -8,9 +8,9 @@
  * only reads the packet, looks its path up and redirects it. Driver and transmission come on top.
  * paths: the same with many paths (paths_N: evenly at random, paths_hot: HOT of them have 90 % of the packets); and
  * thousands of frames a second that one CPU relays and delivers (live_*, by BPF_F_TEST_XDP_LIVE_FRAMES through a veth),
- * beside the same with one path and beside a program that only redirects; long_ways: how many paths rs_index has no
- * room for; map memory for each path; and far_ns, what
- * one load from memory costs: a packet of an unforeseen path waits for a few of them, one after the other.
+ * beside the same with one path and beside a program that only redirects; live_far: one path, but each packet waits for
+ * one place in the memory of all, as any relay of so many must; long_ways: how many paths rs_index has no room for; map
+ * memory for each path; and far_ns, what one load from memory costs.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -334,6 +334,9 @@ static void paths_show(uint32_t most)
 	paths_use(filled, HOT);
 	show("paths_hot", alone(bench->progs.relay_again, &pairs[0]), "ns");
 	show("live_redirect", live(bench->progs.redirect_again), "kpps");
+	paths_use(1, 0);
+	bench->bss->slots = filled;
+	show("live_far", live(bench->progs.far_again), "kpps");
 	live_pair(&many, &one, filled, 0);
 	show("live_random", many, "kpps");
 	show("live_random_one", one, "kpps");
