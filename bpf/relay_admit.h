@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
  * relay_admit.h - whether a packet may go on, and from which leg it came: the same rules as rs_path_admit()
- * in rs/path.c has for what user space relays. relay_packet.h -> here -> relay_hop.h.
+ * in rs/path.c has for what user space relays. relay_find.h -> here -> relay_hop.h.
  */
 #ifndef NTM_BPF_RELAY_ADMIT_H
 #define NTM_BPF_RELAY_ADMIT_H
 
+#include "relay_find.h"
 #include "relay_maps.h"
 #include "relay_packet.h"
 
@@ -73,13 +74,13 @@ static __always_inline bool is_moving_source(const struct packet *p, const struc
 }
 
 /* Bit 1 << side: the source is one of that leg's. -1: ntm-rs must decide. */
-static __attribute__((noinline)) int source_sides(const struct packet *p, const struct ntm_relay_path *path,
+static __attribute__((noinline)) int source_sides(const struct packet *p, const struct ntm_relay_leg *leg, __u32 flags,
 						  __u64 now_ns)
 {
 	const struct ntm_relay_moving *moving;
-	int sides = is_source(p, &path->leg[0].remote) | is_source(p, &path->leg[1].remote) << 1;
+	int sides = is_source(p, &leg[0].remote) | is_source(p, &leg[1].remote) << 1;
 
-	if (!(path->flags & NTM_RELAY_MOVING))
+	if (!(flags & NTM_RELAY_MOVING))
 		return sides;
 	moving = bpf_map_lookup_elem(&rs_moving, &p->id);
 	if (!moving)
@@ -89,16 +90,16 @@ static __attribute__((noinline)) int source_sides(const struct packet *p, const 
 }
 
 /* The sender's side by its source, for a type that claims `side`; SIDE_UP, or -NTM_DROP_SIDE or _SOURCE. */
-static __always_inline int source_side(const struct packet *p, const struct ntm_relay_path *path, int side,
-				       __u64 now_ns)
+static __always_inline int source_side(const struct packet *p, const struct found *found, int side, __u64 now_ns)
 {
+	const struct ntm_relay_leg *leg = found->leg;
 	int sides;
 
-	if (side == 0 && is_source(p, &path->leg[0].remote))
+	if (side == 0 && is_source(p, &leg[0].remote))
 		return 0;
-	if (side == 1 && is_source(p, &path->leg[1].remote))
+	if (side == 1 && is_source(p, &leg[1].remote))
 		return 1;
-	sides = source_sides(p, path, now_ns);
+	sides = source_sides(p, leg, found->state->flags, now_ns);
 	if (sides < 0)
 		return SIDE_UP;
 	if (!sides)

@@ -8,35 +8,10 @@
 #define NTM_BPF_RELAY_FORWARD_H
 
 #include "relay_admit.h"
+#include "relay_control.h"
 #include "relay_hop.h"
 #include "relay_rewrite.h"
 #include "relay_too_big.h"
-
-/*
- * CLOCK_MONOTONIC to a jiffy. Asking for it takes a fifth of the whole relay's time, the jiffies none: so it is
- * asked once in each.
- */
-static __always_inline __u64 clock_ns(struct ntm_relay_load *load)
-{
-	__u64 jiffies = bpf_jiffies64();
-
-	if (load->jiffies != jiffies) {
-		load->jiffies = jiffies;
-		load->now_ns = bpf_ktime_get_coarse_ns();
-	}
-	return load->now_ns;
-}
-
-/*
- * Nobody knows this Path ID. A few are answered by ntm-rs, so that nodes learn of a lost path; the rest of a
- * flood ends here. So do resets of ntm-rs's sessions: its DCs, which make the sessions, make new ones without them.
- */
-static __always_inline int unknown(struct ntm_relay_load *load, const struct ntm_relay_config *config, __u32 tick)
-{
-	if (limit_take(&load->unknown, config->unknown_limit, tick))
-		return XDP_PASS;
-	return -NTM_DROP_PATH_UNKNOWN;
-}
 
 /* IPv6 flow label: routers see which packets belong together, and no more than the Path ID shows anyway. */
 static __always_inline __u32 flow_label(__u64 id, __u64 key)
@@ -59,14 +34,14 @@ static __always_inline int outgrown(struct xdp_md *ctx, const struct packet *p, 
 	return too_big(ctx, p, from, (__u16)mtu);
 }
 
-static __always_inline void count(const struct packet *p, int side, struct ntm_relay_way *way,
+static __always_inline void count(const struct packet *p, int side, struct ntm_relay_state *state,
 				  struct ntm_relay_load *load, __u32 tick)
 {
 	__u32 len = p->udp_len - sizeof(struct udphdr);
 
-	__sync_fetch_and_add(&way->packets, 1);
-	__sync_fetch_and_add(&way->bytes, len);
-	way->used = tick;
+	__sync_fetch_and_add(&state->packets[side], 1);
+	__sync_fetch_and_add(&state->bytes[side], len);
+	state->used = (__u16)tick | 1;
 	load->packets++;
 	load->bytes += len;
 	if (side == NTM_SIDE_REQUESTER)
@@ -76,37 +51,38 @@ static __always_inline void count(const struct packet *p, int side, struct ntm_r
 }
 
 /* Sends the packet, which came from leg[side], on to the other one. side: a constant */
-static __always_inline int forward_from(struct xdp_md *ctx, const struct packet *p, int side,
-					const struct ntm_relay_path *path, struct ntm_relay_state *state,
+static __always_inline int forward_from(struct xdp_md *ctx, const struct packet *p, int side, const struct found *found,
 					const struct ntm_relay_config *config, struct ntm_relay_load *load,
 					__u64 now_ns, bool generic)
 {
-	const struct ntm_relay_leg *from = &path->leg[side], *to = &path->leg[!side];
-	struct ntm_relay_way *way = &state->from[side];
-	const struct ntm_relay_local *local;
+	const struct ntm_relay_leg *from = &found->leg[side], *to = &found->leg[!side];
+	struct ntm_relay_state *state = found->state;
 	__u32 tick = (__u32)(now_ns >> NTM_RELAY_TICK_SHIFT), mtu;
-	struct ntm_relay_hop hop;
+	const struct ntm_relay_local *local;
+	__u16 wanted = ntm_relay_hop_wanted(config->generation, to->moves, p->id, tick);
+	__u64 rate = state->rate;
 	struct rewrite out;
+	struct way_out way;
 	int r;
 
 	if (!to->remote.port)
 		return -NTM_DROP_LEG_UNBOUND;
 	if (p->ttl <= 1)
 		return -NTM_DROP_HOP_LIMIT;
-	if (path->rate && !rate_left(path->rate, &state->rate_ns, p->udp_len - sizeof(struct udphdr), now_ns))
+	if (rate && !rate_left(rate, &state->rate_ns, p->udp_len - sizeof(struct udphdr), now_ns))
 		return -NTM_DROP_RATE;
 	local = leg_local(to);
-	if (!local || hop_find(ctx, &way->hop, to, config->generation, now_ns, &hop) || !hop_is_open(ctx, &hop))
+	if (!local || hop_find(ctx, &state->hop[side], to, wanted, &way) || !way_is_open(ctx, &way))
 		return XDP_PASS;
 	out.source = address_load(&local->at.addr);
 	out.dest = address_load(&to->remote.addr);
 	out.sport = local->at.port;
 	out.dport = to->remote.port;
-	out.vlan = hop.vlan & VLAN_ID;
+	out.vlan = way.exit.vlan & VLAN_ID;
 	out.is4 = address_is4(&out.dest);
 	out.flow_label = flow_label(p->id, config->flow_key);
 
-	mtu = hop.mtu + ip_len(p->is4) - ip_len(out.is4); /* in the sender's family */
+	mtu = way.exit.mtu + ip_len(p->is4) - ip_len(out.is4); /* in the sender's family */
 	if (ip_len(p->is4) + p->udp_len > mtu)
 		return outgrown(ctx, p, from, load, config, mtu, tick, generic);
 	r = rewrite_check(ctx, p, &out, generic);
@@ -115,50 +91,39 @@ static __always_inline int forward_from(struct xdp_md *ctx, const struct packet 
 	r = rewrite_room(ctx, p, &out);
 	if (r)
 		return r;
-	if (path->rate && !rate_take(path->rate, &state->rate_ns, p->udp_len - sizeof(struct udphdr), now_ns))
+	if (rate && !rate_take(rate, &state->rate_ns, p->udp_len - sizeof(struct udphdr), now_ns))
 		return -NTM_DROP_RATE;
-	r = rewrite_headers(ctx, p, &out, &hop);
+	r = rewrite_headers(ctx, p, &out, &way);
 	if (r)
 		return r;
-	count(p, side, way, load, tick);
-	return hop_send(ctx, &hop);
+	count(p, side, state, load, tick);
+	return way_send(ctx, &way);
 }
 
 static __always_inline int forward(struct xdp_md *ctx, const struct packet *p, int type_side,
-				   const struct ntm_relay_config *config, struct ntm_relay_load *load, bool generic)
+				   const struct ntm_relay_config *config, struct ntm_relay_load *load,
+				   __u64 now_ns, bool generic)
 {
-	__u32 slot = ntm_relay_slot(p->id, config->slots);
-	const __u32 *early = bpf_map_lookup_elem(&rs_state, &slot);
-	__u64 now_ns = clock_ns(load);
-	const struct ntm_relay_path *path;
 	__u32 tick = (__u32)(now_ns >> NTM_RELAY_TICK_SHIFT);
-	struct ntm_relay_state *state;
+	struct found found;
 	int side, r;
 
-	/* Mostly the right one: on its way from memory while rs_paths is searched. */
-	if (early)
-		asm volatile("" : : "r"(*(volatile const __u32 *)early));
-	path = bpf_map_lookup_elem(&rs_paths, &p->id);
-	if (!path || tick >= path->expires)
-		return unknown(load, config, tick);
-	if (path->flags & NTM_RELAY_PASS)
+	if (!find(p->id, config, &found) || tick >= found.state->expires)
+		return unknown(&load->unknown, config, tick);
+	if (found.state->flags & NTM_RELAY_PASS)
 		return XDP_PASS;
-	slot = path->slot;
-	state = bpf_map_lookup_elem(&rs_state, &slot);
-	if (!state)
-		return XDP_PASS;
-	side = p->sport ? source_side(p, path, type_side, now_ns) : -NTM_DROP_SOURCE;
+	side = p->sport ? source_side(p, &found, type_side, now_ns) : -NTM_DROP_SOURCE;
 	if (side == SIDE_UP)
 		return XDP_PASS;
 	/* Two calls with constants: an index that is a variable costs more than the code it saves. */
 	if (side == 0)
-		r = forward_from(ctx, p, 0, path, state, config, load, now_ns, generic);
+		r = forward_from(ctx, p, 0, &found, config, load, now_ns, generic);
 	else if (side == 1)
-		r = forward_from(ctx, p, 1, path, state, config, load, now_ns, generic);
+		r = forward_from(ctx, p, 1, &found, config, load, now_ns, generic);
 	else
 		r = side;
 	if (r < 0)
-		__sync_fetch_and_add(type_side == 1 ? &state->from[1].drops : &state->from[0].drops, 1);
+		__sync_fetch_and_add(&found.state->drops, 1);
 	return r;
 }
 

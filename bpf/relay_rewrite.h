@@ -11,8 +11,9 @@
 #ifndef NTM_BPF_RELAY_REWRITE_H
 #define NTM_BPF_RELAY_REWRITE_H
 
-#include "relay_packet.h"
+#include "relay_hop.h"
 #include "relay_maps.h"
+#include "relay_packet.h"
 
 #define TAG_LEN sizeof(struct vlan_hdr)
 #define VLAN_ID 0xfff
@@ -92,7 +93,7 @@ static __always_inline int rewrite_room(struct xdp_md *ctx, const struct packet 
 }
 
 /* Ethernet and a tag, if there is one: what follows them; NULL: no room, which cannot be. */
-static __always_inline void *write_eth(void *at, void *end, const struct ntm_relay_hop *hop, __u16 vlan, bool is4)
+static __always_inline void *write_eth(void *at, void *end, const struct way_out *way, __u16 vlan, bool is4)
 {
 	struct ethhdr *eth = at;
 	__be16 type = is4 ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6);
@@ -100,8 +101,8 @@ static __always_inline void *write_eth(void *at, void *end, const struct ntm_rel
 
 	if ((void *)(tag + 1) > end)
 		return NULL;
-	__builtin_memcpy(eth->h_dest, hop->dmac, sizeof(eth->h_dest));
-	__builtin_memcpy(eth->h_source, hop->smac, sizeof(eth->h_source));
+	__builtin_memcpy(eth->h_dest, way->dmac, sizeof(eth->h_dest));
+	__builtin_memcpy(eth->h_source, way->exit.smac, sizeof(eth->h_source));
 	if (!vlan) {
 		eth->h_proto = type;
 		return eth + 1;
@@ -147,10 +148,10 @@ static __always_inline void write_ip6(void *at, __u16 len, __u8 next, const stru
 
 /* Writes the headers; the room is there. 0, or -NTM_DROP_SHORT, which cannot be. */
 static __always_inline int rewrite_headers(struct xdp_md *ctx, const struct packet *p, const struct rewrite *out,
-					   const struct ntm_relay_hop *hop)
+					   const struct way_out *way)
 {
 	void *end = (void *)(long)ctx->data_end;
-	void *at = write_eth((void *)(long)ctx->data, end, hop, out->vlan, out->is4);
+	void *at = write_eth((void *)(long)ctx->data, end, way, out->vlan, out->is4);
 	struct udphdr *udp;
 
 	if (!at)

@@ -35,12 +35,12 @@ static __always_inline void icmp_write(struct icmphdr *icmp, __u8 type, __u8 cod
 	icmp->checksum = (__u16)~csum_fold(pseudo + (__u32)quoted + *(__u32 *)icmp + icmp->un.gateway);
 }
 
-static __always_inline int icmp_build(struct xdp_md *ctx, const struct packet *p, const struct ntm_relay_hop *hop,
+static __always_inline int icmp_build(struct xdp_md *ctx, const struct packet *p, const struct way_out *way,
 				      __u16 mtu)
 {
 	struct packet fresh = {.ip4_frag = bpf_htons(IP4_DF)};
 	void *end = (void *)(long)ctx->data_end;
-	void *at = write_eth((void *)(long)ctx->data, end, hop, hop->vlan & VLAN_ID, p->is4);
+	void *at = write_eth((void *)(long)ctx->data, end, way, way->exit.vlan & VLAN_ID, p->is4);
 	struct icmphdr *icmp;
 
 	if (!at)
@@ -71,24 +71,24 @@ static __always_inline int icmp_build(struct xdp_md *ctx, const struct packet *p
 static __attribute__((noinline)) int too_big(struct xdp_md *ctx, const struct packet *p,
 					     const struct ntm_relay_leg *leg, __u16 mtu)
 {
-	struct ntm_relay_hop hop = {0};
+	struct way_out way = {0};
 	int headers;
 	long frame;
 
-	if (!is_source(p, &leg->remote) || hop_lookup(ctx, leg, &hop) || !hop_is_open(ctx, &hop))
+	if (!is_source(p, &leg->remote) || hop_lookup(ctx, leg, &way) || !way_is_open(ctx, &way))
 		return -NTM_DROP_TOO_BIG;
 	/* In front of the IP header there is to be another one, and the frame ends behind the quote. */
-	headers = (int)(ETH_HLEN + (hop.vlan & VLAN_ID ? TAG_LEN : 0) + ip_len(p->is4) + ICMP_LEN);
+	headers = (int)(ETH_HLEN + (way.exit.vlan & VLAN_ID ? TAG_LEN : 0) + ip_len(p->is4) + ICMP_LEN);
 	if (bpf_xdp_adjust_head(ctx, p->l2_len - headers))
 		return -NTM_DROP_TOO_BIG;
 	frame = (void *)(long)ctx->data_end - (void *)(long)ctx->data;
 	barrier_var(frame); /* the verifier wants the difference of pointers in 64 bits */
 	if (bpf_xdp_adjust_tail(ctx, headers + ICMP_QUOTE - (int)frame))
 		return -NTM_DROP_TOO_BIG;
-	if (icmp_build(ctx, p, &hop, mtu))
+	if (icmp_build(ctx, p, &way, mtu))
 		return -NTM_DROP_TOO_BIG;
 	stats_count(NTM_DROP_TOO_BIG);
-	return hop_send(ctx, &hop);
+	return way_send(ctx, &way);
 }
 
 #endif

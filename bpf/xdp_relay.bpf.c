@@ -3,9 +3,9 @@
  * xdp_relay.bpf.c - the Relay Server's forwarding: a packet of a bound path comes in, gets new outer headers
  * by its Path ID, and leaves by the right interface. Its payload is not looked at.
  *
- *	NIC -> relay_packet.h -> relay_admit.h -> relay_hop.h -> relay_rewrite.h -> NIC
- *	                                                  \-> relay_too_big.h: ICMP to its sender
- *	   \-> what this cannot or must not do: sockets of ntm-rs -> rs/user_relay.c
+ *	NIC -> relay_packet.h -> relay_find.h -> relay_admit.h -> relay_hop.h -> relay_rewrite.h -> NIC
+ *	                                                                  \-> relay_too_big.h: ICMP to its sender
+ *	   \-> relay_control.h, and what this cannot or must not do: sockets of ntm-rs -> rs/user_relay.c
  *
  * include/ntm/relay_map.h is the contract with ntm-rs, which loads this (rs/xdp.c).
  */
@@ -18,6 +18,8 @@
 #include <ntm/relay_map.h>
 
 #include "relay_admit.h"
+#include "relay_control.h"
+#include "relay_find.h"
 #include "relay_forward.h"
 #include "relay_maps.h"
 #include "relay_packet.h"
@@ -27,22 +29,25 @@ static __always_inline int relay(struct xdp_md *ctx, bool generic)
 	const struct ntm_relay_config *config;
 	struct ntm_relay_load *load;
 	struct packet p;
-	__u64 start = 0;
+	__u64 start = 0, now_ns;
 	__u32 zero = 0;
 	int side, r;
 
 	if (!packet_read(ctx, &p))
 		return XDP_PASS;
-	side = type_side(p.type);
 	config = bpf_map_lookup_elem(&rs_config, &zero);
-	if (side == SIDE_NONE || !config || !is_local(&p, config))
-		return XDP_PASS;
 	load = bpf_map_lookup_elem(&rs_load, &zero);
-	if (!load)
+	if (!config || !load || !is_local(&p, config))
 		return XDP_PASS;
-	if (load->seen++ % NTM_RELAY_SAMPLE == 0)
-		start = bpf_ktime_get_ns();
-	r = forward(ctx, &p, side, config, load, generic);
+	side = type_side(p.type);
+	now_ns = clock_ns(load);
+	if (side == SIDE_NONE) {
+		r = control(&p, config, load, (__u32)(now_ns >> NTM_RELAY_TICK_SHIFT));
+	} else {
+		if (load->seen++ % NTM_RELAY_SAMPLE == 0)
+			start = bpf_ktime_get_ns();
+		r = forward(ctx, &p, side, config, load, now_ns, generic);
+	}
 	if (start) {
 		load->sampled_ns += bpf_ktime_get_ns() - start;
 		load->samples++;

@@ -43,6 +43,7 @@ endef
 # selftests/bench/NAME.c becomes $(O)/bench/NAME, linked with libntm.
 BENCHES := $(patsubst selftests/%.c,$(O)/%,$(filter-out %.bpf.c,$(wildcard selftests/bench/*.c)))
 $(O)/bench/bpf: $(O)/obj/selftests/prog/prog.o
+$(O)/bench/relay_prog: $(O)/obj/rs/relay_slot.o
 $(O)/bench/dcload: $(O)/obj/dc/addr_pool.o $(O)/obj/dc/store.o
 $(O)/bench/bpf_node: $(addprefix $(O)/obj/selftests/prog/,prog.o node.o node_packet.o)
 

@@ -8,18 +8,22 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
 
 #include "crypto.h"
 #include "endpoint.h"
 #include "loop.h"
 #include "relay_map.h"
+#include "relay_slot.h"
 #include "rs.h"
 
 #define UNKNOWN_LIMIT NTM_UNAUTH_REPLIES_PER_S /* no more are answered, so no more need come up */
 #define TOO_BIG_LIMIT NTM_UNAUTH_REPLIES_PER_S
-#define SETTLE_MS (RS_OLD_SOURCE_MS + 100)
+#define CONTROL_LIMIT 32768 /* a DC may direct 20,000 paths a second; a flood so large is some percent of a CPU's work */
+#define ECHO_LIMIT (10 * NTM_UNAUTH_REPLIES_PER_S) /* of which it is chosen who is answered */
+/* Old sources do not count any more, and nothing reads what was in a slot before. */
+#define SETTLE_MS (((RS_SLOT_TICKS * 1000LL) << NTM_RELAY_TICK_SHIFT) / 1000000000 + 100)
+_Static_assert(SETTLE_MS > RS_OLD_SOURCE_MS, "old sources are settled as well");
 
 /* A path whose leg has moved, in the order of its moves. */
 struct settling {
@@ -30,13 +34,11 @@ struct settling {
 
 struct rs_relay_map {
 	struct rs_relay_map_fds fd;
-	struct ntm_relay_state *state; /* all of rs_state */
-	uint32_t max;
-	uint64_t *used; /* a bit a slot */
-	uint32_t *freed; /* when each was freed: ticks; 0: never */
+	struct rs_relay_slots slots;
 	struct settling *settling, **settling_end;
 	struct ntm_relay_config config;
 	struct ntm_relay_local local[NTM_RELAY_LOCALS];
+	uint32_t legs[NTM_RELAY_LOCALS]; /* bound at each of them */
 	int cpus;
 };
 
@@ -96,29 +98,14 @@ static int config_read(struct rs_relay_map *map)
 	if (!map->config.flow_key)
 		map->config.flow_key = ntm_crypto_random_u64();
 	map->config.unknown_limit = UNKNOWN_LIMIT;
+	if (!map->config.control_key)
+		map->config.control_key = ntm_crypto_random_u64();
 	map->config.too_big_limit = TOO_BIG_LIMIT;
-	map->config.slots = map->max;
+	map->config.control_limit = CONTROL_LIMIT;
+	map->config.echo_limit = ECHO_LIMIT;
+	map->config.buckets = map->slots.buckets;
 	map->config.generation++;
 	return config_write(map);
-}
-
-static int state_open(struct rs_relay_map *map)
-{
-	struct bpf_map_info info = {0};
-	__u32 len = sizeof(info);
-	void *at;
-
-	if (bpf_obj_get_info_by_fd(map->fd.state, &info, &len))
-		return -errno;
-	if (info.value_size != sizeof(*map->state))
-		return -EINVAL;
-	at = mmap(NULL, (size_t)info.max_entries * sizeof(*map->state), PROT_READ | PROT_WRITE, MAP_SHARED,
-		  map->fd.state, 0);
-	if (at == MAP_FAILED)
-		return -errno;
-	map->state = at;
-	map->max = info.max_entries;
-	return 0;
 }
 
 int rs_relay_map_open(struct rs_relay_map **ret_map, const struct rs_relay_map_fds *fds)
@@ -131,12 +118,9 @@ int rs_relay_map_open(struct rs_relay_map **ret_map, const struct rs_relay_map_f
 	map->fd = *fds;
 	map->settling_end = &map->settling;
 	map->cpus = libbpf_num_possible_cpus();
-	err = map->cpus < 0 ? map->cpus : state_open(map);
-	if (!err) {
-		map->used = calloc(map->max / 64 + 1, sizeof(*map->used));
-		map->freed = calloc(map->max, sizeof(*map->freed));
-		err = map->used && map->freed ? config_read(map) : -ENOMEM;
-	}
+	err = map->cpus < 0 ? map->cpus : rs_relay_slots_open(&map->slots, fds->state, fds->index);
+	if (!err)
+		err = config_read(map);
 	if (err) {
 		rs_relay_map_close(map);
 		return err;
@@ -155,69 +139,25 @@ void rs_relay_map_close(struct rs_relay_map *map)
 		map->settling = one->next;
 		free(one);
 	}
-	if (map->state)
-		munmap(map->state, (size_t)map->max * sizeof(*map->state));
-	free(map->used);
-	free(map->freed);
+	rs_relay_slots_close(&map->slots);
 	free(map);
 }
 
 uint32_t rs_relay_map_max(const struct rs_relay_map *map)
 {
-	return map->max;
-}
-
-/* ---- slots of rs_state */
-
-static bool slot_is_used(const struct rs_relay_map *map, uint32_t slot)
-{
-	return map->used[slot / 64] & 1ULL << slot % 64;
-}
-
-static void slot_use(struct rs_relay_map *map, uint32_t slot)
-{
-	map->used[slot / 64] |= 1ULL << slot % 64;
-}
-
-int rs_relay_map_keep(struct rs_relay_map *map, const struct ntm_relay_path *entry)
-{
-	if (entry->slot >= map->max || slot_is_used(map, entry->slot))
-		return -EEXIST;
-	slot_use(map, entry->slot);
-	return 0;
-}
-
-/* The one where XDP looks for it first, else the next one behind that. */
-static int slot_take(struct rs_relay_map *map, uint64_t id, uint32_t *ret_slot)
-{
-	uint32_t tick = now_tick(), slot = ntm_relay_slot(id, map->max);
-
-	for (uint32_t seen = 0; seen < map->max;) {
-		uint32_t step = 1;
-
-		if (slot % 64 == 0 && map->used[slot / 64] == UINT64_MAX)
-			step = 64;
-		/* Packets that were under way when it was freed may still count there. */
-		else if (!slot_is_used(map, slot) && (!map->freed[slot] || tick - map->freed[slot] >= 2))
-			break;
-		seen += step;
-		slot = slot + step < map->max ? slot + step : 0;
-		if (seen >= map->max)
-			return -ENOSPC;
-	}
-	slot_use(map, slot);
-	memset(&map->state[slot], 0, sizeof(map->state[slot]));
-	*ret_slot = slot;
-	return 0;
-}
-
-static void slot_free(struct rs_relay_map *map, uint32_t slot)
-{
-	map->used[slot / 64] &= ~(1ULL << slot % 64);
-	map->freed[slot] = now_tick();
+	return map->slots.max;
 }
 
 /* ---- paths */
+
+static int local_number(const struct rs_relay_map *map, const struct ntm_endpoint *at)
+{
+	for (uint32_t i = 0; i < map->config.locals; i++) {
+		if (ntm_endpoint_equal(&map->local[i].at, at))
+			return (int)i;
+	}
+	return -ENOENT;
+}
 
 static int local_find(const struct rs_relay_map *map, const struct ntm_flow *bound)
 {
@@ -225,32 +165,39 @@ static int local_find(const struct rs_relay_map *map, const struct ntm_flow *bou
 
 	if (ntm_addr_is_none(&at.addr))
 		at.addr = bound->udp->bound.addr;
-	for (uint32_t i = 0; i < map->config.locals; i++) {
-		if (ntm_endpoint_equal(&map->local[i].at, &at))
-			return (int)i;
-	}
-	return -ENOENT;
+	return local_number(map, &at);
 }
 
-/* `leg` is as it was before, zero for a new path. */
-static void leg_set(const struct rs_relay_map *map, struct ntm_relay_path *entry, unsigned side,
-		    const struct ntm_flow *bound)
+/* How many legs are bound at each of our endpoints. */
+static void locals_count(struct rs_relay_map *map, const struct ntm_relay_path *entry, int more)
 {
-	struct ntm_relay_leg *leg = &entry->leg[side];
+	for (unsigned side = 0; side < 2; side++) {
+		const struct ntm_relay_leg *leg = &entry->leg[side];
+
+		if (leg->remote.port && leg->local < NTM_RELAY_LOCALS)
+			map->legs[leg->local] += (uint32_t)more;
+	}
+}
+
+/* `leg` is as it was before, zero for a new path. Returns flags. */
+static uint16_t leg_set(const struct rs_relay_map *map, struct ntm_relay_leg *leg, const struct ntm_flow *bound)
+{
+	uint16_t flags = 0;
 	int local = 0;
 
 	if (bound->remote.port) {
 		local = local_find(map, bound);
 		if (local < 0) {
-			entry->flags |= NTM_RELAY_PASS;
+			flags = NTM_RELAY_PASS;
 			local = 0;
 		}
 	}
 	if (ntm_endpoint_equal(&leg->remote, &bound->remote) && leg->local == local)
-		return;
+		return flags;
 	leg->remote = bound->remote;
-	leg->local = (__u16)local;
+	leg->local = (__u8)local;
 	leg->moves++;
+	return flags;
 }
 
 static bool moving_set(struct ntm_relay_moving_leg *moving, const struct rs_leg *leg, int64_t now_ms)
@@ -264,74 +211,99 @@ static bool moving_set(struct ntm_relay_moving_leg *moving, const struct rs_leg 
 	return moving->candidate.port || moving->old.port;
 }
 
-/* When `old` of a leg is over, the entry can go from rs_moving. */
+/* The path is looked at again when `old` of a leg is over, and its slot may be shown. */
 static void settle_later(struct rs_relay_map *map, const struct rs_path *path, int64_t now_ms)
 {
-	struct settling *one;
+	struct settling *one = malloc(sizeof(*one));
 
-	if (now_ms >= path->leg[0].old_until_ms && now_ms >= path->leg[1].old_until_ms)
-		return;
-	one = malloc(sizeof(*one));
 	if (!one)
-		return; /* XDP looks once more than it has to, that is all */
+		return; /* XDP goes the long way, that is all */
 	*one = (struct settling){.id = path->id, .at_ms = now_ms + SETTLE_MS};
 	*map->settling_end = one;
 	map->settling_end = &one->next;
 }
 
-/* The other sources of the path, before rs_paths says that there are any; without room for them they go up. */
-static void sources_put(struct rs_relay_map *map, const struct rs_path *path, struct ntm_relay_path *entry,
-			int64_t now_ms)
+/* The other sources of the path, before its flags say that there are any; without room for them they go up. */
+static uint16_t sources_put(struct rs_relay_map *map, const struct rs_path *path, int64_t now_ms)
 {
 	struct ntm_relay_moving moving;
 	bool first = moving_set(&moving.leg[0], &path->leg[0], now_ms),
 	     second = moving_set(&moving.leg[1], &path->leg[1], now_ms);
 
 	if (!first && !second)
-		return;
-	entry->flags |= NTM_RELAY_MOVING;
+		return 0;
 	if (bpf_map_update_elem(map->fd.moving, &path->id, &moving, BPF_ANY))
 		bpf_map_delete_elem(map->fd.moving, &path->id);
-	settle_later(map, path, now_ms);
+	return NTM_RELAY_MOVING;
+}
+
+/* XDP reads and writes it meanwhile, each number at once. */
+#define GET(at) __atomic_load_n(&(at), __ATOMIC_RELAXED)
+#define PUT(at, value) __atomic_store_n(&(at), value, __ATOMIC_RELAXED)
+
+/* What is not in rs_paths. */
+static void settings_put(struct ntm_relay_state *state, const struct rs_path *path, uint16_t flags)
+{
+	uint64_t expires = (mono_ns(path->expires_ms) >> NTM_RELAY_TICK_SHIFT) + 1;
+
+	PUT(state->rate, path->rate);
+	PUT(state->expires, expires > UINT32_MAX ? UINT32_MAX : (uint32_t)expires);
+	PUT(state->flags, flags);
+}
+
+/* By the short way goes what is bound at both ends: while it binds there is more to change. */
+static void path_show(struct rs_relay_map *map, const struct rs_path *path, const struct ntm_relay_path *entry,
+		      int64_t now_ms)
+{
+	bool bound = entry->leg[0].remote.port && entry->leg[1].remote.port,
+	     shown = !bound || rs_relay_slot_show(&map->slots, entry->slot, path->id, entry->leg, now_tick());
+
+	if (!shown || now_ms < path->leg[0].old_until_ms || now_ms < path->leg[1].old_until_ms)
+		settle_later(map, path, now_ms);
 }
 
 /* One bucket for both relays: what passes here and what passes there is one path's rate. */
-void rs_relay_map_rate_share(struct rs_relay_map *map, struct rs_path *path, uint32_t slot)
+static void rate_share(struct rs_relay_map *map, struct rs_path *path, uint32_t slot)
 {
-	__atomic_store_n(&path->rate_shared, (uint64_t *)&map->state[slot].rate_ns, __ATOMIC_RELAXED);
+	__atomic_store_n(&path->rate_shared, (uint64_t *)&map->slots.state[slot].rate_ns, __ATOMIC_RELAXED);
 }
 
 int rs_relay_map_put(struct rs_relay_map *map, struct rs_path *path, int64_t now_ms)
 {
-	struct ntm_relay_path entry;
-	__u64 expires;
-	bool moved_before, made = false;
+	struct ntm_relay_path entry, before;
+	uint16_t flags = 0, flags_before;
+	bool made = false;
 	int err;
 
 	if (!map)
 		return 0;
 	if (bpf_map_lookup_elem(map->fd.paths, &path->id, &entry)) {
 		memset(&entry, 0, sizeof(entry));
-		err = slot_take(map, path->id, &entry.slot);
+		err = rs_relay_slot_take(&map->slots, path->id, now_tick(), &entry.slot);
 		if (err)
 			return err;
 		made = true;
 	}
-	moved_before = entry.flags & NTM_RELAY_MOVING;
-	entry.flags = 0;
+	before = entry;
 	for (unsigned side = 0; side < 2; side++)
-		leg_set(map, &entry, side, &path->leg[side].bound);
-	sources_put(map, path, &entry, now_ms);
-	entry.rate = path->rate;
-	expires = (mono_ns(path->expires_ms) >> NTM_RELAY_TICK_SHIFT) + 1;
-	entry.expires = expires > UINT32_MAX ? UINT32_MAX : (__u32)expires;
+		flags |= leg_set(map, &entry.leg[side], &path->leg[side].bound);
 	memcpy(&entry.dc, path->dc->peer.key, sizeof(entry.dc));
-	err = bpf_map_update_elem(map->fd.paths, &path->id, &entry, BPF_ANY);
-	if (!err)
-		rs_relay_map_rate_share(map, path, entry.slot);
-	else if (made)
-		slot_free(map, entry.slot);
-	if (moved_before && !(entry.flags & NTM_RELAY_MOVING))
+	if (memcmp(entry.leg, before.leg, sizeof(entry.leg)))
+		rs_relay_slot_hide(&map->slots, entry.slot, now_tick());
+	flags |= sources_put(map, path, now_ms);
+	flags_before = map->slots.state[entry.slot].flags;
+	settings_put(&map->slots.state[entry.slot], path, flags);
+	err = made || memcmp(&entry, &before, sizeof(entry)) ?
+		      bpf_map_update_elem(map->fd.paths, &path->id, &entry, BPF_ANY) : 0;
+	if (!err) {
+		rate_share(map, path, entry.slot);
+		locals_count(map, &before, -1);
+		locals_count(map, &entry, 1);
+		path_show(map, path, &entry, now_ms);
+	} else if (made) {
+		rs_relay_slot_free(&map->slots, entry.slot, now_tick());
+	}
+	if (flags_before & NTM_RELAY_MOVING && !(flags & NTM_RELAY_MOVING))
 		bpf_map_delete_elem(map->fd.moving, &path->id);
 	return err;
 }
@@ -342,9 +314,33 @@ void rs_relay_map_remove(struct rs_relay_map *map, uint64_t id)
 
 	if (!map || bpf_map_lookup_elem(map->fd.paths, &id, &entry))
 		return;
+	rs_relay_slot_hide(&map->slots, entry.slot, now_tick());
 	bpf_map_delete_elem(map->fd.paths, &id);
 	bpf_map_delete_elem(map->fd.moving, &id);
-	slot_free(map, entry.slot);
+	locals_count(map, &entry, -1);
+	rs_relay_slot_free(&map->slots, entry.slot, now_tick());
+}
+
+/* ---- of an earlier ntm-rs */
+
+int rs_relay_map_keep(struct rs_relay_map *map, uint64_t id, const struct ntm_relay_path *entry)
+{
+	const struct ntm_relay_state *state;
+	int err = rs_relay_slot_keep(&map->slots, entry->slot);
+
+	if (err)
+		return err;
+	/* It may have ended between two changes. */
+	state = &map->slots.state[entry->slot];
+	if (state->id != id || memcmp(state->leg, entry->leg, sizeof(state->leg)))
+		rs_relay_slot_hide(&map->slots, entry->slot, now_tick());
+	locals_count(map, entry, 1);
+	return 0;
+}
+
+void rs_relay_map_kept(struct rs_relay_map *map)
+{
+	rs_relay_slots_clean(&map->slots, now_tick());
 }
 
 void rs_relay_map_settle(struct rs_relay_map *map, const struct rs_paths *paths, int64_t now_ms)
@@ -362,29 +358,25 @@ void rs_relay_map_settle(struct rs_relay_map *map, const struct rs_paths *paths,
 	}
 }
 
-/* XDP writes it meanwhile, each number at once. */
-#define COUNT(at) __atomic_load_n(&(at), __ATOMIC_RELAXED)
-
 void rs_relay_map_read(const struct rs_relay_map *map, uint64_t id, struct rs_relay_counts *ret_counts)
 {
 	const struct ntm_relay_state *state;
 	struct ntm_relay_path entry;
-	uint32_t used = 0;
+	uint32_t tick = now_tick();
+	uint16_t used;
 
 	memset(ret_counts, 0, sizeof(*ret_counts));
-	if (!map || bpf_map_lookup_elem(map->fd.paths, &id, &entry) || entry.slot >= map->max)
+	if (!map || bpf_map_lookup_elem(map->fd.paths, &id, &entry) || entry.slot >= map->slots.max)
 		return;
-	state = &map->state[entry.slot];
+	state = &map->slots.state[entry.slot];
 	for (unsigned side = 0; side < 2; side++) {
-		const struct ntm_relay_way *from = &state->from[side];
-
-		ret_counts->packets[side] = COUNT(from->packets);
-		ret_counts->bytes[side] = COUNT(from->bytes);
-		ret_counts->drops += COUNT(from->drops);
-		used = COUNT(from->used) > used ? COUNT(from->used) : used;
+		ret_counts->packets[side] = GET(state->packets[side]);
+		ret_counts->bytes[side] = GET(state->bytes[side]);
 	}
-	if (used)
-		ret_counts->used_ms = rs_relay_map_tick_ms(used);
+	ret_counts->drops = GET(state->drops);
+	used = GET(state->used);
+	if (used) /* it may be a tick ahead: it is never 0 */
+		ret_counts->used_ms = rs_relay_map_tick_ms(tick + 1 - (uint16_t)(tick + 1 - used));
 }
 
 /* ---- what concerns all paths */
@@ -397,24 +389,50 @@ void rs_relay_map_routes_changed(struct rs_relay_map *map)
 	config_write(map);
 }
 
-int rs_relay_map_local_add(struct rs_relay_map *map, const struct ntm_endpoint *at)
+static bool local_is_given(const struct ntm_endpoint *at, unsigned count, const struct ntm_endpoint *local)
 {
-	uint32_t i;
-	int err;
-
-	for (i = 0; i < map->config.locals; i++) {
-		if (ntm_endpoint_equal(&map->local[i].at, at))
-			return 0;
+	for (unsigned i = 0; i < count; i++) {
+		if (ntm_endpoint_equal(&at[i], local))
+			return true;
 	}
-	if (i == NTM_RELAY_LOCALS)
-		return -ENOSPC;
-	map->local[i] = (struct ntm_relay_local){.at = *at};
-	err = bpf_map_update_elem(map->fd.local, &i, &map->local[i], BPF_ANY);
-	if (err)
-		return err;
-	map->config.locals++;
-	return config_write(map);
+	return false;
 }
+
+/* A place for another one: of one that is gone and has no legs, else a new one. */
+static int local_place(const struct rs_relay_map *map, const struct ntm_endpoint *at, unsigned count)
+{
+	for (uint32_t i = 0; i < map->config.locals; i++) {
+		if (!map->legs[i] && !local_is_given(at, count, &map->local[i].at))
+			return (int)i;
+	}
+	return map->config.locals < NTM_RELAY_LOCALS ? (int)map->config.locals : -ENOSPC;
+}
+
+int rs_relay_map_locals(struct rs_relay_map *map, const struct ntm_endpoint *at, unsigned count)
+{
+	int err = 0;
+
+	for (unsigned i = 0; map && i < count && !err; i++) {
+		uint32_t place;
+		int r = local_number(map, &at[i]);
+
+		if (r >= 0)
+			continue;
+		r = local_place(map, at, count);
+		if (r < 0)
+			return r;
+		place = (uint32_t)r;
+		map->local[place] = (struct ntm_relay_local){.at = at[i]};
+		err = bpf_map_update_elem(map->fd.local, &place, &map->local[place], BPF_ANY);
+		if (!err && place == map->config.locals) {
+			map->config.locals++;
+			err = config_write(map);
+		}
+	}
+	return err;
+}
+
+_Static_assert(NTM_RELAY_DEVICES == 64, "a bit for each");
 
 static bool device_is_given(const struct rs_relay_device *device, unsigned count, uint32_t route)
 {
@@ -428,17 +446,29 @@ static bool device_is_given(const struct rs_relay_device *device, unsigned count
 int rs_relay_map_devices(struct rs_relay_map *map, const struct rs_relay_device *device, unsigned count)
 {
 	uint32_t stale[NTM_RELAY_DEVICES], route, *at = NULL;
+	struct ntm_relay_device was;
+	uint64_t numbers = 0; /* those that are taken */
 	unsigned stales = 0;
 	int err = 0;
 
 	for (; stales < NTM_RELAY_DEVICES && !bpf_map_get_next_key(map->fd.devices, at, &route); at = &route) {
 		if (!device_is_given(device, count, route))
 			stale[stales++] = route;
+		else if (!bpf_map_lookup_elem(map->fd.devices, &route, &was))
+			numbers |= 1ULL << was.number % NTM_RELAY_DEVICES;
 	}
 	while (stales)
 		bpf_map_delete_elem(map->fd.devices, &stale[--stales]);
-	for (unsigned i = 0; i < count && !err; i++)
-		err = bpf_map_update_elem(map->fd.devices, &device[i].route, &device[i].device, BPF_ANY);
+	for (unsigned i = 0; i < count && !err; i++) {
+		struct ntm_relay_device now = device[i].device;
+
+		if (!bpf_map_lookup_elem(map->fd.devices, &device[i].route, &was))
+			now.number = was.number;
+		else
+			now.number = (uint32_t)__builtin_ctzll(~numbers); /* there are as many as devices */
+		numbers |= 1ULL << now.number % NTM_RELAY_DEVICES;
+		err = bpf_map_update_elem(map->fd.devices, &device[i].route, &now, BPF_ANY);
+	}
 	/* Next hops were kept by what was there before: a VLAN device in one mode is its parent in the other. */
 	rs_relay_map_routes_changed(map);
 	return err;

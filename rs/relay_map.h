@@ -21,7 +21,7 @@ struct rs_relay_map;
 
 /* File descriptors; borrowed. */
 struct rs_relay_map_fds {
-	int paths, moving, local, devices, config, state, stats, load;
+	int paths, index, moving, local, devices, config, state, stats, load;
 };
 
 /* Also of maps that an earlier ntm-rs has filled. 0 or -errno. */
@@ -52,12 +52,15 @@ void rs_relay_map_read(const struct rs_relay_map *map, uint64_t id, struct rs_re
 
 /* Cached next hops are looked up again. */
 void rs_relay_map_routes_changed(struct rs_relay_map *map);
-/* Another of our endpoints; never a wildcard. Known already: nothing. 0, -ENOSPC or another -errno. */
-int rs_relay_map_local_add(struct rs_relay_map *map, const struct ntm_endpoint *at);
+/*
+ * All our endpoints, no wildcard among them. Those that were there and are not given now keep their place while a
+ * leg is bound there. 0, or -errno: -ENOSPC says that there is no place for the last ones.
+ */
+int rs_relay_map_locals(struct rs_relay_map *map, const struct ntm_endpoint *at, unsigned count);
 /* All devices that frames may be sent out of: those that were there and are not given now are forgotten. */
 struct rs_relay_device {
 	uint32_t route; /* the interface index that a route names */
-	struct ntm_relay_device device;
+	struct ntm_relay_device device; /* its number is chosen here */
 };
 int rs_relay_map_devices(struct rs_relay_map *map, const struct rs_relay_device *device, unsigned count);
 
@@ -67,14 +70,17 @@ uint64_t rs_relay_map_drops(const struct rs_relay_map *map, unsigned reason);
 /* ---- inherit.c: taking over what an earlier ntm-rs left */
 
 struct rs;
+struct rs_inherit_fds {
+	int paths, local, state; /* borrowed */
+};
 /* Paths of our own maps go into the table; what nobody may use any more goes. Returns how many came, or -errno. */
-int rs_inherit_own(struct rs *rs, struct rs_relay_map *map, int paths_fd, int local_fd);
+int rs_inherit_own(struct rs *rs, struct rs_relay_map *map, const struct rs_inherit_fds *fds);
 /* Paths of the maps of another layout, by the names of their fields: they come into the table and our maps. */
-int rs_inherit_other(struct rs *rs, struct rs_relay_map *map, int paths_fd, int local_fd);
+int rs_inherit_other(struct rs *rs, struct rs_relay_map *map, const struct rs_inherit_fds *fds);
 /* For inherit.c: the slot of an entry that is taken over. 0 or -EEXIST. */
-int rs_relay_map_keep(struct rs_relay_map *map, const struct ntm_relay_path *entry);
-/* The same when its path is in the table: its rate's bucket is XDP's. */
-void rs_relay_map_rate_share(struct rs_relay_map *map, struct rs_path *path, uint32_t slot);
+int rs_relay_map_keep(struct rs_relay_map *map, uint64_t id, const struct ntm_relay_path *entry);
+/* When all of them are: in other slots nothing is found any more. */
+void rs_relay_map_kept(struct rs_relay_map *map);
 int64_t rs_relay_map_tick_ms(uint32_t tick); /* of the boot-time clock */
 
 #endif

@@ -213,6 +213,7 @@ static int sizes_set(struct rs_xdp *xdp)
 	max = there ? there : max;
 	bpf_map__set_max_entries(xdp->bpf->maps.rs_paths, max);
 	bpf_map__set_max_entries(xdp->bpf->maps.rs_state, max);
+	bpf_map__set_max_entries(xdp->bpf->maps.rs_index, ntm_relay_buckets(max));
 	return 0;
 }
 
@@ -299,6 +300,7 @@ static int maps_open(struct rs_xdp *xdp)
 {
 	struct rs_relay_map_fds fds = {
 		.paths = bpf_map__fd(xdp->bpf->maps.rs_paths),
+		.index = bpf_map__fd(xdp->bpf->maps.rs_index),
 		.moving = bpf_map__fd(xdp->bpf->maps.rs_moving),
 		.local = bpf_map__fd(xdp->bpf->maps.rs_local),
 		.devices = bpf_map__fd(xdp->bpf->maps.rs_devices),
@@ -329,32 +331,42 @@ static int pinned_map(const struct rs_xdp *xdp, unsigned layout, const char *nam
 	return rs_pin_set_path(path, xdp->rs->config.pin_dir, layout, name) ? -ENAMETOOLONG : bpf_obj_get(path);
 }
 
+static void close_if_open(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
 static void inherit_other(struct rs_xdp *xdp, unsigned layout)
 {
-	int paths = pinned_map(xdp, layout, "rs_paths"), local = pinned_map(xdp, layout, "rs_local");
-	int n = paths < 0 || local < 0 ? -ENOENT : rs_inherit_other(xdp->rs, xdp->rs->map, paths, local);
+	struct rs_inherit_fds fds = {.paths = pinned_map(xdp, layout, "rs_paths"),
+				     .local = pinned_map(xdp, layout, "rs_local"),
+				     .state = pinned_map(xdp, layout, "rs_state")};
+	int n = fds.paths < 0 || fds.local < 0 ? -ENOENT : rs_inherit_other(xdp->rs, xdp->rs->map, &fds);
 
 	if (n < 0)
 		ntm_warn("the maps of layout %u in pin-dir cannot be read: nodes have to bind again", layout);
 	else
 		ntm_notice("%d paths go on from maps of layout %u", n, layout);
-	if (paths >= 0)
-		close(paths);
-	if (local >= 0)
-		close(local);
+	close_if_open(fds.paths);
+	close_if_open(fds.local);
+	close_if_open(fds.state);
 }
 
 static void inherit(struct rs_xdp *xdp)
 {
 	struct rs *rs = xdp->rs;
 	unsigned layout[RS_LAYOUTS_MAX];
-	int n = rs_inherit_own(rs, rs->map, bpf_map__fd(xdp->bpf->maps.rs_paths),
-			       bpf_map__fd(xdp->bpf->maps.rs_local)), sets;
+	struct rs_inherit_fds own = {.paths = bpf_map__fd(xdp->bpf->maps.rs_paths),
+				     .local = bpf_map__fd(xdp->bpf->maps.rs_local),
+				     .state = bpf_map__fd(xdp->bpf->maps.rs_state)};
+	int n = rs_inherit_own(rs, rs->map, &own), sets;
 
 	if (n < 0)
 		ntm_error("cannot read which paths were relayed: %s", strerror(-n));
 	else if (n)
 		ntm_notice("%d paths go on from before; their DCs direct them again", n);
+	rs_xdp_locals_put(xdp); /* now that it is known at which of the old ones legs are bound */
 	sets = xdp->pinned ? rs_pin_sets(rs->config.pin_dir, layout, RS_LAYOUTS_MAX) : 0;
 	for (int i = 0; i < sets; i++) {
 		if (layout[i] != NTM_RELAY_LAYOUT)
@@ -432,7 +444,6 @@ static int start(struct rs_xdp *xdp)
 	rs->paths.used_elsewhere_ms = xdp_used_ms;
 	rs->paths.used_ctx = rs->map;
 	routes_allow();
-	rs_xdp_locals_put(xdp);
 	inherit(xdp);
 	rs_xdp_interfaces_take(xdp, RS_XDP_AUTO);
 	if (xdp->pinned)

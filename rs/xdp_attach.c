@@ -70,11 +70,14 @@ static const struct rs_device *device_by_index(const struct rs_device *device, i
 	return NULL;
 }
 
+#define ENDPOINTS_MAX 256
+
 struct wanted {
-	struct rs *rs;
-	struct rs_relay_map *map; /* endpoints are told to it; NULL: not now */
+	const struct rs_config *config;
 	unsigned ifindex[RS_INTERFACES_MAX];
 	unsigned count;
+	struct ntm_endpoint at[ENDPOINTS_MAX]; /* ours, for rs_local */
+	unsigned ats;
 };
 
 static void want(struct wanted *wanted, unsigned ifindex)
@@ -91,7 +94,7 @@ static void want(struct wanted *wanted, unsigned ifindex)
 static void on_address(void *ctx, const struct ntm_netlink_address *address)
 {
 	struct wanted *wanted = ctx;
-	const struct rs_config *config = &wanted->rs->config;
+	const struct rs_config *config = wanted->config;
 	struct ntm_endpoint at = {.addr = address->addr};
 	bool is4 = ntm_endpoint_is4(&at), ours = false;
 
@@ -103,12 +106,20 @@ static void on_address(void *ctx, const struct ntm_netlink_address *address)
 			continue;
 		ours = true;
 		at.port = listen->port;
-		/* Without a place in rs_local, paths bound here are relayed in user space. */
-		if (wanted->map && address->scope == 0)
-			rs_relay_map_local_add(wanted->map, &at);
+		if (address->scope == 0 && wanted->ats < ENDPOINTS_MAX)
+			wanted->at[wanted->ats++] = at;
 	}
 	if (ours && address->scope == 0 && !config->interfaces)
 		want(wanted, address->ifindex);
+}
+
+/* Without a place in rs_local, paths bound there are relayed in user space. */
+static void addresses_read(struct rs_xdp *xdp, struct wanted *ret_wanted)
+{
+	memset(ret_wanted, 0, sizeof(*ret_wanted));
+	ret_wanted->config = &xdp->rs->config;
+	if (!ntm_netlink_addresses(on_address, ret_wanted))
+		rs_relay_map_locals(xdp->rs->map, ret_wanted->at, ret_wanted->ats);
 }
 
 /*
@@ -119,10 +130,10 @@ static unsigned links_wanted(struct rs_xdp *xdp, enum rs_xdp_mode mode, const st
 			     struct rs_xdp_link *ret_link)
 {
 	const struct rs_config *config = &xdp->rs->config;
-	struct wanted wanted = {.rs = xdp->rs, .map = xdp->rs->map}, found = {0};
+	struct wanted wanted, found = {0};
 	unsigned links = 0;
 
-	ntm_netlink_addresses(on_address, &wanted);
+	addresses_read(xdp, &wanted);
 	for (int i = 0; i < devices; i++) {
 		for (unsigned j = 0; j < config->interfaces; j++) {
 			if (!strcmp(config->interface[j], device[i].name))
@@ -368,7 +379,7 @@ void rs_xdp_interfaces_leave(struct rs_xdp *xdp, const char *why)
 
 void rs_xdp_locals_put(struct rs_xdp *xdp)
 {
-	struct wanted wanted = {.rs = xdp->rs, .map = xdp->rs->map};
+	struct wanted wanted;
 
-	ntm_netlink_addresses(on_address, &wanted);
+	addresses_read(xdp, &wanted);
 }

@@ -179,7 +179,7 @@ for _ in $(turns); do
 	if wanted "${PATHS[@]}"; then timed turn_paths; fi
 done
 if wanted "${PATHS[@]}"; then
-	note relay_paths_1m "in the last turn a bare redirect of them: $(figure live_redirect) kpps; waits for memory that is far: $(figure far_ns) ns each"
+	note relay_paths_1m "in the last turn a bare redirect of them: $(figure live_redirect) kpps; one path, with one wait for memory that is far: $(figure live_far) kpps; such waits: $(figure far_ns) ns each"
 fi
 wanted "${LIVE[@]}" || exit 0
 

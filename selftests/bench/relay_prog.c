@@ -8,8 +8,9 @@
  * only reads the packet, looks its path up and redirects it. Driver and transmission come on top.
  * paths: the same with many paths (paths_N: evenly at random, paths_hot: HOT of them have 90 % of the packets); and
  * thousands of frames a second that one CPU relays and delivers (live_*, by BPF_F_TEST_XDP_LIVE_FRAMES through a veth),
- * beside the same with one path and beside a program that only redirects; map memory for each path; and far_ns, what
- * one load from memory costs: a packet of an unforeseen path waits for a few of them, one after the other.
+ * beside the same with one path and beside a program that only redirects; live_far: one path, but each packet waits for
+ * one place in the memory of all, as any relay of so many must; long_ways: how many paths rs_index has no room for; map
+ * memory for each path; and far_ns, what one load from memory costs.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -32,11 +33,12 @@
 static struct world world;
 static struct relay_bench_bpf *bench;
 static int rounds = 16, live_frames = 1 << 20;
-static bool slot_used[PATHS_MAX];
+static uint32_t slot[PATHS_MAX], taken; /* of the paths */
+static unsigned long_ways; /* paths that rs_index does not know */
 
 struct pair {
 	const char *name, *remote[2];
-	uint16_t local[2];
+	uint8_t local[2];
 };
 
 static const struct pair pairs[] = {
@@ -71,6 +73,8 @@ static void bench_open(void)
 	if (!bench)
 		die("relay_bench");
 	map_share(bench->maps.rs_paths, world.bpf->maps.rs_paths);
+	map_share(bench->maps.rs_index, world.bpf->maps.rs_index);
+	map_share(bench->maps.rs_exits, world.bpf->maps.rs_exits);
 	map_share(bench->maps.rs_moving, world.bpf->maps.rs_moving);
 	map_share(bench->maps.rs_local, world.bpf->maps.rs_local);
 	map_share(bench->maps.rs_devices, world.bpf->maps.rs_devices);
@@ -78,39 +82,41 @@ static void bench_open(void)
 	map_share(bench->maps.rs_state, world.bpf->maps.rs_state);
 	map_share(bench->maps.rs_stats, world.bpf->maps.rs_stats);
 	map_share(bench->maps.rs_load, world.bpf->maps.rs_load);
+	map_share(bench->maps.rs_control, world.bpf->maps.rs_control);
 	if (relay_bench_bpf__load(bench))
 		die("relay_bench");
 }
 
-/* As ntm-rs does: the one it should be, or the next that is free. */
-static uint32_t slot_take(uint64_t id)
+static uint32_t now_tick(void)
 {
-	uint32_t slot = ntm_relay_slot(id, world.config.slots);
+	struct timespec t;
 
-	while (slot_used[slot])
-		slot = (slot + 1) % world.config.slots;
-	slot_used[slot] = true;
-	return slot;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint32_t)(((uint64_t)t.tv_sec * 1000000000ULL + (uint64_t)t.tv_nsec) >> NTM_RELAY_TICK_SHIFT);
 }
 
+/* As ntm-rs does; from path 1 on, the next hop is known, from the first path, which had to look for it. */
 static void paths_fill(const struct pair *pair, uint32_t from, uint32_t to)
 {
-	struct ntm_relay_path path = {
-		.leg = {world_leg(pair->remote[0], pair->local[0]), world_leg(pair->remote[1], pair->local[1])},
-		.expires = UINT32_MAX};
-	/* The next hop is known, from the first path, which had to look for it. */
-	struct ntm_relay_state state = world_state(&world, ntm_relay_slot(path_id(0), world.config.slots));
-	uint64_t id;
+	struct world_path path = {.entry.leg = {world_leg(pair->remote[0], pair->local[0]),
+						world_leg(pair->remote[1], pair->local[1])},
+				  .expires = UINT32_MAX};
 
-	if (!from) {
-		memset(slot_used, 0, sizeof(slot_used));
-		memset(&state, 0, sizeof(state));
-	}
 	for (uint32_t i = from; i < to; i++) {
-		path.slot = slot_take(path_id(i));
-		id = path_id(i);
-		if (world_put(world.bpf->maps.rs_state, &path.slot, &state) || world_put(world.bpf->maps.rs_paths, &id, &path))
+		struct ntm_relay_hop *hop;
+		uint64_t id = path_id(i);
+		int err;
+
+		if (i >= taken && rs_relay_slot_take(&world.slots, id, world.tick, &slot[taken++]))
+			die("rs_state");
+		path.entry.slot = slot[i];
+		err = world_path(&world, id, &path, true);
+		if (err == -EIO)
 			die("rs_paths");
+		long_ways += err != 0;
+		hop = &world.slots.state[slot[i]].hop[0];
+		*hop = world.slots.state[slot[0]].hop[0];
+		hop->generation = i ? ntm_relay_hop_wanted(world.config.generation, 0, id, now_tick()) : 0;
 	}
 }
 
@@ -328,12 +334,16 @@ static void paths_show(uint32_t most)
 	paths_use(filled, HOT);
 	show("paths_hot", alone(bench->progs.relay_again, &pairs[0]), "ns");
 	show("live_redirect", live(bench->progs.redirect_again), "kpps");
+	paths_use(1, 0);
+	bench->bss->slots = filled;
+	show("live_far", live(bench->progs.far_again), "kpps");
 	live_pair(&many, &one, filled, 0);
 	show("live_random", many, "kpps");
 	show("live_random_one", one, "kpps");
 	live_pair(&many, &one, filled, HOT);
 	show("live_hot", many, "kpps");
 	show("live_hot_one", one, "kpps");
+	show("long_ways", long_ways, "paths");
 	show("map_bytes", path_bytes(most), "bytes");
 	show("far_ns", far_ns(), "ns");
 }

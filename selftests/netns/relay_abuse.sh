@@ -3,7 +3,7 @@
 # test: floods and forgeries at a relay gain nothing: nothing is amplified or reflected, all is counted, and control goes on
 # timeout: 180
 #
-#	dc (srv1), rs1 (srv2) ---- core ---- a, c, d, e, f (v4)		each to b: by rs1
+#	dc (srv1), rs1 (srv2) ---- core ---- a, c to h (v4)		each to b: by rs1
 #	                             |------ b (v6)
 #	                             |------ victim (dual)
 #	                             '------ evil (v4b): may forge any source
@@ -20,6 +20,7 @@ drops() { # REASON...: their sum at the relay
 	for reason; do filter+=" + (.drops.$reason // 0)"; done
 	ns rs1 ntmctl -j rs stats | jq "$filter"
 }
+xdp_drops() { ns rs1 ntmctl -j rs stats | jq ".xdp_drops.$1 // 0"; } # REASON
 relay_bytes() { # "IN OUT"
 	local net port
 	read -r net port <<<"${PORT[rs1.eth0]}"
@@ -70,7 +71,7 @@ attack() { # SENTENCE REASONS HEAD SIZE [OPTION...]; REASONS: under which nearly
 }
 
 # Nobody but the flood may be disturbed: control and a tunnel that is there already.
-NEXT_NODE=(c d e f)
+NEXT_NODE=(c d e f g h)
 new_tunnel() { # SENTENCE
 	local name=${NEXT_NODE[0]}
 	NEXT_NODE=("${NEXT_NODE[@]:1}")
@@ -94,8 +95,17 @@ abuse() { # MODE
 	MEANWHILE=new_tunnel
 	attack "$1, unknown Path IDs" "path_unknown rate socket_overrun" 8000000000000001deadbeefdeadbeef 200
 	# 72 bytes; kind REQUEST, side 0, no MAC
-	attack "$1, binds with a wrong MAC" "auth socket_overrun" "0800000000000001${id}0000" 72
+	attack "$1, binds with a wrong MAC" "auth rate socket_overrun" "0800000000000001${id}0000" 72
+	before=$(xdp_drops path_unknown)
+	attack "$1, binds of unknown Path IDs" "path_unknown rate socket_overrun" 0800000000000001deadbeefdeadbeef0000 72
+	[ "$1" = user ] || check "$1, binds of unknown Path IDs: XDP drops them" \
+		test $(($(xdp_drops path_unknown) - before)) -ge $((SENT * 9 / 10))
 	MEANWHILE=old_tunnel
+	attack "$1, sessions nobody knows" "session_unknown rate socket_overrun" 0400000000000001deadbeefdeadbeef 200
+	before=$(xdp_drops rate)
+	attack "$1, echoes" "rate socket_overrun" 09000000000000010000000000000000 40
+	[ "$1" = user ] || check "$1, echoes: XDP drops what would not be answered anyway" \
+		test $(($(xdp_drops rate) - before)) -ge $((SENT / 2))
 	attack "$1, a path's data from elsewhere" "source socket_overrun" "8000000000000001$id" 200
 	attack "$1, the same in the victim's name" "source socket_overrun" "8000000000000001$id" 200 from="$port"
 	# So the counting counts; and whoever is named is told of an unknown ID, but not at every packet.
@@ -118,7 +128,7 @@ relay_up() { ns dc ntmctl -j dc relay list | jq -e '.[0].state == "up"'; }
 net_up
 dc_start rs1
 RS_CONFIG=$'[datapath]\nxdp = off' rs_start rs1
-nodes_add a=v4 b=v6 c=v4 d=v4 e=v4 f=v4
+nodes_add a=v4 b=v6 c=v4 d=v4 e=v4 f=v4 g=v4 h=v4
 host_add evil v4b
 host_add victim dual
 count_from_relay victim

@@ -50,13 +50,13 @@ stopped() {
 }
 upgraded() {
 	killed
-	ns rs1 mv $PINS/v1 $PINS/v77
+	ns rs1 mv $PINS/v2 $PINS/v77
 }
 again "killed" killed
 again "stopped" stopped
 again "another layout" upgraded
 check "the set of the other layout is gone" ns rs1 test ! -e $PINS/v77
-check "ours is there" ns rs1 test -e $PINS/v1/rs_paths
+check "ours is there" ns rs1 test -e $PINS/v2/rs_paths
 
 # ---- what needs the keys works again
 monitor_start rs1 rs
@@ -69,6 +69,21 @@ sleep 0.5
 daemon_run rs1 ntm-rs
 check "a leg that moves while there is no ntm-rs moves when there is" eventually 8 reaches p6 "$(vip4 q4)" -W 0.2
 
+# ---- addresses come and go: more than rs_local has places for (32)
+daemon_stop rs1 ntm-rs KILL
+sed -i 's/listen = [0-9].*/listen = 0.0.0.0:6866/; s/listen = \[.*/listen = [::]:6866/' "$WORK/rs1/ntm-rs.conf"
+daemon_run rs1 ntm-rs
+by_xdp "at all addresses" p6 q4 reaches p6 "$(vip4 q4)"
+knows_local() { # THIRD FOURTH, of 10.66.0.0/16
+	ns rs1 bpftool map dump pinned $PINS/rs_local | jq -e "any(.[]; .value.at.addr.b[12:] == [10, 66, $1, $2])" >/dev/null
+}
+for i in 1 2 3 4; do
+	for j in {1..10}; do nsip rs1 address add 10.66.$i.$j/32 dev eth0; done
+	check "ten other addresses ($i) are known to XDP" eventually 3 knows_local $i 10
+	for j in {1..10}; do nsip rs1 address del 10.66.$i.$j/32 dev eth0; done
+done
+by_xdp "afterwards" p6 q4 reaches p6 "$(vip4 q4)"
+
 # ---- the device of a pinned link is gone
 daemon_stop rs1 ntm-rs KILL
 NEXT[srv2]=20
@@ -78,7 +93,7 @@ daemon_run rs1 ntm-rs
 check "with a new eth0, XDP is on that" xdp_is generic
 check "and relays" eventually 10 reaches p4 "$(vip4 q6)" -W 0.3
 by_xdp "on the new eth0" p4 q6 echoes p4 "$(vip4 q6)" 7001
-eq "one link is pinned" 1 "$(ns rs1 ls $PINS/v1 | grep -c ^link_)"
+eq "one link is pinned" 1 "$(ns rs1 ls $PINS/v2 | grep -c ^link_)"
 NEXT[srv2]=20
 host_detach rs1 eth0
 host_attach rs1 srv2 eth0 100

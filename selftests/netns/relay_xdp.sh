@@ -33,7 +33,7 @@ check "auto on veth is generic XDP" xdp_is generic
 check "the status says why" grep -q veth <<<"$(rs_status .mode_why)"
 pairs "generic"
 dump=$(ns rs1 bpftool map dump pinned $PINS/rs_paths)
-for field in leg remote addr port rate expires; do
+for field in leg remote addr port local slot; do
 	check "bpftool shows rs_paths with the field $field" grep -q "\"$field\"" <<<"$dump"
 done
 eq "and as many of them as there are paths" "$(rs_status .paths)" "$(jq length <<<"$dump")"

@@ -15,6 +15,7 @@ bool is4; /* that is an IPv4 packet */
 __s32 shift; /* by how much the relay moved the start of the frame */
 __u32 paths, hot; /* Path IDs: of all, or in hot_share of 256 packets of the first `hot` */
 __u32 hot_share;
+__u32 slots; /* entries of rs_state, for far_again */
 __u64 sunk; /* frames that arrived at the far end */
 __u32 out; /* interface index, for bare_again and redirect_again */
 __u64 random_state = 88172645463325252ULL;
@@ -77,7 +78,8 @@ static __always_inline void put_ip6(void *to, __u64 id)
 	*(__u64 *)(to + 70) = id;
 }
 
-static __always_inline int put_back(struct xdp_md *ctx)
+/* first: the first of the paths; 0 */
+static __always_inline int put_back(struct xdp_md *ctx, __u32 first)
 {
 	__u64 r = random_next(), *to, of = (r >> 56) < hot_share ? hot : paths, id;
 	void *end;
@@ -88,7 +90,7 @@ static __always_inline int put_back(struct xdp_md *ctx)
 	end = (void *)(long)ctx->data_end;
 	if ((void *)to + HEAD > end)
 		return -1;
-	id = bpf_cpu_to_be64(path_id((__u32)((__u32)r * of >> 32)));
+	id = bpf_cpu_to_be64(path_id(first + (__u32)((__u32)r * of >> 32)));
 	if (is4)
 		put_ip4(to, id);
 	else
@@ -99,14 +101,28 @@ static __always_inline int put_back(struct xdp_md *ctx)
 SEC("xdp")
 int relay_again(struct xdp_md *ctx)
 {
-	return put_back(ctx) ? XDP_ABORTED : relay(ctx, false);
+	return put_back(ctx, 0) ? XDP_ABORTED : relay(ctx, false);
+}
+
+/*
+ * The same, but it waits for one place in the memory of all paths before it knows which of `paths` it is: what no relay
+ * of so many can be spared.
+ */
+SEC("xdp")
+int far_again(struct xdp_md *ctx)
+{
+	__u32 slot = (__u32)((__u32)(random_next() >> 16) * (__u64)slots >> 32);
+	struct ntm_relay_state *state = bpf_map_lookup_elem(&rs_state, &slot);
+
+	/* There is no rate: 0. */
+	return !state || put_back(ctx, (__u32)state->rate) ? XDP_ABORTED : relay(ctx, false);
 }
 
 /* Leaves the frame where it would find it. */
 SEC("xdp")
 int again(struct xdp_md *ctx)
 {
-	int r = put_back(ctx);
+	int r = put_back(ctx, 0);
 
 	shift = -shift;
 	return r ? XDP_ABORTED : XDP_REDIRECT;
@@ -118,7 +134,7 @@ int bare_again(struct xdp_md *ctx)
 {
 	struct packet p;
 
-	if (put_back(ctx) || !packet_read(ctx, &p) || !bpf_map_lookup_elem(&rs_paths, &p.id))
+	if (put_back(ctx, 0) || !packet_read(ctx, &p) || !bpf_map_lookup_elem(&rs_paths, &p.id))
 		return XDP_ABORTED;
 	shift = 0;
 	return (int)bpf_redirect(out, 0);
@@ -127,7 +143,7 @@ int bare_again(struct xdp_md *ctx)
 SEC("xdp")
 int redirect_again(struct xdp_md *ctx)
 {
-	return put_back(ctx) ? XDP_ABORTED : (int)bpf_redirect(out, 0);
+	return put_back(ctx, 0) ? XDP_ABORTED : (int)bpf_redirect(out, 0);
 }
 
 /* At the far end, where live frames arrive. */

@@ -11,6 +11,7 @@
 #include "relay_world.h"
 
 static struct world world;
+static bool shown; /* paths are found by the short way */
 static int failed;
 
 /* ---- the paths */
@@ -43,9 +44,12 @@ enum path {
 
 struct path_ends {
 	const char *remote[2];
-	uint16_t local[2];
-	uint32_t flags;
+	uint8_t local[2];
+	uint16_t flags;
 };
+
+#define WORLD_ROOM (16 * PATHS) /* so that each path gets a slot where the short way leads */
+static uint32_t path_slot[PATHS];
 
 static const struct path_ends path_ends[PATHS] = {
 	[P44] = {{"192.0.2.10:1000", "198.51.100.10:2000"}, {LOCAL4, LOCAL4}, 0},
@@ -82,16 +86,32 @@ static uint64_t now_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000ULL + (uint64_t)now.tv_nsec;
 }
 
-static struct ntm_relay_path path_make(enum path i)
+static struct world_path path_make(enum path i)
 {
 	const struct path_ends *ends = &path_ends[i];
 
-	return (struct ntm_relay_path){.leg = {world_leg(ends->remote[0], ends->local[0]),
-					       world_leg(ends->remote[1], ends->local[1])},
-				       .rate = i == P_RATE ? RATE : 0,
-				       .slot = i,
-				       .flags = ends->flags,
-				       .expires = i == P_OVER ? 1 : UINT32_MAX};
+	return (struct world_path){.entry = {.leg = {world_leg(ends->remote[0], ends->local[0]),
+						     world_leg(ends->remote[1], ends->local[1])},
+					     .slot = path_slot[i]},
+				   .rate = i == P_RATE ? RATE : 0,
+				   .flags = ends->flags,
+				   .expires = i == P_OVER ? 1 : UINT32_MAX};
+}
+
+static int path_put(enum path i)
+{
+	struct world_path path = path_make(i);
+
+	return world_path(&world, ID(i), &path, shown);
+}
+
+static int slots_take(void)
+{
+	int err = 0;
+
+	for (enum path i = 0; i < PATHS && !err; i++)
+		err = rs_relay_slot_take(&world.slots, ID(i), world.tick, &path_slot[i]);
+	return err;
 }
 
 static int paths_make(void)
@@ -104,11 +124,8 @@ static int paths_make(void)
 	uint64_t id = ID(P_MOVING);
 	int err = world_put(world.bpf->maps.rs_moving, &id, &moving);
 
-	for (enum path i = 0; i < PATHS; i++) {
-		struct ntm_relay_path path = path_make(i);
-
-		err |= world_path(&world, ID(i), &path);
-	}
+	for (enum path i = 0; i < PATHS; i++)
+		err |= path_put(i);
 	return err;
 }
 
@@ -116,7 +133,7 @@ static int paths_make(void)
 
 static bool check(bool holds, const char *name)
 {
-	printf("%s - %s\n", holds ? "ok" : "not ok", name);
+	printf("%s - %s%s\n", holds ? "ok" : "not ok", shown ? "the short way: " : "", name);
 	failed |= !holds;
 	return holds;
 }

@@ -40,7 +40,7 @@ static bool left_well(const struct world_run *run)
 
 	at = ip + (is4 ? IP4_LEN : IP6_LEN);
 	for (enum path i = 0; i < PATHS; i++) {
-		struct ntm_relay_path path = path_make(i);
+		struct ntm_relay_path path = path_make(i).entry;
 
 		if (icmp ? is_remote(&path, addr, is4, path.leg[0].remote.port) ||
 				   is_remote(&path, addr, is4, path.leg[1].remote.port) :

@@ -28,6 +28,7 @@
 
 #include "bpf/xdp_relay.skel.h"
 #include "relay_frame.h"
+#include "rs/relay_slot.h"
 
 #define WORLD_PORT 6866
 #define WORLD_FLOW_KEY 0x1122334455667788ULL
@@ -44,6 +45,8 @@ struct world {
 	struct xdp_relay_bpf *bpf;
 	int ifindex[WORLD_DEVICES];
 	struct ntm_relay_config config;
+	struct rs_relay_slots slots;
+	uint32_t tick; /* for the slots: time that goes on when it has to */
 };
 
 /* Where frames to an address go: as the routes and neighbours below say. */
@@ -151,10 +154,10 @@ static inline int world_maps(struct world *w)
 		err |= world_put(w->bpf->maps.rs_local, &i, &local);
 	}
 	for (int i = 0; i < WORLD_DEVICES; i++) {
-		struct ntm_relay_device device = {.ifindex = (uint32_t)w->ifindex[i]};
+		struct ntm_relay_device device = {.ifindex = (uint32_t)w->ifindex[i], .number = (uint32_t)i};
 
 		if (i == 2)
-			device = (struct ntm_relay_device){(uint32_t)w->ifindex[0], WORLD_VLAN, 0};
+			device = (struct ntm_relay_device){(uint32_t)w->ifindex[0], WORLD_VLAN, 0, 2};
 		if (i == 4)
 			device.flags = NTM_RELAY_TX_ONLY;
 		if (i != 3)
@@ -165,7 +168,11 @@ static inline int world_maps(struct world *w)
 					      .locals = LOCALS,
 					      .unknown_limit = 1000000,
 					      .too_big_limit = 1000000,
-					      .slots = bpf_map__max_entries(w->bpf->maps.rs_state)};
+					      .control_limit = 1000000,
+					      .echo_limit = 1000000,
+					      .buckets = bpf_map__max_entries(w->bpf->maps.rs_index)};
+	w->tick = RS_SLOT_TICKS;
+	err |= rs_relay_slots_open(&w->slots, bpf_map__fd(w->bpf->maps.rs_state), bpf_map__fd(w->bpf->maps.rs_index));
 	return err | world_config(w);
 }
 
@@ -183,6 +190,7 @@ static inline int world_open(struct world *w, uint32_t paths)
 		return -errno;
 	bpf_map__set_max_entries(w->bpf->maps.rs_paths, paths);
 	bpf_map__set_max_entries(w->bpf->maps.rs_state, paths);
+	bpf_map__set_max_entries(w->bpf->maps.rs_index, ntm_relay_buckets(paths));
 	err = xdp_relay_bpf__load(w->bpf);
 	if (err) {
 		fprintf(stderr, "the programs do not load: %s\n", strerror(-err));
@@ -205,12 +213,13 @@ static inline int world_open(struct world *w, uint32_t paths)
 
 static inline void world_close(struct world *w)
 {
+	rs_relay_slots_close(&w->slots);
 	xdp_relay_bpf__destroy(w->bpf);
 	w->bpf = NULL;
 }
 
 /* NULL: this leg is not bound. */
-static inline struct ntm_relay_leg world_leg(const char *remote, uint16_t local)
+static inline struct ntm_relay_leg world_leg(const char *remote, uint8_t local)
 {
 	struct ntm_relay_leg leg = {.local = local};
 
@@ -219,19 +228,35 @@ static inline struct ntm_relay_leg world_leg(const char *remote, uint16_t local)
 	return leg;
 }
 
-static inline int world_path(struct world *w, uint64_t id, const struct ntm_relay_path *path)
-{
-	struct ntm_relay_state state = {0};
+struct world_path {
+	struct ntm_relay_path entry; /* its slot is taken */
+	uint64_t rate;
+	uint32_t expires;
+	uint16_t flags;
+};
 
-	return world_put(w->bpf->maps.rs_state, &path->slot, &state) | world_put(w->bpf->maps.rs_paths, &id, path);
+/*
+ * Into rs_paths and its slot of rs_state, which begins anew; by the short way it is found if `shown`. 0, -EIO, or
+ * -ENOSPC: there is only the long one.
+ */
+static inline int world_path(struct world *w, uint64_t id, const struct world_path *path, bool shown)
+{
+	struct ntm_relay_state *state = &w->slots.state[path->entry.slot];
+
+	rs_relay_slot_hide(&w->slots, path->entry.slot, w->tick);
+	*state = (struct ntm_relay_state){.rate = path->rate, .expires = path->expires, .flags = path->flags};
+	w->tick += RS_SLOT_TICKS;
+	if (world_put(w->bpf->maps.rs_paths, &id, &path->entry))
+		return -EIO;
+	if (!shown)
+		return 0;
+	rs_relay_slot_show(&w->slots, path->entry.slot, id, path->entry.leg, w->tick);
+	return rs_relay_slot_is_shown(&w->slots, path->entry.slot) ? 0 : -ENOSPC;
 }
 
 static inline struct ntm_relay_state world_state(const struct world *w, uint32_t slot)
 {
-	struct ntm_relay_state state = {0};
-
-	bpf_map_lookup_elem(bpf_map__fd(w->bpf->maps.rs_state), &slot, &state);
-	return state;
+	return *(const volatile struct ntm_relay_state *)&w->slots.state[slot];
 }
 
 /* Drops of all CPUs, by reason. */

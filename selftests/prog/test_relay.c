@@ -4,6 +4,7 @@
  * byte and to the counter. What comes out is compared with a frame built from its description, not changed.
  */
 #include "relay_fuzz.h"
+#include "relay_kept.h"
 
 /* ---- passed on */
 
@@ -332,8 +333,6 @@ static const struct fixture for_the_kernel[] = {
 	{.name = "session handshake", .path = P44, .type = NTM_TYPE_SESSION_INIT, FROM0, .verdict = XDP_PASS},
 	{.name = "session", .path = P44, .type = NTM_TYPE_SESSION, FROM0, .verdict = XDP_PASS},
 	{.name = "echo", .path = P44, .type = NTM_TYPE_ECHO, FROM0, .verdict = XDP_PASS},
-	{.name = "type 0", .path = P44, .type = 0, FROM0, .verdict = XDP_PASS},
-	{.name = "a type nobody knows", .path = P44, .type = 0xc0, FROM0, .verdict = XDP_PASS},
 	{.name = "cookie of no path", .path = P_NONE, .type = NTM_TYPE_COOKIE, FROM0, .verdict = XDP_PASS},
 	{.name = "reset of no path", .path = P_NONE, .type = NTM_TYPE_RESET, FROM0, .verdict = XDP_PASS},
 	{.name = "unknown Path ID within the limit: to be answered", .path = P_NONE, .type = DATA0, FROM0,
@@ -362,6 +361,9 @@ static void no_source_port(struct frame *f)
 }
 
 static const struct fixture dropped[] = {
+	{.name = "type 0", .path = P44, .type = 0, FROM0, .verdict = XDP_DROP, .drop = NTM_DROP_TYPE_UNKNOWN},
+	{.name = "a type nobody knows", .path = P44, .type = 0xc0, FROM0, .verdict = XDP_DROP,
+	 .drop = NTM_DROP_TYPE_UNKNOWN},
 	{.name = "another address", .path = P44, .type = DATA0, .from = "192.0.2.11:1000", .verdict = XDP_DROP,
 	 .drop = NTM_DROP_SOURCE},
 	{.name = "another port", .path = P44, .type = DATA0, .from = "192.0.2.10:1001", .verdict = XDP_DROP,
@@ -398,7 +400,11 @@ static const struct fixture unknown_flood[] = {
 	 .verdict = XDP_DROP, .drop = NTM_DROP_PATH_UNKNOWN},
 	{.name = "a path whose time is over", .path = P_OVER, .type = DATA0, FROM0, .verdict = XDP_DROP,
 	 .drop = NTM_DROP_PATH_UNKNOWN},
-	{.name = "binds go on to ntm-rs under a flood", .path = P_NONE, .type = NTM_TYPE_RELAY_BIND, FROM0,
+	{.name = "a bind of an unknown Path ID", .path = P_NONE, .type = NTM_TYPE_RELAY_BIND, FROM0,
+	 .verdict = XDP_DROP, .drop = NTM_DROP_PATH_UNKNOWN},
+	{.name = "a bind of a path whose time is over", .path = P_OVER, .type = NTM_TYPE_RELAY_BIND, FROM0,
+	 .verdict = XDP_DROP, .drop = NTM_DROP_PATH_UNKNOWN},
+	{.name = "binds of known paths go on to ntm-rs under a flood", .path = P44, .type = NTM_TYPE_RELAY_BIND, FROM0,
 	 .verdict = XDP_PASS},
 	{.name = "sessions go on to ntm-rs under a flood", .path = P_NONE, .type = NTM_TYPE_SESSION, FROM0,
 	 .verdict = XDP_PASS},
@@ -529,146 +535,10 @@ static void test_too_big(void)
 	world_config(&world);
 }
 
-/* ---- counters, rate, next hops */
-
-static uint32_t run_one(enum path path, uint8_t type, const char *from, struct frame *ret_in, struct world_run *ret_run)
+static void all(void)
 {
-	const struct fixture fixture = {.path = path, .type = type, .from = from};
-
-	frame_in(&fixture, ret_in);
-	if (world_run(&world, prog_of(NATIVE), ret_in->b, ret_in->len, ret_run))
-		return UINT32_MAX;
-	return ret_run->verdict;
-}
-
-static void test_counters(void)
-{
-	const uint64_t len = NTM_HEADER_LEN + 64;
-	struct ntm_relay_load before = world_load(&world), load;
-	struct ntm_relay_path path = path_make(P44);
-	uint32_t tick = (uint32_t)(now_ns() >> NTM_RELAY_TICK_SHIFT);
-	struct ntm_relay_state state;
-	struct world_run run;
-	struct frame in;
-
-	world_path(&world, ID(P44), &path);
-	for (int i = 0; i < 3; i++)
-		run_one(P44, DATA0, "192.0.2.10:1000", &in, &run);
-	run_one(P44, DATA1, "198.51.100.10:2000", &in, &run);
-	run_one(P44, NTM_TYPE_TUNNEL_REQUEST, "192.0.2.10:1000", &in, &run);
-	run_one(P44, NTM_TYPE_TUNNEL_PROBE, "198.51.100.10:2000", &in, &run);
-	run_one(P44, DATA1, "192.0.2.10:1000", &in, &run);
-	run_one(P44, DATA0, "192.0.2.10:1", &in, &run);
-	run_one(P44, NTM_TYPE_RELAY_BIND, "192.0.2.10:1000", &in, &run);
-	state = world_state(&world, P44);
-	load = world_load(&world);
-	check(state.from[0].packets == 4 && state.from[0].bytes == 4 * len, "packets and bytes from side 0");
-	check(state.from[1].packets == 2 && state.from[1].bytes == 2 * len, "packets and bytes from side 1");
-	check(state.from[0].drops == 1 && state.from[1].drops == 1, "drops of the path, by the side they claimed");
-	check(state.from[0].used - tick <= 1 && state.from[1].used - tick <= 1, "last use");
-	check(load.packets - before.packets == 6 && load.bytes - before.bytes == 6 * len, "load: passed on");
-	check(load.seen - before.seen == 8, "load: seen, without what is never relayed");
-	check(load.requests - before.requests == 1 && load.answers - before.answers == 1,
-	      "load: requests, and answers without probes");
-	check(load.samples && load.sampled_ns >= load.samples && load.samples <= load.seen / NTM_RELAY_SAMPLE + 2,
-	      "load: time is measured now and then");
-}
-
-/* P_RATE may send a tenth of a second's bytes at once. */
-static void test_rate(void)
-{
-	const unsigned burst = RATE / 10 / (NTM_HEADER_LEN + 64);
-	unsigned passed = 0, refused = 0;
-	struct world_run run;
-	struct frame in;
-	uint64_t before[NTM_DROP_MAX], after[NTM_DROP_MAX], start = now_ns(), more;
-	uint32_t last = XDP_ABORTED;
-
-	world_drops(&world, before);
-	for (unsigned i = 0; i < 3 * burst; i++) {
-		last = i & 1 ? run_one(P_RATE, DATA1, "192.0.2.11:1000", &in, &run) :
-			       run_one(P_RATE, DATA0, "192.0.2.10:1000", &in, &run);
-		passed += last == XDP_TX;
-		refused += last == XDP_DROP;
-	}
-	/* What came to be allowed meanwhile; the clock of the program has steps of up to 10 ms. */
-	more = ((now_ns() - start) / 1000 + 20000) * RATE / 1000000 / (NTM_HEADER_LEN + 64);
-	world_drops(&world, after);
-	check(passed >= burst - 1 && passed <= burst + more, "a path's rate holds for both directions together");
-	check(passed + refused == 3 * burst && after[NTM_DROP_RATE] - before[NTM_DROP_RATE] == refused,
-	      "what is above it is dropped and counted");
-	if (last == XDP_DROP) {
-		nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
-		last = run_one(P_RATE, DATA0, "192.0.2.10:1000", &in, &run);
-	}
-	check(last == XDP_TX, "and after a pause there is room again");
-}
-
-static void larger_than_any(struct frame *f)
-{
-	f->payload = 1500;
-	f->ip4_frag = 0;
-}
-
-/* What ntm-rs would relay, and take out of the same bucket (rs/path.c). */
-static void test_rate_up(void)
-{
-	const struct fixture fixture = {.path = P_RATE, .type = DATA0, FROM0, .describe = larger_than_any};
-	struct ntm_relay_state state;
-	struct world_run run;
-	struct frame in, up;
-
-	frame_in(&fixture, &up);
-	nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
-	state = world_state(&world, P_RATE);
-	check(!world_run(&world, prog_of(NATIVE), up.b, up.len, &run) && run.verdict == XDP_PASS &&
-		      world_state(&world, P_RATE).rate_ns == state.rate_ns,
-	      "what goes up takes nothing of the rate here");
-	run.verdict = XDP_PASS;
-	/* The clock may step, and leave room again, just when all was taken. */
-	for (unsigned i = 0; i < 20 && run.verdict == XDP_PASS; i++) {
-		while (run_one(P_RATE, DATA0, "192.0.2.10:1000", &in, &run) == XDP_TX)
-			;
-		world_run(&world, prog_of(NATIVE), up.b, up.len, &run);
-	}
-	check(run.verdict == XDP_DROP, "what is beyond the rate does not go up");
-}
-
-static bool goes_to(uint8_t mac)
-{
-	struct world_run run;
-	struct frame in;
-	uint8_t dmac[6];
-
-	world_mac(dmac, 1, mac);
-	return run_one(P44, DATA0, "192.0.2.10:1000", &in, &run) == XDP_REDIRECT && !memcmp(run.out, dmac, 6);
-}
-
-static void test_hops(void)
-{
-	struct ntm_relay_path path = path_make(P44);
-
-	check(goes_to(0x20), "the next hop is the neighbour");
-	check(!system("ip neighbour replace 198.51.100.10 lladdr 02:00:00:00:01:21 dev nw1 nud permanent"),
-	      "(the neighbour changes)");
-	check(goes_to(0x20), "it is kept with the path");
-	world.config.generation++;
+	world.config.unknown_limit = 1000000;
 	world_config(&world);
-	check(goes_to(0x21), "and looked up again in another generation");
-	check(!system("ip neighbour replace 198.51.100.10 lladdr 02:00:00:00:01:20 dev nw1 nud permanent"),
-	      "(the neighbour changes back)");
-	check(goes_to(0x21), "until then it is kept");
-	path.leg[1].moves++;
-	world_put(world.bpf->maps.rs_paths, &(uint64_t){ID(P44)}, &path);
-	check(goes_to(0x20), "and looked up again when the leg moves");
-}
-
-int main(void)
-{
-	if (world_open(&world, PATHS) || paths_make()) {
-		check(false, "the relay's program is loaded and attached");
-		return 1;
-	}
 	FIXTURES_RUN(passed_on);
 	FIXTURES_RUN(tags);
 	FIXTURES_RUN(checksums);
@@ -683,7 +553,25 @@ int main(void)
 	test_rate();
 	test_rate_up();
 	test_hops();
+	test_ways();
+	test_control();
 	test_fuzz();
+}
+
+int main(void)
+{
+	int err = world_open(&world, WORLD_ROOM);
+
+	if (!err)
+		err = slots_take();
+	if (err || paths_make()) {
+		check(false, "the relay's program is loaded and attached");
+		return 1;
+	}
+	all();
+	shown = true;
+	check(!paths_make(), "all paths are found");
+	all();
 	world_close(&world);
 	return failed;
 }

@@ -5,4 +5,4 @@
 # shellcheck source=selftests/vm/lib.sh
 . "$(dirname "$0")/lib.sh"
 vm_needed "the BPF programs load on Linux 6.1"
-vm_run bookworm prog/test_aead prog/test_node_out prog/test_relay netns/../vm/tunnel
+vm_run bookworm prog/test_aead prog/test_node_out prog/test_relay prog/test_relay_map netns/../vm/tunnel
