@@ -97,11 +97,11 @@ abuse() { # MODE
 	# 72 bytes; kind REQUEST, side 0, no MAC
 	attack "$1, binds with a wrong MAC" "auth rate socket_overrun" "0800000000000001${id}0000" 72
 	before=$(xdp_drops path_unknown)
-	attack "$1, binds of unknown Path IDs" "path_unknown rate socket_overrun" 0800000000000001deadbeefdeadbeef0000 72
+	attack "$1, binds of unknown Path IDs" "path_unknown socket_overrun" 0800000000000001deadbeefdeadbeef0000 72
 	[ "$1" = user ] || check "$1, binds of unknown Path IDs: XDP drops them" \
 		test $(($(xdp_drops path_unknown) - before)) -ge $((SENT * 9 / 10))
 	MEANWHILE=old_tunnel
-	attack "$1, sessions nobody knows" "session_unknown rate socket_overrun" 0400000000000001deadbeefdeadbeef 200
+	attack "$1, sessions nobody knows" "session_unknown socket_overrun" 0400000000000001deadbeefdeadbeef 200
 	before=$(xdp_drops rate)
 	attack "$1, echoes" "rate socket_overrun" 09000000000000010000000000000000 40
 	[ "$1" = user ] || check "$1, echoes: XDP drops what would not be answered anyway" \
