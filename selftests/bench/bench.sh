@@ -218,7 +218,7 @@ report >"$TMP/report"
 {
 	echo
 	echo "$(uname -m), $(nproc) CPUs ($(sed -n 's/^model name.*: //p' /proc/cpuinfo | sed 1q)), kernel $(uname -r);" \
-		"medians of so many runs, least to most in brackets"
+		"medians of as many runs as the last column says, least to most in brackets"
 	[ "$BENCH_QUICK" = 0 ] || echo "BENCH_QUICK: short runs, only to see that it works"
 	awk -F'\t' '
 		function shown(v, lo, hi) { return lo == hi ? v : v " [" lo ".." hi "]" }

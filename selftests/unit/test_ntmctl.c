@@ -470,7 +470,7 @@ static void the_node_commands_print_text(void **state)
 	assert_asked("fqdn", "cn.ntm.example");
 	assert_run(ASK("netcheck"), 0,
 		   "IPv4:           yes\nIPv6:           no\nreal addresses: 192.168.1.2\nNAT:            hard\n"
-		   "MTU of ntm0:    1420\n"
+		   "device MTU:     1420\n"
 		   "path MTU:       1400 to rs1.ntm.example 203.0.113.20:6866 by kernel\n"
 		   "                at least 1480 to cn.ntm.example 203.0.113.5:6866 by answer\n"
 		   "DC:             dc.ntm.example\n"

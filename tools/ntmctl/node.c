@@ -93,7 +93,7 @@ static const struct ntm_print_column netcheck_lines[] = {
 	{ "real", "real addresses", NTM_PRINT_LINES },
 	{ "observed", "seen outside as", NTM_PRINT_LINES },
 	{ "nat", "NAT", NTM_PRINT_PLAIN },
-	{ "mtu", "MTU of ntm0", NTM_PRINT_PLAIN },
+	{ "mtu", "device MTU", NTM_PRINT_PLAIN },
 	{ "text.path_mtu", "path MTU", NTM_PRINT_LINES },
 	{ "text.dc", "DC", NTM_PRINT_PLAIN },
 	{ "dc.error", "DC error", NTM_PRINT_PLAIN },
