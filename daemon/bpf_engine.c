@@ -294,6 +294,13 @@ static int event_take(void *ctx, void *data, size_t size)
 		path->mtu_learned = (unsigned)event->value;
 		ntmd_user_path_changed(path);
 		break;
+	case NTM_EVENT_ARRIVED:
+		if (!path->expecting)
+			break;
+		path->expecting = false;
+		ntmd_user_path_changed(path);
+		engine->ops->arrived(engine->ctx, path->user);
+		break;
 	case NTM_EVENT_REPLAY:
 		ntm_debug("a packet of path %016llx came again", (unsigned long long)event->path_id);
 		break;

@@ -36,6 +36,9 @@ struct ntmd_kernel_ops {
 	bool (*phase_commit)(struct ntmd_kernel *kernel, struct ntmd_kernel_phase *phase, uint64_t counter);
 	/* Sends one inner packet by the inline lane. 0, or -EAGAIN: hold it. */
 	int (*path_send)(struct ntmd_kernel *kernel, struct ntmd_engine_path *path, const uint8_t *packet, size_t len);
+	/* The last segment of TCP connections, of all paths, that it sent or had no way for; sent_ms: boot-time clock. */
+	void (*segments_each)(struct ntmd_kernel *kernel,
+			      void (*each)(void *ctx, const uint8_t *packet, size_t len, int64_t sent_ms), void *ctx);
 };
 
 #endif
