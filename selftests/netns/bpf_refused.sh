@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
-# test: where the kernel refuses BPF ntmd says why in one sentence and the user engine carries on; with engine = bpf it does not start
+# test: where the kernel refuses BPF ntmd says why, and the user engine carries on unless engine = bpf
 #
 #	dc (srv1) ---- core ---- mn, cn (v4, v4b)
 #
@@ -27,7 +27,8 @@ carries_on() { # SENTENCE HOW WHY: by `status`
 	check "$1: the status says why ($why)" grep -qF "$3" <<<"$why"
 	eq "$1: the log says so once, in one line" 1 "$(grep -cF "$3" "$WORK/refused.log")"
 	check "$1: and it reaches its peer" eventually 5 reaches mn "$(vip4 cn)"
-	eq "$1: cn's BPF has the tunnel, mn's user engine has" "bpf user" "$(tunnel cn mn .engine) $(tunnel mn cn .engine)"
+	eq "$1: cn's BPF has the tunnel, mn's user engine has" "bpf user" \
+		"$(tunnel cn mn .engine) $(tunnel mn cn .engine)"
 	nothing_pinned "$1: nothing is pinned or attached" mn
 	end_pids "$SPAWNED"
 }

@@ -54,7 +54,8 @@ DAEMON[mn-ntmd]=$SPAWNED
 eventually 10 daemon_ready_or_gone mn ntmd
 eq "the pins are of the other layout" ntm0-layout1000 "$(ns mn readlink /sys/fs/bpf/ntm/ntm0)"
 check "the maps can be read where they were" ns mn bpftool map dump pinned /sys/fs/bpf/ntm/ntm0/ntm_ends
-check "the old set is there until its paths are replaced" ns mn test -e "/sys/fs/bpf/ntm/ntm0-layout$LAYOUT/ntm_vips"
+check "the old set is there until its paths are replaced" \
+	ns mn test -e "/sys/fs/bpf/ntm/ntm0-layout$LAYOUT/ntm_vips"
 check "the tunnel is new" eventually 5 inline_is mn cn bpf
 check "the old set is removed" eventually 16 ns mn test ! -e "/sys/fs/bpf/ntm/ntm0-layout$LAYOUT"
 check "and its helper pair" eventually 2 ns mn test ! -e /sys/class/net/ntm0s

@@ -3,7 +3,7 @@
  * nobpf - starts a program for which the kernel lacks BPF: bpf(2) fails as it would elsewhere. By seccomp.
  *
  *	nobpf all PROGRAM [ARGUMENT...]		ENOSYS, as in a kernel without it
- *	nobpf load PROGRAM [ARGUMENT...]	programs are refused with EINVAL, as by a kernel that is too old for them
+ *	nobpf load PROGRAM [ARGUMENT...]	programs are refused with EINVAL, as by one that is too old
  */
 #include <errno.h>
 #include <linux/filter.h>

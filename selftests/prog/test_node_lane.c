@@ -199,7 +199,7 @@ static void what_bpf_cannot_send_goes_on_to_ntmd_untouched(void **state)
 	}
 }
 
-/* Also where the kernel's part has something to send by again: what ntmd got may be in a queue, or under way. */
+/* Also where BPF has something to send by again: what ntmd got may be in a queue, or under way. */
 static void what_ntmd_got_is_not_overtaken_by_its_flow(void **state)
 {
 	static const enum lack lacks[] = {NO_VIP, NO_ROUTE_FLAG, AWAY, NO_KEY, UNPROVEN};

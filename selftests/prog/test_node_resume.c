@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * test_node_resume.c - which packets bpf/resume.h keeps for daemon/user_resume.c: the last segment with data of each TCP
- * connection that went inline.
+ * test_node_resume.c - which packets bpf/resume.h keeps for daemon/user_resume.c: the last segment with data
+ * of each TCP connection that went inline.
  */
 #include "node_pair.h"
 
@@ -53,7 +53,8 @@ static unsigned kept(void)
 
 static size_t segment_make(uint8_t *inner, bool six, size_t payload, uint8_t flags)
 {
-	size_t len = node_inner_make(inner, &a, &b, &(struct node_inner){.six = six, .tcp = true, .payload = payload});
+	struct node_inner what = {.six = six, .tcp = true, .payload = payload};
+	size_t len = node_inner_make(inner, &a, &b, &what);
 
 	inner[(six ? 40 : 20) + 13] = flags;
 	return len;
@@ -98,9 +99,10 @@ static void what_is_not_acknowledged_is_not_kept(void **state)
 
 	(void)state;
 	for (int six = 0; six < 2; six++) {
+		struct node_inner datagram = {.six = six, .payload = 100};
+
 		assert_int_equal(seal(inner, segment_make(inner, six, 0, ACK)), NODE_REDIRECT);
-		assert_int_equal(seal(inner, node_inner_make(inner, &a, &b, &(struct node_inner){.six = six, .payload = 100})),
-				 NODE_REDIRECT);
+		assert_int_equal(seal(inner, node_inner_make(inner, &a, &b, &datagram)), NODE_REDIRECT);
 	}
 	assert_int_equal(kept(), 0);
 	assert_int_equal(seal(inner, segment_make(inner, false, 0, SYN)), NODE_REDIRECT);

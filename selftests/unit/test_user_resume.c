@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * test_user_resume.c - what is sent once more when a path that was interrupted works again (daemon/user_resume.c): of what the
- * user engine has sent, and of what the kernel's part has.
+ * test_user_resume.c - what is sent once more when a path that was interrupted works again
+ * (daemon/user_resume.c): of what the user engine has sent, and of what the kernel's part has.
  */
 #include <signal.h>
 
@@ -10,7 +10,8 @@
 #define SEGMENT 100
 
 /* A segment of the connection with this source port: its payload is the number. payload: 0 or 4 */
-static size_t segment_make(uint8_t packet[SEGMENT], const struct ntm_addr *to, uint16_t port, uint32_t number, size_t payload)
+static size_t segment_make(uint8_t packet[SEGMENT], const struct ntm_addr *to, uint16_t port, uint32_t number,
+			   size_t payload)
 {
 	uint8_t *tcp = packet + 20;
 	size_t len = inner_make(packet, &a.vip4, to, 40 + payload, number);
@@ -40,7 +41,7 @@ static void segment_send(uint16_t port, uint32_t number, size_t payload)
 	app_write(&a, packet, segment_make(packet, &b.vip4, port, number, payload));
 }
 
-/* What b's application reads: the number of a segment, 0 of a bare acknowledgement, -1: nothing, -2: another protocol. */
+/* What b's application reads: the number of a segment, 0: a bare acknowledgement, -1: nothing, -2: no TCP. */
 static int64_t segment_number(void)
 {
 	uint8_t packet[200];
@@ -110,12 +111,11 @@ static struct kept *keep(const struct ntm_addr *to, uint16_t port, uint32_t numb
 	return one;
 }
 
-static void kept_each(struct ntmd_kernel *kernel,
-		      void (*each)(void *ctx, const uint8_t *packet, size_t len, int64_t sent_ms), void *ctx)
+static void kept_each(struct ntmd_kernel *kernel, const struct ntmd_kernel_each *each)
 {
 	(void)kernel;
 	for (unsigned i = 0; i < kept_count; i++)
-		each(ctx, kept[i].packet, kept[i].len, kept[i].sent_ms);
+		each->take(each->ctx, kept[i].packet, kept[i].len, kept[i].sent_ms);
 }
 
 static void what_the_kernel_sent_last_goes_again_too(void **state)
