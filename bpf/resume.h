@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * resume.h - keeps the last segment with data of each TCP connection whose packets tc_seal.bpf.c sends, as daemon/user_resume.c
- * does for those that ntmd sends, which also sends these again when a path works again.
+ * resume.h - keeps the last segment with data of each TCP connection whose packets tc_seal.bpf.c sends, as
+ * daemon/user_resume.c does for those that ntmd sends, which also sends these again when a path works again.
  */
 #ifndef NTM_BPF_RESUME_H
 #define NTM_BPF_RESUME_H
@@ -15,8 +15,8 @@
 #define RESUME_HASH 0x9e3779b1U
 
 /*
- * A packet of `len` bytes behind an Ethernet header, TCP's header `at` bytes from there. SYN and FIN count as data: they are
- * acknowledged. What does not fit into the place is a packet that is not sent either.
+ * A packet of `len` bytes behind an Ethernet header, TCP's header `at` bytes from the frame's begin. SYN and
+ * FIN count as data: they are acknowledged. What does not fit into the place is not sent either.
  */
 static __noinline int resume_note(struct __sk_buff *skb, __u32 at, __u32 len, __u32 slot, __u64 now)
 {

@@ -35,9 +35,9 @@
 #define OLD_MS 60000 /* and when they end at the latest */
 #define STOP_MS 50 /* packets between our programs are through by then */
 /*
- * From a change of networks until the programs follow it. The kernel takes 20 ms and more for that, in which nothing else is done
- * here, and a node that has just moved has to answer its relay and its peers. Until then ntmd opens what comes by a new interface;
- * one that was away for less keeps its programs.
+ * From a change of networks until the programs follow it. The kernel takes 20 ms and more for that, in which
+ * nothing else is done here, and a node that has just moved has to answer its relay and its peers. Until
+ * then ntmd opens what comes by a new interface; one that was away for less keeps its programs.
  */
 #define INTERFACES_MS 250
 
@@ -65,7 +65,8 @@ int ntmd_bpf_open(struct ntmd_engine *engine, struct event_base *base)
 	kernel->interfaces_timer = ntm_timer_new(base, interfaces_fired, kernel);
 	engine->kernel = kernel;
 	engine->kernel_ops = &ntmd_bpf_ops;
-	if (kernel->beat && kernel->stop_timer && kernel->drain_timer && kernel->old_timer && kernel->interfaces_timer)
+	if (kernel->beat && kernel->stop_timer && kernel->drain_timer && kernel->old_timer &&
+	    kernel->interfaces_timer)
 		return 0;
 	ntmd_bpf_close(engine);
 	return -ENOMEM;

@@ -424,11 +424,10 @@ static int path_send(struct ntmd_kernel *kernel, struct ntmd_engine_path *path, 
 	return 0;
 }
 
-static void segments_each(struct ntmd_kernel *kernel,
-			  void (*each)(void *ctx, const uint8_t *packet, size_t len, int64_t sent_ms), void *ctx)
+static void segments_each(struct ntmd_kernel *kernel, const struct ntmd_kernel_each *each)
 {
 	if (kernel->now)
-		ntmd_maps_segments_each(maps_now(kernel), each, ctx);
+		ntmd_maps_segments_each(maps_now(kernel), each->take, each->ctx);
 }
 
 /* ---- of an earlier ntmd */

@@ -150,7 +150,7 @@ int ntmd_maps_open(struct ntmd_maps **ret_maps, struct event_base *base, const i
 	maps->ends = map_memory(maps, NTMD_MAP_ENDS, maps->slots * sizeof(struct ntm_ends));
 	maps->sources = map_memory(maps, NTMD_MAP_SOURCES, NTM_SOURCES_SLOTS * sizeof(struct ntm_source));
 	maps->config = map_memory(maps, NTMD_MAP_CONFIG, sizeof(struct ntm_config));
-	maps->segments = map_memory(maps, NTMD_MAP_SEGMENTS, NTM_SEGMENTS_SLOTS * sizeof(struct ntm_map_segment));
+	maps->segments = map_memory(maps, NTMD_MAP_SEGMENTS, NTM_SEGMENTS_SLOTS * sizeof(maps->segments[0]));
 	if (!maps->ends || !maps->sources || !maps->config || !maps->segments)
 		goto fail;
 	ntm_crypto_random(maps->label_key, sizeof(maps->label_key));
@@ -200,7 +200,7 @@ void ntmd_maps_close(struct ntmd_maps *maps)
 	if (maps->config)
 		munmap(maps->config, sizeof(struct ntm_config));
 	if (maps->segments)
-		munmap(maps->segments, NTM_SEGMENTS_SLOTS * sizeof(struct ntm_map_segment));
+		munmap(maps->segments, NTM_SEGMENTS_SLOTS * sizeof(maps->segments[0]));
 	free(maps);
 }
 
@@ -523,7 +523,8 @@ void ntmd_maps_slot_traffic(const struct ntmd_maps *maps, unsigned slot, struct 
 }
 
 void ntmd_maps_segments_each(const struct ntmd_maps *maps,
-			     void (*each)(void *ctx, const uint8_t *packet, size_t len, int64_t sent_ms), void *ctx)
+			     void (*take)(void *ctx, const uint8_t *packet, size_t len, int64_t sent_ms),
+			     void *ctx)
 {
 	uint8_t packet[NTM_SEGMENT_MAX];
 	uint64_t sent_ns;
@@ -537,6 +538,6 @@ void ntmd_maps_segments_each(const struct ntmd_maps *maps,
 		if (!sent_ns || !len || len > sizeof(packet))
 			continue;
 		memcpy(packet, segment->packet, len);
-		each(ctx, packet, len, (int64_t)(sent_ns / 1000000));
+		take(ctx, packet, len, (int64_t)(sent_ns / 1000000));
 	}
 }

@@ -103,11 +103,12 @@ struct ntmd_maps_traffic {
 void ntmd_maps_slot_traffic(const struct ntmd_maps *maps, unsigned slot, struct ntmd_maps_traffic *ret_traffic);
 
 /*
- * The last segment of each TCP connection that went inline lately: whole packets, sent_ms by the boot-time clock. Programs may be
- * writing there: who takes one verifies its checksum.
+ * The last segment of each TCP connection that went inline: whole packets; sent_ms: boot-time clock. Programs
+ * may be writing there: who takes one verifies its checksum.
  */
 void ntmd_maps_segments_each(const struct ntmd_maps *maps,
-			     void (*each)(void *ctx, const uint8_t *packet, size_t len, int64_t sent_ms), void *ctx);
+			     void (*take)(void *ctx, const uint8_t *packet, size_t len, int64_t sent_ms),
+			     void *ctx);
 
 /* ---- keys */
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
  * user_resume.c - makes the TCP connections of both ends go on at once when a path works again. user_egress.c shows what it has
- * sent, bpf/resume.h keeps what went inline; route.c tells that a path was interrupted (ntmd_engine_path_resume); user_held.c lets
- * this go first.
+ * sent, bpf/resume.h keeps what went inline; route.c tells that a path was interrupted
+ * (ntmd_engine_path_resume); user_held.c lets this go first.
  *
  * Packets sent between the moment a path broke and the moment that was known are lost, and the kernel's TCP sends them again
  * when its timer says so: 200 ms later, then 400, 800 ..., whatever is known here. So the last segment with data of each
@@ -104,9 +104,10 @@ void ntmd_user_resume_note(struct ntmd_engine_path *path, const uint8_t *packet,
 static bool is_whole(const uint8_t *packet, size_t len, const struct ntmd_inner *inner)
 {
 	bool is4 = inner->version == 4;
-	uint64_t sum = ntmd_checksum_pseudo(packet + (is4 ? 12 : 8), is4 ? 8 : 32, IPPROTO_TCP, len - inner->header_len);
+	size_t tcp_len = len - inner->header_len;
+	uint64_t sum = ntmd_checksum_pseudo(packet + (is4 ? 12 : 8), is4 ? 8 : 32, IPPROTO_TCP, tcp_len);
 
-	return ntmd_checksum_fold(sum + ntmd_checksum_sum(packet + inner->header_len, len - inner->header_len)) == 0xffff;
+	return ntmd_checksum_fold(sum + ntmd_checksum_sum(packet + inner->header_len, tcp_len)) == 0xffff;
 }
 
 static void kernel_segment_keep(void *ctx, const uint8_t *packet, size_t len, int64_t sent_ms)
@@ -114,18 +115,19 @@ static void kernel_segment_keep(void *ctx, const uint8_t *packet, size_t len, in
 	struct ntmd_engine_path *path = ctx;
 	struct ntmd_inner inner;
 
-	if (!ntmd_inner_parse(&inner, packet, len) && ntm_addr_equal(&inner.dest, &path->vip[inner.version == 6]) &&
-	    is_whole(packet, len, &inner))
+	if (!ntmd_inner_parse(&inner, packet, len) && is_whole(packet, len, &inner) &&
+	    ntm_addr_equal(&inner.dest, &path->vip[ntmd_user_family(inner.version)]))
 		segment_keep(path, packet, len, sent_ms);
 }
 
 /* By the control loop. */
 static void kernel_segments_keep(struct ntmd_engine_path *path)
 {
+	const struct ntmd_kernel_each each = {.take = kernel_segment_keep, .ctx = path};
 	const struct ntmd_engine *main = path->engine->main;
 
 	if (main->kernel)
-		main->kernel_ops->segments_each(main->kernel, kernel_segment_keep, path);
+		main->kernel_ops->segments_each(main->kernel, &each);
 }
 
 void ntmd_user_resume_send(struct ntmd_engine_path *path)

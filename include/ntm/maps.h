@@ -17,7 +17,7 @@
  *	ntm_stats	enum ntm_drop -> __u64, per CPU		BPF
  *	ntm_events	ring buffer of struct ntm_event		BPF
  *	ntm_flows	hash of a flow -> struct ntm_map_flow	BPF	for the choice of the lane
- *	ntm_segments	hash of a connection -> struct ntm_map_segment	BPF	sent again after an interruption; mmapable
+ *	ntm_segments	hash -> struct ntm_map_segment		BPF	what is sent again; mmapable
  *
  * A slot is a number below max_entries of ntm_state; ntm_ends has as many, ntm_keys, ntm_vips and ntm_windows
  * twice as many. ntmd sets these sizes before loading and chooses the slots. Programs run for microseconds, but
@@ -210,9 +210,10 @@ struct ntm_map_flow {
 _Static_assert(sizeof(struct ntm_map_flow) == 20, "layout");
 
 /*
- * ntm_segments: the last segment with data of a TCP connection that went inline, or found no way. ntmd sends it again when a path
- * that was interrupted works again (daemon/user_resume.c says what for). Two connections with one place: the newer segment has it.
- * Programs on two CPUs may write one at the same time: its checksum tells.
+ * ntm_segments: the last segment with data of a TCP connection that went inline, or found no way. ntmd sends
+ * it again when a path that was interrupted works again (daemon/user_resume.c says what for). Two connections
+ * with one place: the newer segment has it. Programs on two CPUs may write one at the same time: its checksum
+ * tells.
  */
 #define NTM_SEGMENT_MAX 1500 /* longest inner packet: bytes */
 struct ntm_map_segment {

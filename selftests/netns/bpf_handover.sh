@@ -124,6 +124,7 @@ dc_start rs1 rs2
 rs_start rs1
 rs_start rs2
 NTM_ENGINE=bpf NODE_LINES="rekey-after = 2" nodes_add mn=nat1 cn=dual k1=v4b k2=v4 h1=hard1 h2=hard2
+strict mn cn k1 k2 h1 h2
 for a in mn k1 h1; do
 	b=${PEER[$a]}
 	reaches $a "$(vip4 "$b")" -W 4 >/dev/null
