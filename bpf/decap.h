@@ -59,9 +59,10 @@ static __always_inline int decap_ecn_set(struct parse p, const struct inner *inn
 }
 
 /*
- * The second mark, the Ethernet source: where a packet has too little room before it, as those that a program on this
- * very machine has sent, generic XDP makes a copy, and that kernels from 6.9 on forget how long its Ethernet
- * header is. Then tc programs see the packet without that header, and what they take for the metadata is its end.
+ * The second mark, the Ethernet source: where a packet has too little room before it, as those that a program
+ * on this very machine has sent, generic XDP makes a copy, and the kernel (seen on 6.18) forgets how long its
+ * Ethernet header is. Then tc programs see the packet without that header, and what they take for the
+ * metadata is its end.
  */
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 #define DECAP_SOURCE 0x0000fffffffffffeULL /* of a 64-bit word in memory: an address, and no group's */
@@ -77,14 +78,15 @@ static __always_inline void decap_source_mark(__u8 *source, const struct ntm_con
 }
 
 /* Whether the last 8 bytes of an Ethernet header, source and type, have it. */
-static __always_inline bool decap_source_is_marked(const struct decap_meta *end, const struct ntm_config *config)
+static __always_inline bool decap_source_is_marked(const struct decap_meta *end,
+						   const struct ntm_config *config)
 {
 	return (end->magic & DECAP_SOURCE) == (config->magic & DECAP_SOURCE);
 }
 
 /*
- * Cuts the inner packet of `len` bytes at `offset` out of the frame, and gives it the frame's Ethernet destination
- * and both marks, for which there is room. 0 or -NTM_DROP_SEND.
+ * Cuts the inner packet of `len` bytes at `offset` out of the frame, and gives it the frame's Ethernet
+ * destination and both marks, for which there is room. 0 or -NTM_DROP_SEND.
  *
  * What is behind it (tag, padding) must go before GRO sees it. But after bpf_xdp_adjust_tail in generic mode the kernel
  * takes the end of its buffer for 14 bytes later than it is, and what it later appends there (TCP does, to the packet

@@ -9,8 +9,8 @@
 char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
 
 /*
- * Cuts off what is behind the packet, see decap.h. A merged packet has nothing there. ethernet: length of the header
- * before it. 0, or negative: drop it
+ * Cuts off what is behind the packet, see decap.h. A merged packet has nothing there. ethernet: length of the
+ * header before it. 0, or negative: drop it
  */
 static __always_inline long trim(struct __sk_buff *skb, __u32 ethernet)
 {

@@ -7,8 +7,8 @@
 #	datagrams_start FROM TO LEN SECONDS	UDP datagrams through the tunnel, 1000 a second
 #	datagrams_end SENTENCE FROM TO	waits for their end, and checks that all came
 #	nothing_pinned SENTENCE NAME	checks that neither pins nor programs nor helper devices are left
-#	strict NAME...			the kernel takes IPv4 packets only by the interface that leads back (rp_filter = 1): those
-#					that BPF has opened must come by ntm0
+#	strict NAME...			the kernel takes IPv4 packets only by the interface that leads back
+#					(rp_filter = 1): those that BPF has opened must come by ntm0
 #	lane NAME PEER tx|rx inline|bulk	packets so far
 #	state NAME FIELD		a number in ntm_state, of all slots together
 #	small_packets MN CN OUTER	pings, datagrams and TCP (port 7001 of CN), counted; OUTER: IPv4 or IPv6

@@ -99,7 +99,8 @@ is_away() { # NET
 	host_attach mn "$1" eth0 100
 	sleep 0.5
 	for port in 7100 7101; do
-		gap=$(awk -v t="$MOVED_ADDRESS" '$1 == "gap" && $3 - $2 > 1 { ms = int(($3 - t) * 1000) } END { print ms }' \
+		gap=$(awk -v t="$MOVED_ADDRESS" \
+			'$1 == "gap" && $3 - $2 > 1 { ms = int(($3 - t) * 1000) } END { print ms }' \
 			"$WORK/flow-$port.log")
 		check "away for a moment: TCP $port goes on within 250 ms of the address (${gap:-never})" \
 			test "${gap:-1000}" -le 250
