@@ -59,8 +59,34 @@ static __always_inline int decap_ecn_set(struct parse p, const struct inner *inn
 }
 
 /*
- * Cuts the inner packet of `len` bytes at `offset` out of the frame, and gives it the frame's Ethernet addresses and
- * the mark, for which there is room. 0 or -NTM_DROP_SEND.
+ * The second mark, the Ethernet source: where a packet has too little room before it, as those that a program
+ * on this very machine has sent, generic XDP makes a copy, and the kernel (seen on 6.18) forgets how long its
+ * Ethernet header is. Then tc programs see the packet without that header, and what they take for the
+ * metadata is its end.
+ */
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define DECAP_SOURCE 0x0000fffffffffffeULL /* of a 64-bit word in memory: an address, and no group's */
+#else
+#define DECAP_SOURCE 0xfeffffffffff0000ULL
+#endif
+
+static __always_inline void decap_source_mark(__u8 *source, const struct ntm_config *config)
+{
+	__u64 magic = config->magic & DECAP_SOURCE;
+
+	__builtin_memcpy(source, &magic, ETH_ALEN);
+}
+
+/* Whether the last 8 bytes of an Ethernet header, source and type, have it. */
+static __always_inline bool decap_source_is_marked(const struct decap_meta *end,
+						   const struct ntm_config *config)
+{
+	return (end->magic & DECAP_SOURCE) == (config->magic & DECAP_SOURCE);
+}
+
+/*
+ * Cuts the inner packet of `len` bytes at `offset` out of the frame, and gives it the frame's Ethernet
+ * destination and both marks, for which there is room. 0 or -NTM_DROP_SEND.
  *
  * What is behind it (tag, padding) must go before GRO sees it. But after bpf_xdp_adjust_tail in generic mode the kernel
  * takes the end of its buffer for 14 bytes later than it is, and what it later appends there (TCP does, to the packet
@@ -88,6 +114,7 @@ static __always_inline int decap_cut(struct xdp_md *ctx, __u32 offset, __u32 len
 	meta = (void *)(long)ctx->data_meta;
 	if (!eth || (void *)(meta + 1) > (void *)(long)ctx->data)
 		return -NTM_DROP_SEND;
+	decap_source_mark(old.h_source, config);
 	old.h_proto = version == 4 ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6);
 	*eth = old;
 	meta->magic = config->magic;

@@ -12,6 +12,7 @@
 #define LANE_SEGMENT 1400 /* bytes of a full segment, about */
 #define LANE_COUNT_MAX 0x7fff /* packets that are counted: far more than any threshold */
 #define LANE_HASH 0x9e3779b97f4a7c15ULL /* odd, its bits as if by chance: the upper half of a product depends on all bits */
+#define LANE_NO_SLOT 0xffff /* of a flow: not known. It may be one: there is no harm in looking at that */
 #define LANE_SHIFT 10 /* times are kept in 1024 ns: 32 bits of them last for 73 minutes */
 
 /* What the lane is chosen by. */
@@ -133,6 +134,21 @@ static __always_inline void lane_choose(struct lane *ret, struct __sk_buff *skb,
 		return;
 	}
 	ret->bulk = flow->bulk && time - flow->bulk < config->lane_hold_ns >> LANE_SHIFT;
+}
+
+/*
+ * ntmd gets this packet, whatever its lane: there is no path yet, or no way, or others wait there. Those
+ * behind it must not overtake it, neither in the TUN's queue nor at the peer: its flow is bulk for
+ * lane_hold_ns as well.
+ */
+static __always_inline void lane_stays(const struct lane *lane, __u64 now)
+{
+	__u32 time = (__u32)(now >> LANE_SHIFT);
+
+	if (!lane->flow)
+		return;
+	lane->flow->bulk = time ? time : 1;
+	lane->flow->slot = LANE_NO_SLOT; /* the next one is not clear */
 }
 
 /* Whether it is bulk for certain, without looking for its path: ntmd looks, too. */

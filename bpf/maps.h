@@ -115,4 +115,13 @@ struct {
 	__type(value, struct ntm_map_flow);
 } ntm_flows SEC(".maps") __weak;
 
+/* hash of a TCP connection -> its last segment with data */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, NTM_SEGMENTS_SLOTS);
+	__type(key, __u32);
+	__type(value, struct ntm_map_segment);
+} ntm_segments SEC(".maps") __weak;
+
 #endif

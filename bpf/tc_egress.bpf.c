@@ -37,8 +37,10 @@ static __always_inline bool goes_inline(struct __sk_buff *skb, const struct ntm_
 	if (!skb->gso_size && skb->len > mtu)
 		return false;
 	if (!(ends->flags & NTM_ENDS_SECOND) &&
-	    !path_allowed(path, ends, skb->len + NTM_HEADER_LEN + NTM_TAG_LEN, false))
+	    !path_allowed(path, ends, skb->len + NTM_HEADER_LEN + NTM_TAG_LEN, false)) {
+		lane_stays(lane, now);
 		return false;
+	}
 	return ends->flags & NTM_ENDS_BULK_DEAD || !lane->bulk;
 }
 
@@ -82,16 +84,21 @@ int tc_egress(struct __sk_buff *skb)
 	if (lane_is_clear(&lane) && config_alive(config, now))
 		return TC_ACT_UNSPEC;
 	slot = bpf_map_lookup_elem(&ntm_vips, &inner.dest);
-	if (!slot)
+	if (!slot) {
+		lane_stays(&lane, now);
 		return TC_ACT_UNSPEC;
+	}
 	if (!inner_is_own(config, &inner, &inner.source)) {
 		drop_count(-NTM_DROP_INNER_SOURCE);
 		return TC_ACT_SHOT;
 	}
 	if (lane.flow)
 		lane.flow->slot = *slot;
-	if (path_take(&path, &ends, *slot) || !path_sends(&path, &ends, now) ||
-	    !goes_inline(skb, config, &path, &ends, &lane, now))
+	if (path_take(&path, &ends, *slot) || !path_sends(&path, &ends, now)) {
+		lane_stays(&lane, now);
+		return TC_ACT_UNSPEC;
+	}
+	if (!goes_inline(skb, config, &path, &ends, &lane, now))
 		return TC_ACT_UNSPEC;
 	return redirect(skb, config, inner.version);
 }

@@ -8,17 +8,20 @@
 
 char LICENSE[] SEC("license") __weak = "GPL";
 
-/* Cuts off what is behind the packet, see decap.h. A merged packet has nothing there. 0, or negative: drop it */
-static __always_inline long trim(struct __sk_buff *skb)
+/*
+ * Cuts off what is behind the packet, see decap.h. A merged packet has nothing there. ethernet: length of the
+ * header before it. 0, or negative: drop it
+ */
+static __always_inline long trim(struct __sk_buff *skb, __u32 ethernet)
 {
-	struct parse p = inner_pull(skb, ETH_HLEN + INNER_HEADER);
+	struct parse p = inner_pull(skb, ethernet + INNER_HEADER);
 	struct inner inner;
 
 	if (skb->gso_size)
 		return 0;
-	if (!parse_take(&p, ETH_HLEN) || inner_parse(&inner, p, skb->len - ETH_HLEN))
+	if ((ethernet && !parse_take(&p, ETH_HLEN)) || inner_parse(&inner, p, skb->len - ethernet))
 		return -1;
-	return skb->len > ETH_HLEN + inner.len ? bpf_skb_change_tail(skb, ETH_HLEN + inner.len, 0) : 0;
+	return skb->len > ethernet + inner.len ? bpf_skb_change_tail(skb, ethernet + inner.len, 0) : 0;
 }
 
 SEC("tc")
@@ -26,10 +29,17 @@ int tc_ingress(struct __sk_buff *skb)
 {
 	const struct decap_meta *meta = (void *)(long)skb->data_meta;
 	const struct ntm_config *config = config_get();
+	long err;
 
-	if ((void *)(meta + 1) > (void *)(long)skb->data || !config || meta->magic != config->magic || !config->magic)
+	if ((void *)(meta + 1) > (void *)(long)skb->data || !config || !config->magic)
 		return TC_ACT_UNSPEC;
-	if (trim(skb)) {
+	if (meta->magic == config->magic)
+		err = trim(skb, ETH_HLEN);
+	else if (decap_source_is_marked(meta, config))
+		err = trim(skb, 0);
+	else
+		return TC_ACT_UNSPEC;
+	if (err) {
 		drop_count(-NTM_DROP_SEND);
 		return TC_ACT_SHOT;
 	}

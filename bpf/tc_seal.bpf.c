@@ -11,6 +11,8 @@
 #include "event.h"
 #include "fib.h"
 #include "inner.h"
+#include "lane.h"
+#include "resume.h"
 #include "too_big.h"
 
 char LICENSE[] SEC("license") __weak = "GPL";
@@ -27,6 +29,7 @@ struct sealing {
 	__u64 now;
 	struct fib_hop hop; /* of the way that is sent last */
 	__u32 len; /* of the inner packet */
+	__u32 tcp; /* where TCP's header begins; 0: it has none */
 	__u8 version, tos;
 	bool both, second_only; /* to which of the path's two ways */
 };
@@ -65,7 +68,8 @@ static __noinline int sealing_begin(struct __sk_buff *skb, struct sealing *s)
 	struct inner inner;
 	struct ethhdr *eth;
 	struct parse p;
-	__u32 *slot;
+	__u32 *slot, at;
+	__u8 proto = 0;
 	int err;
 
 	p = inner_pull(skb, ETH_HLEN + INNER_HEADER);
@@ -88,6 +92,8 @@ static __noinline int sealing_begin(struct __sk_buff *skb, struct sealing *s)
 	err = path_take(&s->path, &s->ends, *slot);
 	if (err)
 		return err;
+	at = lane_transport(&inner, p, &proto);
+	s->tcp = at && proto == IPPROTO_TCP ? ETH_HLEN + at : 0;
 	s->len = inner.len;
 	s->version = inner.version;
 	s->tos = inner.tos;
@@ -322,6 +328,8 @@ int tc_seal(struct __sk_buff *skb)
 		return TC_ACT_SHOT;
 	}
 	verdict = sealing_way(skb, &s);
+	if (s.tcp && (!verdict || verdict == -NTM_DROP_NO_ROUTE))
+		resume_note(skb, s.tcp, s.len, s.path.slot, s.now);
 	if (!verdict)
 		verdict = sealing_send(skb, &s);
 	if (verdict >= 0)

@@ -26,6 +26,7 @@ struct opening {
 	__u64 now, counter;
 	__u32 text, len; /* of the ciphertext: where it begins in the frame; with the tag */
 	__u8 type, tos; /* of the outer packet */
+	bool expected;
 };
 
 /* What fails goes and is counted, or goes up to ntmd, which counts it. */
@@ -63,6 +64,7 @@ static __noinline int opening_begin(struct xdp_md *ctx, struct opening *o)
 	o->len = outer.len;
 	o->type = outer.type;
 	o->tos = outer.tos;
+	o->expected = ends.flags & NTM_ENDS_EXPECTED;
 	o->now = bpf_ktime_get_boot_ns();
 	o->key = path_key(o->path.slot, NTM_TYPE_PHASE(o->type), o->now);
 	if (!o->key)
@@ -138,6 +140,8 @@ static __noinline int opening_deliver(struct xdp_md *ctx, struct opening *o, __u
 		return err;
 	__sync_fetch_and_add(&o->path.state->rx_packets, 1);
 	__sync_fetch_and_add(&o->path.state->rx_bytes, len);
+	if (o->expected)
+		event_hint(&o->path, NTM_EVENT_ARRIVED, NTM_TYPE_PHASE(o->type), 0, o->now);
 	return 0;
 }
 

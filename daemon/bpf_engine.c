@@ -34,12 +34,19 @@
 #define OLD_LOOK_MS 200 /* how far programs of another version have come */
 #define OLD_MS 60000 /* and when they end at the latest */
 #define STOP_MS 50 /* packets between our programs are through by then */
+/*
+ * From a change of networks until the programs follow it. The kernel takes 20 ms and more for that, in which
+ * nothing else is done here, and a node that has just moved has to answer its relay and its peers. Until
+ * then ntmd opens what comes by a new interface; one that was away for less keeps its programs.
+ */
+#define INTERFACES_MS 250
 
 /* ---- open and close */
 
 static void beat(evutil_socket_t fd, short what, void *arg);
 static void stop_finish(evutil_socket_t fd, short what, void *arg);
 static void old_fired(evutil_socket_t fd, short what, void *arg);
+static void interfaces_fired(evutil_socket_t fd, short what, void *arg);
 
 int ntmd_bpf_open(struct ntmd_engine *engine, struct event_base *base)
 {
@@ -55,9 +62,11 @@ int ntmd_bpf_open(struct ntmd_engine *engine, struct event_base *base)
 	kernel->stop_timer = ntm_timer_new(base, stop_finish, kernel);
 	kernel->drain_timer = ntm_timer_new(base, ntmd_bpf_drain_fired, kernel);
 	kernel->old_timer = ntm_timer_new(base, old_fired, kernel);
+	kernel->interfaces_timer = ntm_timer_new(base, interfaces_fired, kernel);
 	engine->kernel = kernel;
 	engine->kernel_ops = &ntmd_bpf_ops;
-	if (kernel->beat && kernel->stop_timer && kernel->drain_timer && kernel->old_timer)
+	if (kernel->beat && kernel->stop_timer && kernel->drain_timer && kernel->old_timer &&
+	    kernel->interfaces_timer)
 		return 0;
 	ntmd_bpf_close(engine);
 	return -ENOMEM;
@@ -68,6 +77,7 @@ static void tools_close(struct ntmd_kernel *kernel)
 	event_del(kernel->beat);
 	event_del(kernel->drain_timer);
 	event_del(kernel->old_timer);
+	event_del(kernel->interfaces_timer);
 	free(kernel->old_vip);
 	kernel->old_vip = NULL;
 	kernel->old_vips = 0;
@@ -107,7 +117,7 @@ void ntmd_bpf_close(struct ntmd_engine *engine)
 		TAILQ_REMOVE(&kernel->draining, kp, draining);
 		free(kp);
 	}
-	if (kernel->beat && kernel->old_timer && kernel->drain_timer)
+	if (kernel->beat && kernel->old_timer && kernel->drain_timer && kernel->interfaces_timer)
 		tools_close(kernel);
 	if (kernel->now) {
 		kernel->now->attached = false;
@@ -122,6 +132,8 @@ void ntmd_bpf_close(struct ntmd_engine *engine)
 		event_free(kernel->drain_timer);
 	if (kernel->old_timer)
 		event_free(kernel->old_timer);
+	if (kernel->interfaces_timer)
+		event_free(kernel->interfaces_timer);
 	engine->kernel = NULL;
 	engine->kernel_ops = NULL;
 	free(kernel);
@@ -230,6 +242,17 @@ static void interfaces_tell(struct ntmd_kernel *kernel, enum ntmd_bpf_mode mode)
 	ntmd_bpf_set_interfaces(kernel->now->set, ifindex, count, mode);
 }
 
+static void interfaces_fired(evutil_socket_t fd, short what, void *arg)
+{
+	struct ntmd_kernel *kernel = arg;
+
+	(void)fd;
+	(void)what;
+	/* A mode that was asked for is kept by those that are attached, and tried on new ones. */
+	if (ntmd_bpf_is_attached(kernel->engine) && !kernel->leaving)
+		interfaces_tell(kernel, NTMD_BPF_AUTO);
+}
+
 void ntmd_bpf_network_changed(struct ntmd_engine *engine)
 {
 	struct ntmd_kernel *kernel = engine->kernel;
@@ -237,8 +260,8 @@ void ntmd_bpf_network_changed(struct ntmd_engine *engine)
 	if (!ntmd_bpf_is_attached(engine) || kernel->leaving)
 		return;
 	locals_tell(kernel);
-	/* A mode that was asked for is kept by those that are attached, and tried on new ones. */
-	interfaces_tell(kernel, NTMD_BPF_AUTO);
+	if (!event_pending(kernel->interfaces_timer, EV_TIMEOUT, NULL))
+		ntm_timer_set_ms(kernel->interfaces_timer, INTERFACES_MS);
 }
 
 /* ---- what they tell */
@@ -293,6 +316,13 @@ static int event_take(void *ctx, void *data, size_t size)
 			break;
 		path->mtu_learned = (unsigned)event->value;
 		ntmd_user_path_changed(path);
+		break;
+	case NTM_EVENT_ARRIVED:
+		if (!path->expecting)
+			break;
+		path->expecting = false;
+		ntmd_user_path_changed(path);
+		engine->ops->arrived(engine->ctx, path->user);
 		break;
 	case NTM_EVENT_REPLAY:
 		if (ntmd_user_replay_due(path))

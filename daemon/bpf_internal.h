@@ -77,6 +77,7 @@ struct ntmd_kernel {
 	size_t old_vips;
 	int64_t old_until_ms; /* it ends then at the latest */
 	struct event *old_timer;
+	struct event *interfaces_timer; /* programs are where the networks were */
 	int64_t full_ms; /* when it was last said that the slots are too few; 0: never */
 };
 

@@ -170,6 +170,7 @@ static void ends_make(const struct ntmd_kernel *kernel, const struct ntmd_engine
 	ends->mtu = path->mtu_learned && path->mtu_learned < mtu ? path->mtu_learned : mtu;
 	ends->bulk_dead = path->bulk_dead;
 	ends->away = path->stats.held_packets || kernel->stopping;
+	ends->expected = path->expecting;
 	ends->phase = is_ours(kernel, path) ? path->phase : -1;
 }
 
@@ -423,6 +424,12 @@ static int path_send(struct ntmd_kernel *kernel, struct ntmd_engine_path *path, 
 	return 0;
 }
 
+static void segments_each(struct ntmd_kernel *kernel, const struct ntmd_kernel_each *each)
+{
+	if (kernel->now)
+		ntmd_maps_segments_each(maps_now(kernel), each->take, each->ctx);
+}
+
 /* ---- of an earlier ntmd */
 
 static void inherit_one(void *ctx, const struct ntmd_maps_left *left)
@@ -482,4 +489,5 @@ const struct ntmd_kernel_ops ntmd_bpf_ops = {
 	.phase_drop = phase_drop,
 	.phase_commit = phase_commit,
 	.path_send = path_send,
+	.segments_each = segments_each,
 };

@@ -29,6 +29,7 @@ const char *const ntmd_map_names[NTMD_MAPS] = {
 	[NTMD_MAP_SOURCES] = "ntm_sources", [NTMD_MAP_KEYS] = "ntm_keys",     [NTMD_MAP_WINDOWS] = "ntm_windows",
 	[NTMD_MAP_STATE] = "ntm_state",	    [NTMD_MAP_LOCAL] = "ntm_local",   [NTMD_MAP_CONFIG] = "ntm_config",
 	[NTMD_MAP_STATS] = "ntm_stats",	    [NTMD_MAP_EVENTS] = "ntm_events", [NTMD_MAP_FLOWS] = "ntm_flows",
+	[NTMD_MAP_SEGMENTS] = "ntm_segments",
 };
 
 /* ---- what was taken away, and waits */
@@ -122,7 +123,9 @@ static void *map_memory(const struct ntmd_maps *maps, enum ntmd_map map, size_t 
 	return at == MAP_FAILED ? NULL : at;
 }
 
-_Static_assert(sizeof(struct ntm_ends) % 8 == 0 && sizeof(struct ntm_source) % 8 == 0, "values lie without gaps");
+_Static_assert(sizeof(struct ntm_ends) % 8 == 0 && sizeof(struct ntm_source) % 8 == 0 &&
+		       sizeof(struct ntm_map_segment) % 8 == 0,
+	       "values lie without gaps");
 
 int ntmd_maps_open(struct ntmd_maps **ret_maps, struct event_base *base, const int map_fd[NTMD_MAPS], int commit_fd)
 {
@@ -147,7 +150,8 @@ int ntmd_maps_open(struct ntmd_maps **ret_maps, struct event_base *base, const i
 	maps->ends = map_memory(maps, NTMD_MAP_ENDS, maps->slots * sizeof(struct ntm_ends));
 	maps->sources = map_memory(maps, NTMD_MAP_SOURCES, NTM_SOURCES_SLOTS * sizeof(struct ntm_source));
 	maps->config = map_memory(maps, NTMD_MAP_CONFIG, sizeof(struct ntm_config));
-	if (!maps->ends || !maps->sources || !maps->config)
+	maps->segments = map_memory(maps, NTMD_MAP_SEGMENTS, NTM_SEGMENTS_SLOTS * sizeof(maps->segments[0]));
+	if (!maps->ends || !maps->sources || !maps->config || !maps->segments)
 		goto fail;
 	ntm_crypto_random(maps->label_key, sizeof(maps->label_key));
 	*ret_maps = maps;
@@ -195,6 +199,8 @@ void ntmd_maps_close(struct ntmd_maps *maps)
 		munmap(maps->sources, NTM_SOURCES_SLOTS * sizeof(struct ntm_source));
 	if (maps->config)
 		munmap(maps->config, sizeof(struct ntm_config));
+	if (maps->segments)
+		munmap(maps->segments, NTM_SEGMENTS_SLOTS * sizeof(maps->segments[0]));
 	free(maps);
 }
 
@@ -419,6 +425,8 @@ int ntmd_maps_slot_set(struct ntmd_maps *maps, unsigned number, const struct ntm
 		copy.flags |= NTM_ENDS_BULK_DEAD;
 	if (ends->away)
 		copy.flags |= NTM_ENDS_AWAY;
+	if (ends->expected)
+		copy.flags |= NTM_ENDS_EXPECTED;
 	ntmd_maps_ends_flip(&maps->ends[number], &copy);
 	slot->phase = ends->phase;
 	for (int i = 0; i < 2; i++) {
@@ -512,4 +520,24 @@ void ntmd_maps_slot_traffic(const struct ntmd_maps *maps, unsigned slot, struct 
 		ret_traffic->last_rx_ms = (int64_t)(state.rx_ns / 1000000);
 	if (state.tx_ns != found->tx_ns)
 		ret_traffic->last_tx_ms = (int64_t)(state.tx_ns / 1000000);
+}
+
+void ntmd_maps_segments_each(const struct ntmd_maps *maps,
+			     void (*take)(void *ctx, const uint8_t *packet, size_t len, int64_t sent_ms),
+			     void *ctx)
+{
+	uint8_t packet[NTM_SEGMENT_MAX];
+	uint64_t sent_ns;
+	uint32_t len;
+
+	for (unsigned i = 0; i < NTM_SEGMENTS_SLOTS; i++) {
+		const struct ntm_map_segment *segment = &maps->segments[i];
+
+		sent_ns = __atomic_load_n(&segment->sent_ns, __ATOMIC_ACQUIRE);
+		len = __atomic_load_n(&segment->len, __ATOMIC_RELAXED);
+		if (!sent_ns || !len || len > sizeof(packet))
+			continue;
+		memcpy(packet, segment->packet, len);
+		take(ctx, packet, len, (int64_t)(sent_ns / 1000000));
+	}
 }

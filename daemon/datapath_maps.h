@@ -29,6 +29,7 @@ enum ntmd_map {
 	NTMD_MAP_STATS,
 	NTMD_MAP_EVENTS,
 	NTMD_MAP_FLOWS,
+	NTMD_MAP_SEGMENTS,
 	NTMD_MAPS
 };
 extern const char *const ntmd_map_names[NTMD_MAPS];
@@ -79,6 +80,7 @@ struct ntmd_maps_ends {
 	unsigned mtu; /* inner, bytes */
 	bool bulk_dead; /* all goes inline */
 	bool away; /* nothing goes inline */
+	bool expected; /* the next packet that comes is to be told */
 	int phase; /* that seals; -1: none */
 };
 
@@ -99,6 +101,14 @@ struct ntmd_maps_traffic {
 	int64_t last_rx_ms, last_tx_ms; /* boot-time clock; 0: never */
 };
 void ntmd_maps_slot_traffic(const struct ntmd_maps *maps, unsigned slot, struct ntmd_maps_traffic *ret_traffic);
+
+/*
+ * The last segment of each TCP connection that went inline: whole packets; sent_ms: boot-time clock. Programs
+ * may be writing there: who takes one verifies its checksum.
+ */
+void ntmd_maps_segments_each(const struct ntmd_maps *maps,
+			     void (*take)(void *ctx, const uint8_t *packet, size_t len, int64_t sent_ms),
+			     void *ctx);
 
 /* ---- keys */
 

@@ -26,9 +26,10 @@ struct ntmd_maps {
 	int commit_fd;
 	unsigned slots, next_slot;
 	struct ntmd_maps_slot **slot; /* NULL: free */
-	struct ntm_ends *ends; /* these three are the maps themselves */
+	struct ntm_ends *ends; /* these four are the maps themselves */
 	struct ntm_source *sources;
 	struct ntm_config *config;
+	struct ntm_map_segment *segments;
 	struct {
 		unsigned users; /* ways of slots */
 		int64_t free_ms; /* without users: may be another one from then on */

@@ -20,6 +20,12 @@ struct ntmd_kernel; /* of one engine */
 struct ntmd_kernel_path; /* of one path: hangs at struct ntmd_engine_path; NULL: it has none */
 struct ntmd_kernel_phase; /* the inline lane of one key phase; hangs at struct ntmd_user_key; NULL: it is the user engine's */
 
+/* Takes packets one by one. sent_ms: boot-time clock */
+struct ntmd_kernel_each {
+	void (*take)(void *ctx, const uint8_t *packet, size_t len, int64_t sent_ms);
+	void *ctx;
+};
+
 struct ntmd_kernel_ops {
 	bool (*is_attached)(const struct ntmd_kernel *kernel);
 	void (*own_changed)(struct ntmd_kernel *kernel); /* virtual addresses of the engine */
@@ -36,6 +42,8 @@ struct ntmd_kernel_ops {
 	bool (*phase_commit)(struct ntmd_kernel *kernel, struct ntmd_kernel_phase *phase, uint64_t counter);
 	/* Sends one inner packet by the inline lane. 0, or -EAGAIN: hold it. */
 	int (*path_send)(struct ntmd_kernel *kernel, struct ntmd_engine_path *path, const uint8_t *packet, size_t len);
+	/* The last segment of each TCP connection, of all paths, that it sent or had no way for. */
+	void (*segments_each)(struct ntmd_kernel *kernel, const struct ntmd_kernel_each *each);
 };
 
 #endif

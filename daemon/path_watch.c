@@ -13,7 +13,9 @@
  * What BPF sends the engine does not see: while it does, its times are looked at, 40 times a second.
  *
  * Where none of them answers either, the peer's daemon may be dead and its kernel not: BPF goes on opening the inline lane. Then
- * all goes inline for another round trip and 60 ms. What comes back to BPF here shows that the route works, and it stays.
+ * all goes inline for a round trip and 60 ms. What comes back to BPF here shows that the route works, and it
+ * stays. That begins with the last question, or, where round trips are so short that the peer's kernel cannot
+ * know yet, later.
  */
 #include "crypto.h"
 #include "endpoint.h"
@@ -25,6 +27,7 @@
 #define QUESTIONS 3
 #define LAST_MS 50 /* and a round trip, after the last one */
 #define INLINE_MS 60 /* and a round trip, for the peer's kernel */
+#define KERNEL_KNOWS_MS 120 /* that its ntmd is dead (NTM_HEARTBEAT_NS), since the last that it answered */
 #define UNKNOWN_RTT_MS 100
 #define LOOK_MS 25
 #define LOOK_FOR_MS 1000 /* after the last packet that the kernel sent */
@@ -87,7 +90,7 @@ static bool kernel_goes_on(struct ntmd_path *path)
 {
 	struct ntmd_move *move = path->move;
 
-	if (other_answers(path) || !ntmd_engine_path_inline_try(path->engine))
+	if (other_answers(path) || !(move->watch_inline || ntmd_engine_path_inline_try(path->engine)))
 		return false;
 	if (kernel_heard_ms(path) >= move->watch_ms) {
 		move->watch_questions = 0;
@@ -142,12 +145,19 @@ static void on_watch(evutil_socket_t fd, short what, void *arg)
 		others_ask(path);
 	}
 	ask(path);
-	ntm_timer_set_ms(move->watch_timer, move->watch_questions < QUESTIONS ? AGAIN_MS : rtt_ms(path) + LAST_MS);
+	if (move->watch_questions < QUESTIONS) {
+		ntm_timer_set_ms(move->watch_timer, AGAIN_MS);
+		return;
+	}
+	if (now - since >= KERNEL_KNOWS_MS && !other_answers(path))
+		move->watch_inline = ntmd_engine_path_inline_try(path->engine);
+	ntm_timer_set_ms(move->watch_timer, rtt_ms(path) + (move->watch_inline ? INLINE_MS : LAST_MS));
 }
 
 void ntmd_path_watch_start(struct ntmd_path *path)
 {
 	struct ntmd_move *move = ntmd_path_move(path);
+	int64_t since, waited, patience;
 
 	if (move && !move->watch_timer)
 		move->watch_timer = ntm_timer_new(path->ntmd->loop.base, on_watch, path);
@@ -155,8 +165,11 @@ void ntmd_path_watch_start(struct ntmd_path *path)
 		ntmd_engine_path_unheard_forget(path->engine);
 		return;
 	}
+	since = ntmd_engine_path_unheard(path->engine);
+	waited = since ? ntm_loop_now_ms() - since : 0;
+	patience = rtt_ms(path) + PATIENCE_MS;
 	move->watch_questions = 0;
-	ntm_timer_set_ms(move->watch_timer, rtt_ms(path) + PATIENCE_MS);
+	ntm_timer_set_ms(move->watch_timer, waited < patience ? patience - waited : 0);
 }
 
 static void on_look(evutil_socket_t fd, short what, void *arg)

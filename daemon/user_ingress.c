@@ -137,7 +137,7 @@ static void opened_note(struct ntmd_engine_path *path, const struct ntm_flow *fr
 
 	if ((path->unheard_ms || path->expecting) && came_by_route(path, from)) {
 		path->unheard_ms = 0;
-		notes |= path->expecting ? NTMD_USER_NOTE_ARRIVED : 0;
+		notes |= path->expecting ? NTMD_USER_NOTE_ARRIVED | NTMD_USER_NOTE_CHANGED : 0;
 		path->expecting = false;
 	}
 	if (!path->key[phase]->opened)
@@ -151,6 +151,13 @@ static void opened_note(struct ntmd_engine_path *path, const struct ntm_flow *fr
 	}
 	if (notes)
 		ntmd_user_shard_tell(path, notes);
+}
+
+static void arrived_tell(struct ntmd_engine_path *path)
+{
+	path->expecting = false;
+	ntmd_user_path_changed(path);
+	path->engine->ops->arrived(path->engine->ctx, path->user);
 }
 
 /* An authentic packet: tells what it shows. */
@@ -171,8 +178,7 @@ static void opened_tell(struct ntmd_engine_path *path, const struct ntm_flow *fr
 	if ((path->unheard_ms || path->expecting) && came_by_route(path, from)) {
 		path->unheard_ms = 0;
 		if (path->expecting && !path->gone)
-			engine->ops->arrived(engine->ctx, path->user);
-		path->expecting = false;
+			arrived_tell(path);
 	}
 	if (!key->opened) {
 		key->opened = true;

@@ -332,7 +332,7 @@ bool ntmd_engine_path_inline_try(struct ntmd_engine_path *path)
 		path->notes |= NTMD_USER_NOTE_DEAD;
 		ntmd_user_path_changed(path);
 	}
-	path->resume_due = true;
+	ntmd_engine_path_resume(path);
 	ntmd_user_path_settle(path);
 	return true;
 }
@@ -387,6 +387,7 @@ void ntmd_engine_path_expect(struct ntmd_engine_path *path)
 	NTMD_USER_LOCKED(path->engine);
 
 	path->expecting = true;
+	ntmd_user_path_changed(path);
 }
 
 void ntmd_engine_path_mtu_set(struct ntmd_engine_path *path, unsigned mtu)

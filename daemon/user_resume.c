@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
  * user_resume.c - makes the TCP connections of both ends go on at once when a path works again. user_egress.c shows what it has
- * sent; route.c tells that a path was interrupted (ntmd_engine_path_resume); user_held.c lets this go first.
+ * sent, bpf/resume.h keeps what went inline; route.c tells that a path was interrupted
+ * (ntmd_engine_path_resume); user_held.c lets this go first.
  *
  * Packets sent between the moment a path broke and the moment that was known are lost, and the kernel's TCP sends them again
  * when its timer says so: 200 ms later, then 400, 800 ..., whatever is known here. So the last segment with data of each
@@ -19,8 +20,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/checksum.h"
 #include "daemon/inner.h"
 #include "daemon/user_engine.h"
+#include "endpoint.h"
 
 #define CONNECTIONS 16 /* of a path; two that fall on one place have the newer segment there */
 #define AGE_MS 60000 /* what is older is answered, or given up by everybody */
@@ -61,7 +64,8 @@ static int place_of(const uint8_t *packet, size_t len)
 }
 _Static_assert(CONNECTIONS == 1 << 4, "place_of() takes four bits");
 
-void ntmd_user_resume_note(struct ntmd_engine_path *path, const uint8_t *packet, size_t len)
+/* It was sent then. */
+static void segment_keep(struct ntmd_engine_path *path, const uint8_t *packet, size_t len, int64_t sent_ms)
 {
 	int place = place_of(packet, len);
 	struct segment *segment;
@@ -74,6 +78,8 @@ void ntmd_user_resume_note(struct ntmd_engine_path *path, const uint8_t *packet,
 	if (!path->resume)
 		return;
 	segment = &path->resume->segment[place];
+	if (segment->len && segment->sent_ms > sent_ms)
+		return;
 	segment->len = 0;
 	if (len > SEGMENT_MAX)
 		return;
@@ -86,7 +92,42 @@ void ntmd_user_resume_note(struct ntmd_engine_path *path, const uint8_t *packet,
 	}
 	memcpy(segment->packet, packet, len);
 	segment->len = (unsigned)len;
-	segment->sent_ms = ntmd_user_now_ms(path->engine);
+	segment->sent_ms = sent_ms;
+}
+
+void ntmd_user_resume_note(struct ntmd_engine_path *path, const uint8_t *packet, size_t len)
+{
+	segment_keep(path, packet, len, ntmd_user_now_ms(path->engine));
+}
+
+/* One of two that were written at the same time is neither. */
+static bool is_whole(const uint8_t *packet, size_t len, const struct ntmd_inner *inner)
+{
+	bool is4 = inner->version == 4;
+	size_t tcp_len = len - inner->header_len;
+	uint64_t sum = ntmd_checksum_pseudo(packet + (is4 ? 12 : 8), is4 ? 8 : 32, IPPROTO_TCP, tcp_len);
+
+	return ntmd_checksum_fold(sum + ntmd_checksum_sum(packet + inner->header_len, tcp_len)) == 0xffff;
+}
+
+static void kernel_segment_keep(void *ctx, const uint8_t *packet, size_t len, int64_t sent_ms)
+{
+	struct ntmd_engine_path *path = ctx;
+	struct ntmd_inner inner;
+
+	if (!ntmd_inner_parse(&inner, packet, len) && is_whole(packet, len, &inner) &&
+	    ntm_addr_equal(&inner.dest, &path->vip[ntmd_user_family(inner.version)]))
+		segment_keep(path, packet, len, sent_ms);
+}
+
+/* By the control loop. */
+static void kernel_segments_keep(struct ntmd_engine_path *path)
+{
+	const struct ntmd_kernel_each each = {.take = kernel_segment_keep, .ctx = path};
+	const struct ntmd_engine *main = path->engine->main;
+
+	if (main->kernel)
+		main->kernel_ops->segments_each(main->kernel, &each);
 }
 
 void ntmd_user_resume_send(struct ntmd_engine_path *path)
@@ -140,4 +181,5 @@ void ntmd_engine_path_resume(struct ntmd_engine_path *path)
 	NTMD_USER_LOCKED(path->engine);
 
 	path->resume_due = true;
+	kernel_segments_keep(path);
 }

@@ -14,7 +14,8 @@
 #: make check-vm        load and run on Debian's kernels 6.1 and 6.12 in QEMU (downloads them once)
 #: make check-asan      unit and netns with AddressSanitizer and UndefinedBehaviorSanitizer
 #: make check-tsan      the tests of what has threads, with ThreadSanitizer
-#: make check-long      check-asan, long fuzzing, and tests that take long
+#: make check-bpf       tests of moves, relays, keys with the BPF engine, too; its own without offloads
+#: make check-long      check-asan, check-bpf, long fuzzing, and tests that take long
 #: make fuzz            fuzz every parser for FUZZ_SECONDS (10) each, keep what was learnt in the corpus
 #: make bench           one table and bench.json (ROWS="..." only these; BENCH_QUICK=1); bench-aead: only the ciphers;
 #:                      bench-bpf: only ns a packet of BPF programs (root)
@@ -48,7 +49,7 @@ $(O)/bench/dcload: $(O)/obj/dc/addr_pool.o $(O)/obj/dc/store.o
 $(O)/bench/bpf_node: $(addprefix $(O)/obj/selftests/prog/,prog.o node.o node_packet.o)
 
 # What the scripts in selftests/netns (and those in selftests/bench) run: one file each.
-NETNS_TOOLS := $(O)/linkdelay $(O)/flow $(O)/stream $(O)/udpload $(O)/mitm
+NETNS_TOOLS := $(O)/linkdelay $(O)/flow $(O)/stream $(O)/udpload $(O)/mitm $(O)/nobpf
 
 # ntmd as if the layout of its BPF maps had changed, for selftests/netns/bpf_upgrade.sh.
 NTMD_NEXT := $(O)/ntmd-next
@@ -114,7 +115,8 @@ FUZZ_SECONDS ?= 10
 NTM_BIN := $(abspath $O)
 export FUZZ_SECONDS NTM_BIN
 
-.PHONY: demo check check-unit check-prog check-netns check-vm check-asan check-tsan check-long fuzz bench bench-aead bench-handover bench-bpf
+.PHONY: demo check check-unit check-prog check-netns check-vm check-asan check-tsan check-bpf check-long \
+	fuzz bench bench-aead bench-handover bench-bpf
 demo:
 	$(call build_step,all tests)
 	$(Q)bash selftests/netns/demo.sh
@@ -152,7 +154,20 @@ check-tsan:
 	$(call build_step,SAN=thread $(TSAN_TESTS:%=.output/tsan/unit/test_%))
 	$(Q)NTM_BIN=$(abspath .output/tsan) $(RUN) unit $(TSAN_TESTS:%=test_%)
 
-check-long: check-asan check-tsan
+# What other tests show of the user engine holds with BPF, too; and what BPF's own show, also where links
+# compute no checksums and cut no segments.
+BPF_TESTS := nat_tunnel keepalive keepalive_lost lost_peer crossing restart rekey threads two_dcs \
+	hole_punching handover handover_both handover_mbb handover_mitm handover_nat_rebind \
+	handover_optimistic handover_storm relay_tunnel relay_fallback relay_failover relay_drain \
+	relay_restart relay_mtu mtu mtu_blackhole mtu_ipv6 mtu_relay
+OFFLOADS_TESTS := bpf_datapath bpf_handover bpf_left bpf_neighbour bpf_refused bpf_restart bpf_stacked \
+	bpf_upgrade
+check-bpf:
+	$(call build_step,all tests)
+	$(Q)NTM_ENGINE=bpf $(RUN) netns $(BPF_TESTS)
+	$(Q)NTM_OFFLOADS=off $(RUN) netns $(OFFLOADS_TESTS)
+
+check-long: check-asan check-tsan check-bpf
 	$(call build_step,all tests fuzzers)
 	$(Q)NTM_LONG=1 FUZZ_SECONDS=300 $(RUN)
 

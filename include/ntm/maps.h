@@ -17,6 +17,7 @@
  *	ntm_stats	enum ntm_drop -> __u64, per CPU		BPF
  *	ntm_events	ring buffer of struct ntm_event		BPF
  *	ntm_flows	hash of a flow -> struct ntm_map_flow	BPF	for the choice of the lane
+ *	ntm_segments	hash -> struct ntm_map_segment		BPF	what is sent again; mmapable
  *
  * A slot is a number below max_entries of ntm_state; ntm_ends has as many, ntm_keys, ntm_vips and ntm_windows
  * twice as many. ntmd sets these sizes before loading and chooses the slots. Programs run for microseconds, but
@@ -41,13 +42,14 @@
 #include "limits.h"
 #include "types.h"
 
-#define NTM_MAPS_LAYOUT 1 /* counted up when anything here changes: part of the pin path */
+#define NTM_MAPS_LAYOUT 2 /* counted up when anything here changes: part of the pin path */
 #define NTM_MAPS_GRACE_MS 2000
 
 #define NTM_SOURCES_SLOTS 256 /* max_entries of ntm_sources */
 #define NTM_LOCAL_SLOTS 256 /* of ntm_local */
 #define NTM_STATS_SLOTS 128 /* of ntm_stats: room for more drop reasons within one layout */
 #define NTM_FLOWS_SLOTS 8192 /* of ntm_flows; a power of two. 128 KiB: collisions are rare and harmless */
+#define NTM_SEGMENTS_SLOTS 256 /* of ntm_segments; a power of two. 380 KiB, for all paths together */
 #define NTM_EVENTS_BYTES 65536 /* ring buffer: 1365 events */
 
 /* ---- ntm_sources: a local end that paths send from. Many paths share one, so that a path stays small. */
@@ -72,6 +74,7 @@ enum ntm_ends_flag {
 	NTM_ENDS_BULK_DEAD = 4, /* the peer's daemon is gone: everything goes inline */
 	NTM_ENDS_AWAY = 8, /* nothing new goes inline: all to ntmd (detach, packets held there). Receiving goes on, and
 			    * what is on its way to tc_seal is still sent. */
+	NTM_ENDS_EXPECTED = 16, /* the next packet that is delivered is to be told: NTM_EVENT_ARRIVED */
 };
 
 #define NTM_ENDS_NO_PHASE 0xff
@@ -206,6 +209,20 @@ struct ntm_map_flow {
 };
 _Static_assert(sizeof(struct ntm_map_flow) == 20, "layout");
 
+/*
+ * ntm_segments: the last segment with data of a TCP connection that went inline, or found no way. ntmd sends
+ * it again when a path that was interrupted works again (daemon/user_resume.c says what for). Two connections
+ * with one place: the newer segment has it. Programs on two CPUs may write one at the same time: its checksum
+ * tells.
+ */
+#define NTM_SEGMENT_MAX 1500 /* longest inner packet: bytes */
+struct ntm_map_segment {
+	__u64 sent_ns; /* boot-time clock; 0: none, or it is being written */
+	__u32 len;
+	__u8 packet[NTM_SEGMENT_MAX];
+};
+_Static_assert(sizeof(struct ntm_map_segment) == 1512, "layout");
+
 /* ---- ntm_events: hints, which may be lost when the ring is full. What matters can be read from the maps as well. */
 enum ntm_event_kind {
 	NTM_EVENT_PHASE_OPENED = 1, /* first packet under a key (its window's next was 0); value: tag */
@@ -213,6 +230,7 @@ enum ntm_event_kind {
 	NTM_EVENT_REPLAY = 3, /* seen before or too old; value: counter. At most once in NTM_EVENT_NS a CPU */
 	NTM_EVENT_NO_ROUTE = 4, /* tc_seal found none, the packet is lost; value: result of bpf_fib_lookup. As above */
 	NTM_EVENT_TOO_BIG = 5, /* the route's MTU is less than the path's; value: largest inner packet. As above */
+	NTM_EVENT_ARRIVED = 6, /* NTM_ENDS_EXPECTED; value: 0. As above */
 };
 #define NTM_EVENT_NS 100000000
 

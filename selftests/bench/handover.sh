@@ -33,6 +33,7 @@
 # inside, which is what TCP sees.
 #
 #	BENCH_RUNS	of each case (10); BENCH_RTT: the round trips in ms ("1 40"); CASES: which ones
+#	NTM_ENGINE	of both nodes: auto, which users have; or user
 #	BENCH_JSON	bench-handover.json; BENCH_SVG: handover.svg, if gnuplot is there
 #
 # Exit status: 0 if everything was measured, whether the goals are met or not.
@@ -41,6 +42,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 2
 BENCH_RUNS=${BENCH_RUNS:-10}
 BENCH_JSON=$(realpath -m "${BENCH_JSON:-bench-handover.json}")
 BENCH_SVG=$(realpath -m "${BENCH_SVG:-handover.svg}")
+export NTM_ENGINE=${NTM_ENGINE:-auto}
 CASES=${CASES:-case1 case2 nat rebind dead both overlap}
 TCP=7100 UP=7201 DOWN=7202
 
@@ -49,7 +51,7 @@ if [ "${1-}" != one ]; then
 	out=$(mktemp -d "${TMPDIR:-/tmp}/ntmhandover.XXXXXX") || exit 2
 	trap 'rm -rf "$out"' EXIT
 	for rtt in ${BENCH_RTT:-1 40}; do
-		echo "== round trip $rtt ms"
+		echo "== round trip $rtt ms, engine = $NTM_ENGINE"
 		SAMPLES=$out/$rtt TRACE=$out/trace-$rtt bash "$0" one "$rtt" || exit 1
 	done
 	cat "$out"/[0-9]* >"$out/samples"

@@ -7,6 +7,8 @@
 #	datagrams_start FROM TO LEN SECONDS	UDP datagrams through the tunnel, 1000 a second
 #	datagrams_end SENTENCE FROM TO	waits for their end, and checks that all came
 #	nothing_pinned SENTENCE NAME	checks that neither pins nor programs nor helper devices are left
+#	strict NAME...			the kernel takes IPv4 packets only by the interface that leads back
+#					(rp_filter = 1): those that BPF has opened must come by ntm0
 #	lane NAME PEER tx|rx inline|bulk	packets so far
 #	state NAME FIELD		a number in ntm_state, of all slots together
 #	small_packets MN CN OUTER	pings, datagrams and TCP (port 7001 of CN), counted; OUTER: IPv4 or IPv6
@@ -19,6 +21,11 @@ inline_is() { # NAME PEER ENGINE
 	is=$(tunnel "$1" "$2" '"\(.engine) \(.state)"')
 	echo "$is"
 	[ "$is" = "$3 up" ]
+}
+
+strict() { # NAME...
+	local name
+	for name; do nssysctl "$name" net.ipv4.conf.{all,default,eth0}.rp_filter=1; done
 }
 
 lane() { tunnel "$1" "$2" ".$3_$4_packets"; } # NAME PEER tx|rx inline|bulk

@@ -14,6 +14,7 @@ export NTM_OFFLOADS=off
 net_up
 dc_start
 NTM_ENGINE=bpf nodes_add mn=dual cn=dual2 mn4=v4 cn4=v4b
+strict mn cn mn4 cn4
 for name in cn cn4; do server_start $name 7001; done
 for pair in "mn cn" "mn4 cn4"; do
 	read -r a b <<<"$pair"

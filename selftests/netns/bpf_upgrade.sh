@@ -8,6 +8,8 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/bpf.sh"
 
+LAYOUT=$(awk '$2 == "NTM_MAPS_LAYOUT" { print $3 }' "$ROOT/include/ntm/maps.h")
+
 links() { # NAME FIELD: of its pinned links, sorted
 	local link
 	for link in $(ns "$1" sh -c 'ls -d /sys/fs/bpf/ntm/ntm0/link_*'); do
@@ -42,7 +44,7 @@ if [ ! -x "$NTM_BIN/ntmd-next" ]; then
 	fail "ntmd-next is built" "make tests"
 	exit 1
 fi
-eq "the pins are of the first layout" ntm0-layout1 "$(ns mn readlink /sys/fs/bpf/ntm/ntm0)"
+eq "the pins are of this layout" "ntm0-layout$LAYOUT" "$(ns mn readlink /sys/fs/bpf/ntm/ntm0)"
 datagrams_start mn cn 200 16
 datagrams_start cn mn 200 16
 sleep 1
@@ -52,9 +54,10 @@ DAEMON[mn-ntmd]=$SPAWNED
 eventually 10 daemon_ready_or_gone mn ntmd
 eq "the pins are of the other layout" ntm0-layout1000 "$(ns mn readlink /sys/fs/bpf/ntm/ntm0)"
 check "the maps can be read where they were" ns mn bpftool map dump pinned /sys/fs/bpf/ntm/ntm0/ntm_ends
-check "the old set is there until its paths are replaced" ns mn test -e /sys/fs/bpf/ntm/ntm0-layout1/ntm_vips
+check "the old set is there until its paths are replaced" \
+	ns mn test -e "/sys/fs/bpf/ntm/ntm0-layout$LAYOUT/ntm_vips"
 check "the tunnel is new" eventually 5 inline_is mn cn bpf
-check "the old set is removed" eventually 16 ns mn test ! -e /sys/fs/bpf/ntm/ntm0-layout1
+check "the old set is removed" eventually 16 ns mn test ! -e "/sys/fs/bpf/ntm/ntm0-layout$LAYOUT"
 check "and its helper pair" eventually 2 ns mn test ! -e /sys/class/net/ntm0s
 eq "XDP is on eth0" generic "$(status mn '.interfaces[0].mode')"
 datagrams_end "not a datagram from mn is lost" mn cn

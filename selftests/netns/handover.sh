@@ -30,12 +30,37 @@ moves() { # SENTENCE HOW NET ROUTE
 		test "$up" -lt $((without + 1000)) -a "$down" -lt $((without + 1000))
 }
 
+# `ntmctl monitor` has told of this step since MOVED_DOWN: with its time, not before that of the one before.
+step() { # NAME EVENT
+	local at
+	at=$(monitored "$1" "select(.event == \"$2\" and .time >= $MOVED_DOWN) | .time" | sed 1q)
+	echo "$2 at ${at:-no time}, the step before at $STEP"
+	[ -n "$at" ] || return 1
+	awk -v a="$at" -v b="$STEP" -v now="$EPOCHREALTIME" 'BEGIN { exit !(a >= b && a <= now) }' || return 1
+	STEP=$at
+}
+steps() { # SENTENCE NAME EVENT...; those of one node, in order
+	local sentence=$1 name=$2 event ms
+	shift 2
+	STEP=$MOVED_DOWN
+	for event; do
+		if eventually 2 step "$name" "$event"; then
+			step "$name" "$event" >/dev/null
+			ms=$(awk -v a="$STEP" -v b="$MOVED_DOWN" 'BEGIN { printf "%.1f", (a - b) * 1000 }')
+			ok "$sentence: $name tells $event, $ms ms after the old network was lost"
+		else
+			fail "$sentence: $name tells $event, in order" "$(step "$name" "$event")"
+		fi
+	done
+}
+
 net_up
 for net in v4b v6 nat2; do access_make $net; done
 dc_start rs1
 rs_start rs1
 nodes_add mn=v4 cn=nat1
 monitor_start mn
+monitor_start cn
 vips=$(vip4 mn)\ $(vip6 mn)
 reaches mn cn.$ZONE -W 4 >/dev/null
 check "at first the route is direct" eventually 3 route_is mn cn direct
@@ -43,6 +68,9 @@ flow_start mn cn cn.$ZONE $UP 500 60
 flow_start mn cn "$(vip6 cn)" $DOWN 500 60 serve
 
 moves "case 1, IPv4 to IPv6 only" host_move v6 relay
+steps "case 1" mn network_changed path_update_sent data_flows
+steps "case 1" mn path_update_sent handover_done
+steps "case 1" cn peer_moved
 moves "case 2, IPv6 only to IPv4" host_move v4 direct
 moves "to another IPv4 network" host_roam v4b direct
 moves "behind another NAT than CN's" host_roam nat2 direct

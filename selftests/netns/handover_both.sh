@@ -38,6 +38,12 @@ check "then it is direct again, in IPv6" eventually 6 route_is mn cn direct
 both_move "each behind a NAT of its own" nat2 nat1
 both_move "to IPv4 and IPv6" v4 v6
 both_move "and crosswise" v6b v4b
+both_move "back to IPv4" v4 nat1
+# XDP would go on without ntm-rs: this is a machine that stops relaying.
+daemon_stop rs1 ntm-rs KILL
+ns rs1 ntm-rs -c "$WORK/rs1/ntm-rs.conf" --detach
+both_move "the relay is dead, the DC is asked" v4b v4
+check "then it is direct" eventually 6 route_is mn cn direct
 flow_end "every byte arrived, in one connection" 7100
 for name in mn cn; do
 	no_drops "nothing failed authentication at $name" "$name" auth inner_source

@@ -62,6 +62,8 @@ monitor_start mn
 # ---- networks of one length
 begin mn
 better_appears "another IPv4 network" v4b eth1 eth0 seen
+follows() { monitored mn 'select(.event == "peer_follows" and .time > 0) | .peer' | grep -qx cn.$ZONE; }
+check "another IPv4 network: mn tells that cn follows" follows
 better_appears "an IPv6 network" v6 eth0 eth1 seen
 better_appears "and the first one again" v4 eth1 eth0 seen
 whole "to cn" $OUT 2 # two cables, two processors

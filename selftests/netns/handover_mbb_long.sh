@@ -21,7 +21,8 @@ uses() { # DEV
 	[[ "$is" = "$(host_addr4 mn "$1"):"* || "$is" = "[$(host_addr6 mn "$1")]:"* ]]
 }
 
-# What the queues of a busy machine drop has nothing to do with handovers, and is not what is asked here: longer queues, and counted.
+# What the queues of a busy machine drop has nothing to do with handovers: longer queues, and counted. Behind
+# such drops one by a handover could hide: then this run has shown nothing.
 queue_drops() {
 	local name sum=0
 	for name in mn cn; do
@@ -79,7 +80,12 @@ for port in 7300 7301; do
 done
 drops=$(($(queue_drops) - drops))
 echo "# $drops dropped by full queues of this machine"
-check "of $total packets none was lost by moving ($dropped missing, $drops of them in queues)" test "$dropped" -le "$drops"
+if [ "$drops" -gt 0 ] && [ "$dropped" -le "$drops" ]; then
+	skip "of $total packets none was lost" \
+		"full queues of this machine dropped $drops, $dropped are missing: once more, on a quiet one"
+else
+	eq "of $total packets none was lost" 0 "$dropped"
+fi
 check "at least $PACKETS were sent ($total)" test "$total" -ge $PACKETS
 for name in mn cn; do
 	no_drops "nothing failed authentication at $name" "$name" auth inner_source

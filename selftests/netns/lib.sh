@@ -43,6 +43,8 @@
 #	host_attach NAME NET DEV [METRIC]	one more device (200): make before break; host_detach NAME DEV
 #	host_addr4 NAME [DEV]		its address; host_addr6; host_outside4: its NAT's outside one
 #	host_resolver NAME ADDR...	writes its /etc/resolv.conf; at first it names the DC's name server
+#   HOST_DAD=optimistic		(a variable) the kernel asks whether the next IPv6 addresses are unique;
+#				empty: the same, and it does not use them until it knows
 #   Set before a network's first use:
 #	NET_DELAY_MS_nat1=20		each frame needs 20 ms more between core and router, each way
 #	NET_LOSS_EVERY_nat1=100		every 100th frame each way is lost there
@@ -445,7 +447,7 @@ host_configure() { # NAME NET DEV
 	ADDR4[$key]="" ADDR6[$key]=""
 	if [ "$prefix" != - ]; then
 		ADDR6[$key]=$prefix$n
-		nsip "$1" addr add "${ADDR6[$key]}/64" dev "$3" nodad
+		nsip "$1" addr add "${ADDR6[$key]}/64" dev "$3" ${HOST_DAD-nodad}
 		batch+="route add default via fe80::1 dev $3 metric $metric"$'\n'
 	fi
 	if [ "$gateway" != - ]; then
@@ -456,7 +458,7 @@ host_configure() { # NAME NET DEV
 	fi
 	# Without duplicate address detection an IPv6 address is sent from at once, but the kernel takes packets for it only a
 	# moment later: with a route as well, the router's answer to a neighbour solicitation in between would be lost.
-	[ "$prefix" = - ] || eventually 2 takes_packets "$1" "${ADDR6[$key]}"
+	[ "$prefix" = - ] || [ -n "${HOST_DAD+set}" ] || eventually 2 takes_packets "$1" "${ADDR6[$key]}"
 	nsip "$1" -batch - <<<"$batch"
 	# shellcheck disable=SC2034 # for tests that measure
 	MOVED_ADDRESS=$EPOCHREALTIME

@@ -199,6 +199,36 @@ static void what_bpf_cannot_send_goes_on_to_ntmd_untouched(void **state)
 	}
 }
 
+/* Also where BPF has something to send by again: what ntmd got may be in a queue, or under way. */
+static void what_ntmd_got_is_not_overtaken_by_its_flow(void **state)
+{
+	static const enum lack lacks[] = {NO_VIP, NO_ROUTE_FLAG, AWAY, NO_KEY, UNPROVEN};
+	uint8_t inner[NODE_FRAME];
+	size_t len = plain_make(inner, 100);
+	struct prog_run run;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(lacks) / sizeof(lacks[0]); i++) {
+		node_path(&a, &b, true);
+		a.config->lane_hold_ns = 50000000;
+		node_flows_clear(&a);
+		assert_int_equal(node_egress(&a, inner, len, 0, &run), NODE_REDIRECT);
+		lack_make(lacks[i]);
+		assert_int_equal(node_egress(&a, inner, len, 0, &run), NODE_NEXT);
+		usleep(40000);
+		assert_int_equal(node_egress(&a, inner, len, 0, &run), NODE_NEXT);
+		node_path(&a, &b, true);
+		a.config->lane_hold_ns = 50000000;
+		usleep(20000); /* since the last one, not since the first */
+		assert_int_equal(node_egress(&a, inner, len, 0, &run), NODE_NEXT);
+		inner[21] ^= 1;
+		assert_int_equal(node_egress(&a, inner, len, 0, &run), NODE_REDIRECT);
+		inner[21] ^= 1;
+		usleep(60000);
+		assert_int_equal(node_egress(&a, inner, len, 0, &run), NODE_REDIRECT);
+	}
+}
+
 static void somebody_elses_source_is_dropped_at_once(void **state)
 {
 	uint8_t inner[NODE_FRAME];
@@ -225,6 +255,7 @@ int main(void)
 		cmocka_unit_test_setup(acknowledgements_of_bulk_are_bulk, fresh),
 		cmocka_unit_test_setup(without_ntmd_here_or_there_everything_is_inline, fresh),
 		cmocka_unit_test_setup(what_bpf_cannot_send_goes_on_to_ntmd_untouched, fresh),
+		cmocka_unit_test_setup(what_ntmd_got_is_not_overtaken_by_its_flow, fresh),
 		cmocka_unit_test_setup(somebody_elses_source_is_dropped_at_once, fresh),
 	};
 

@@ -21,4 +21,5 @@ test_fd_passing: daemon/fd_passing
 test_piece: daemon/piece
 test_path_mtu: daemon/path_mtu
 test_user_piece: daemon/inner daemon/ntm0 daemon/checksum daemon/coalesce daemon/segment daemon/user_table daemon/user_key daemon/user_held daemon/user_resume daemon/user_engine daemon/user_path daemon/user_tell daemon/user_egress daemon/user_train daemon/user_ingress daemon/piece daemon/user_piece daemon/user_shard daemon/user_place daemon/steer
+test_user_resume: daemon/inner daemon/ntm0 daemon/checksum daemon/coalesce daemon/segment daemon/user_table daemon/user_key daemon/user_held daemon/user_resume daemon/user_engine daemon/user_path daemon/user_tell daemon/user_egress daemon/user_train daemon/user_ingress daemon/piece daemon/user_piece daemon/user_shard daemon/user_place daemon/steer
 test_user_shard: daemon/inner daemon/ntm0 daemon/checksum daemon/coalesce daemon/segment daemon/user_table daemon/user_key daemon/user_held daemon/user_resume daemon/user_engine daemon/user_path daemon/user_tell daemon/user_egress daemon/user_train daemon/user_ingress daemon/piece daemon/user_piece daemon/user_shard daemon/user_place

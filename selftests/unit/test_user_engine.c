@@ -165,74 +165,6 @@ static void without_a_route_packets_wait(void **state)
 	assert_int_equal(dropped_in_all(), 0);
 }
 
-/* A segment of the connection with this source port: its payload is the number. */
-static void segment_send(uint16_t port, uint32_t number, size_t payload)
-{
-	uint8_t packet[100] = {0}, *tcp = packet + 20;
-	size_t len = inner_make(packet, &a.vip4, &b.vip4, 40 + payload, number);
-
-	packet[9] = 6;
-	memset(tcp, 0, 20);
-	tcp[0] = (uint8_t)(port >> 8);
-	tcp[1] = (uint8_t)port;
-	tcp[12] = 5 << 4;
-	if (payload)
-		memcpy(tcp + 20, &number, sizeof(number));
-	app_write(&a, packet, len);
-}
-
-/* What b's application reads: the number of a segment, 0 of a bare acknowledgement, -1: nothing, -2: another protocol. */
-static int64_t segment_number(void)
-{
-	uint8_t packet[200];
-	uint32_t number = 0;
-	int n = app_read(&b, packet, sizeof(packet));
-
-	if (n < 0)
-		return -1;
-	if (packet[9] != 6)
-		return -2;
-	if (n > 40)
-		memcpy(&number, packet + 40, sizeof(number));
-	return number;
-}
-
-static void after_an_interruption_the_last_segment_of_each_connection_goes_again(void **state)
-{
-	struct ntm_flow flow = flow_to(&a, &b.udp);
-
-	(void)state;
-	segment_send(1000, 1, 4);
-	segment_send(1000, 2, 4); /* the one that counts */
-	segment_send(1000, 0, 0); /* acknowledges, needs no acknowledgement */
-	app_send(&a, 60, 7); /* UDP */
-	pump();
-	while (segment_number() != -1)
-		;
-	ntmd_engine_path_route_set(a.path, NULL, NULL, 0);
-	segment_send(1000, 3, 4); /* held */
-	ntmd_engine_path_resume(a.path);
-	pump();
-	assert_int_equal(segment_number(), -1); /* no route */
-	ntmd_engine_path_route_set(a.path, &flow, NULL, 0);
-	pump();
-	assert_int_equal(segment_number(), 2);
-	assert_int_equal(segment_number(), 3);
-	assert_int_equal(segment_number(), -1);
-	assert_int_equal(stats_of(&a).resent_packets, 1);
-	ntmd_engine_path_resume(a.path);
-	ntmd_engine_path_route_set(a.path, &flow, NULL, 0);
-	pump();
-	assert_int_equal(segment_number(), 3);
-	assert_int_equal(segment_number(), -1);
-	pass_ms(61000); /* too old by now */
-	ntmd_engine_path_resume(a.path);
-	ntmd_engine_path_route_set(a.path, &flow, NULL, 0);
-	pump();
-	assert_int_equal(segment_number(), -1);
-	assert_int_equal(stats_of(&a).resent_packets, 2);
-}
-
 static void silence_is_told_once_until_something_comes_by_the_route(void **state)
 {
 	struct ntm_flow back = flow_to(&b, &a.udp);
@@ -629,7 +561,6 @@ int main(void)
 		pair_test(held_packets_are_bounded_and_the_oldest_goes_first),
 		pair_test(held_packets_grow_too_old),
 		established_test(without_a_route_packets_wait),
-		established_test(after_an_interruption_the_last_segment_of_each_connection_goes_again),
 		established_test(silence_is_told_once_until_something_comes_by_the_route),
 		established_test(a_second_route_carries_duplicates_that_arrive_once),
 		established_test(an_unproven_route_gets_no_more_than_its_bound),
