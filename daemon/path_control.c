@@ -53,6 +53,7 @@ static void challenge_answer(struct ntmd_path *path, const struct ntm_flow *from
 	struct ntm_path_response response = { .observed = from->remote };
 	struct ntm_challenge challenge;
 	struct ntmd_route *route = ntmd_route_seen(path, from);
+	bool was_wished = route && route->wished == (uint32_t)path->update_seen;
 	int n = ntm_msg_challenge_parse(&challenge, message->fields, message->len);
 
 	if (n < 0) {
@@ -69,6 +70,8 @@ static void challenge_answer(struct ntmd_path *path, const struct ntm_flow *from
 	/* The other end tries this way: so do we, at once (both NATs are open now). */
 	if (route && route->state != NTMD_ROUTE_PROVEN)
 		ntmd_route_challenge(path, route);
+	else if (route && !was_wished && path->state == NTMD_PATH_UP)
+		ntmd_route_select(path); /* it may be better than one that only had the Path Update */
 }
 
 static void response_take(struct ntmd_path *path, const struct ntm_flow *from, const struct ntm_message *message)

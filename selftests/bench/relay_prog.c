@@ -216,6 +216,18 @@ static double live(const struct bpf_program *prog)
 	return live_frames / seconds / 1000;
 }
 
+static double live_best(const struct bpf_program *prog)
+{
+	double best = 0;
+
+	for (int i = 0; i < LIVE_ROUNDS; i++) {
+		double kpps = live(prog);
+
+		best = kpps > best ? kpps : best;
+	}
+	return best;
+}
+
 /* The best of both, in turns. */
 static void live_pair(double *ret_many, double *ret_one, uint32_t paths, uint32_t hot)
 {
@@ -333,10 +345,10 @@ static void paths_show(uint32_t most)
 	}
 	paths_use(filled, HOT);
 	show("paths_hot", alone(bench->progs.relay_again, &pairs[0]), "ns");
-	show("live_redirect", live(bench->progs.redirect_again), "kpps");
+	show("live_redirect", live_best(bench->progs.redirect_again), "kpps");
 	paths_use(1, 0);
 	bench->bss->slots = filled;
-	show("live_far", live(bench->progs.far_again), "kpps");
+	show("live_far", live_best(bench->progs.far_again), "kpps");
 	live_pair(&many, &one, filled, 0);
 	show("live_random", many, "kpps");
 	show("live_random_one", one, "kpps");

@@ -78,9 +78,9 @@ knows_local() { # THIRD FOURTH, of 10.66.0.0/16
 	ns rs1 bpftool map dump pinned $PINS/rs_local | jq -e "any(.[]; .value.at.addr.b[12:] == [10, 66, $1, $2])" >/dev/null
 }
 for i in 1 2 3 4; do
-	for j in {1..10}; do nsip rs1 address add 10.66.$i.$j/32 dev eth0; done
+	for j in {1..10}; do nsip rs1 address add "10.66.$i.$j/32" dev eth0; done
 	check "ten other addresses ($i) are known to XDP" eventually 3 knows_local $i 10
-	for j in {1..10}; do nsip rs1 address del 10.66.$i.$j/32 dev eth0; done
+	for j in {1..10}; do nsip rs1 address del "10.66.$i.$j/32" dev eth0; done
 done
 by_xdp "afterwards" p6 q4 reaches p6 "$(vip4 q4)"
 
