@@ -121,7 +121,7 @@ sleep 3
 flow_end "every byte of a connection by the relay arrived" 7122
 for port in 7120 7121; do
 	stream_end $port
-	# This relay sends trains, which come as such here: BPF leaves them to ntmd, and single ones are faster.
+	# This relay sends trains, which BPF leaves to ntmd, as they come as such: single ones are faster.
 	[ "${NTM_ENGINE:-user}" = user ] || REORDERED=0
 	eq "no datagram of stream $port by the relay was overtaken or came twice ($LOST of $SENT lost)" "0 0" \
 		"$DUPLICATE $REORDERED"
