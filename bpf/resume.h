@@ -30,9 +30,16 @@ static __noinline int resume_note(struct __sk_buff *skb, __u32 at, __u32 len, __
 		return 0;
 	index = ((*(__u32 *)tcp ^ slot * RESUME_HASH) * RESUME_HASH) >> 16 & (NTM_SEGMENTS_SLOTS - 1);
 	segment = bpf_map_lookup_elem(&ntm_segments, &index);
-	if (!segment || len < RESUME_LEN_MIN || len > NTM_SEGMENT_MAX)
+	if (!segment)
 		return 0;
 	segment->sent_ns = 0;
+	/* Compared one by one: Linux 6.1 does not understand what the compiler makes of both together. */
+	asm volatile("" : "+r"(len));
+	if (len < RESUME_LEN_MIN)
+		return 0;
+	asm volatile("" : "+r"(len));
+	if (len > NTM_SEGMENT_MAX)
+		return 0;
 	if (bpf_skb_load_bytes(skb, ETH_HLEN, segment->packet, len))
 		return 0;
 	segment->len = len;
