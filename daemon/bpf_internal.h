@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * bpf_internal.h - what bpf_engine.c, bpf_load.c and bpf_path.c share.
+ * bpf_internal.h - what bpf_engine.c, bpf_event.c, bpf_load.c and bpf_path.c share.
  */
 #ifndef NTMD_BPF_INTERNAL_H
 #define NTMD_BPF_INTERNAL_H
@@ -83,6 +83,9 @@ struct ntmd_kernel {
 
 /* bpf_engine.c */
 void ntmd_bpf_loaded(struct ntmd_bpf_load *load); /* takes its set, or leaves it there to be freed */
+
+/* bpf_event.c: libbpf's callback for one event; ctx is the kernel. 0 */
+int ntmd_bpf_event_take(void *ctx, void *data, size_t size);
 
 /* bpf_load.c */
 /* 0, or -errno and a sentence in ret_why */
