@@ -84,6 +84,9 @@ table() {
 	relay_ns_6to6 relay ns bare value<=60 BPF: relay's program, 64 B, one path, IPv6 to IPv6
 	relay_ns_4to6 relay ns bare value<=120 BPF: relay's program, 64 B, one path, IPv4 to IPv6
 	relay_ns_6to4 relay ns bare value<=120 BPF: relay's program, 64 B, one path, IPv6 to IPv4
+	relay_ns_unknown relay ns known ratio<=1 BPF: relay's program, 64 B, an unknown Path ID beyond what is answered
+	relay_paths_1k relay kpps one - RS by XDP, live frames of 64 B on one CPU, 1000 paths at random
+	relay_paths_100k relay kpps one - the same, 100,000 paths
 	relay_paths_1m relay kpps one ratio>=0.55 RS by XDP, live frames of 64 B on one CPU, 1 million paths at random
 	relay_paths_hot relay kpps one ratio>=0.9 the same, 1000 paths have 90 % of the packets
 	relay_paths_bytes relay bytes limit value<=256 RS by XDP: memory of maps for each of 1 million paths

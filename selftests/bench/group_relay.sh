@@ -155,10 +155,18 @@ turn_pairs() {
 		sample "relay_ns_$pair" ntm "$(figure $pair)"
 		sample "relay_ns_$pair" bare "$(figure ${pair}_bare)"
 	done
+	sample relay_ns_unknown ntm "$(figure unknown)"
+	sample relay_ns_unknown known "$(figure 4to4)"
 }
 
 turn_paths() {
+	local paths
 	relay_prog paths
+	for paths in 1000 100000; do
+		[ -n "$(figure live_$paths)" ] || continue
+		sample relay_paths_$((paths / 1000))k ntm "$(figure live_$paths)"
+		sample relay_paths_$((paths / 1000))k one "$(figure live_${paths}_one)"
+	done
 	sample relay_paths_1m ntm "$(figure live_random)"
 	sample relay_paths_1m one "$(figure live_random_one)"
 	sample relay_paths_hot ntm "$(figure live_hot)"
@@ -167,12 +175,13 @@ turn_paths() {
 	sample relay_paths_bytes limit 256
 }
 
-PAIRS=(relay_ns_4to4 relay_ns_6to6 relay_ns_4to6 relay_ns_6to4)
-PATHS=(relay_paths_1m relay_paths_hot relay_paths_bytes)
+PAIRS=(relay_ns_4to4 relay_ns_6to6 relay_ns_4to6 relay_ns_6to4 relay_ns_unknown)
+PATHS=(relay_paths_1k relay_paths_100k relay_paths_1m relay_paths_hot relay_paths_bytes)
 LIVE=(relay64_user relay64_xdp relay64_coturn relay64_gain)
 net_up # also the folder that all need
 label bare "reading, lookup and redirect alone"
 label one "one path"
+label known "a packet that is forwarded"
 label limit "the limit"
 for _ in $(turns); do
 	if wanted "${PAIRS[@]}"; then timed turn_pairs; fi

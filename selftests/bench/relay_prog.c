@@ -121,7 +121,7 @@ static void paths_fill(const struct pair *pair, uint32_t from, uint32_t to)
 }
 
 /* Nanoseconds of one run, the mean. */
-static double run(const struct bpf_program *prog, uint8_t *frame, size_t len)
+static double run(const struct bpf_program *prog, uint8_t *frame, size_t len, uint32_t verdict)
 {
 	struct xdp_md ctx = {.data_end = (uint32_t)len, .ingress_ifindex = (uint32_t)world.ifindex[0]};
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = (uint32_t)len, .ctx_in = &ctx,
@@ -129,7 +129,7 @@ static double run(const struct bpf_program *prog, uint8_t *frame, size_t len)
 
 	if (bpf_prog_test_run_opts(bpf_program__fd(prog), &opts))
 		die("test run");
-	if (opts.retval != XDP_REDIRECT) {
+	if (opts.retval != verdict) {
 		fprintf(stderr, "relay_prog: verdict %u\n", opts.retval);
 		exit(1);
 	}
@@ -163,7 +163,7 @@ static void paths_use(uint32_t paths, uint32_t hot)
 }
 
 /* What one program takes, by itself. */
-static double alone(const struct bpf_program *prog, const struct pair *pair)
+static double alone(const struct bpf_program *prog, const struct pair *pair, uint32_t verdict)
 {
 	uint8_t frame[FRAME_MAX];
 	size_t len = frame_prepare(pair, frame);
@@ -174,10 +174,10 @@ static double alone(const struct bpf_program *prog, const struct pair *pair)
 		/* The least that a relay must do leaves the frame's head where it is. */
 		if (prog == bench->progs.bare_again)
 			bench->bss->shift = 0;
-		ns = run(prog, frame, prog == bench->progs.bare_again ? len - (size_t)shift : len);
+		ns = run(prog, frame, prog == bench->progs.bare_again ? len - (size_t)shift : len, verdict);
 		with = ns < with ? ns : with;
 		bench->bss->shift = shift;
-		ns = run(bench->progs.again, frame, len);
+		ns = run(bench->progs.again, frame, len, XDP_REDIRECT);
 		bench->bss->shift = shift;
 		without = ns < without ? ns : without;
 	}
@@ -319,12 +319,14 @@ static void pairs_show(void)
 {
 	char name[32];
 
+	paths_use(1, 0);
+	show("unknown", alone(bench->progs.relay_again, &pairs[0], XDP_DROP), "ns");
 	for (size_t i = 0; i < PAIRS; i++) {
 		paths_fill(&pairs[i], 0, 1);
 		paths_use(1, 0);
-		show(pairs[i].name, alone(bench->progs.relay_again, &pairs[i]), "ns");
+		show(pairs[i].name, alone(bench->progs.relay_again, &pairs[i], XDP_REDIRECT), "ns");
 		snprintf(name, sizeof(name), "%s_bare", pairs[i].name);
-		show(name, alone(bench->progs.bare_again, &pairs[i]), "ns");
+		show(name, alone(bench->progs.bare_again, &pairs[i], XDP_REDIRECT), "ns");
 	}
 }
 
@@ -341,10 +343,17 @@ static void paths_show(uint32_t most)
 		filled = counts[i];
 		paths_use(filled, 0);
 		snprintf(name, sizeof(name), "paths_%u", filled);
-		show(name, alone(bench->progs.relay_again, &pairs[0]), "ns");
+		show(name, alone(bench->progs.relay_again, &pairs[0], XDP_REDIRECT), "ns");
+		if (filled == 1 || filled == most)
+			continue;
+		live_pair(&many, &one, filled, 0);
+		snprintf(name, sizeof(name), "live_%u", filled);
+		show(name, many, "kpps");
+		snprintf(name, sizeof(name), "live_%u_one", filled);
+		show(name, one, "kpps");
 	}
 	paths_use(filled, HOT);
-	show("paths_hot", alone(bench->progs.relay_again, &pairs[0]), "ns");
+	show("paths_hot", alone(bench->progs.relay_again, &pairs[0], XDP_REDIRECT), "ns");
 	show("live_redirect", live_best(bench->progs.redirect_again), "kpps");
 	paths_use(1, 0);
 	bench->bss->slots = filled;
