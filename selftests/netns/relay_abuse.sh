@@ -123,7 +123,6 @@ abuse() { # MODE
 	eq "$1: the leg is where it was" "$leg" \
 		"$(ns rs1 ntmctl -j rs tunnel list | jq -r ".[] | select(.path_id == \"$id\") | .leg0")"
 }
-relay_up() { ns dc ntmctl -j dc relay list | jq -e '.[0].state == "up"'; }
 
 net_up
 dc_start rs1

@@ -54,7 +54,6 @@ relay_dies() { # NAME
 	daemon_stop "$1" ntm-rs KILL
 	ns "$1" ntm-rs -c "$WORK/$1/ntm-rs.conf" --detach
 }
-answers() { [ "$(ns dc ntmctl -j dc relay list | jq -r '.[] | select(.name == "'"$1.$ZONE"'") | .state')" = up ]; }
 both_advance() { [ "$(flow_offset 7100)" -gt "$SEEN_UP" ] && [ "$(flow_offset 7101)" -gt "$SEEN_DOWN" ]; }
 go_on() { # SENTENCE SECONDS
 	SEEN_UP=$(flow_offset 7100) SEEN_DOWN=$(flow_offset 7101)
@@ -105,7 +104,7 @@ go_on "the TCP connections go on" 3
 
 # ---- and the other one, when the first is back
 rs_start "$first"
-eventually 10 answers "$first"
+eventually 10 relay_up "$first"
 sleep 1
 stream_start h1 h2 "$(vip4 h2)" 7300 1000 90
 sleep 0.3

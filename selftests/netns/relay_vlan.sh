@@ -50,7 +50,6 @@ config() { # MODE: as RS_CONFIG
 	xdp = $1
 	CONFIG
 }
-relay_up() { ns dc ntmctl -j dc relay list | jq -e '.[0].state == "up"'; }
 attached_to() { [ "$(rs_status '[.interfaces[] | select(.mode != "off") | .name] | sort | join(" ")')" = "$1" ]; }
 
 step() { # MODE INTERFACES: with the relay that runs
