@@ -224,10 +224,12 @@ router_make() { # NAME
 	nssysctl "$1" net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
 }
 
-# Where br_netfilter is loaded, frames between two hosts of a network must not meet the NAT.
+# A router keeps its MAC address. A bridge without one of its own takes its lowest port's: the gateway's would change
+# as hosts come and go, and the others lose what they send until they have learned it. Where br_netfilter is loaded,
+# frames between two hosts of a network must not meet the NAT.
 bridge_make() { # NAME
 	local key
-	nsip "$1" link add name lan type bridge mcast_snooping 0
+	nsip "$1" link add name lan address 02:00:5e:00:53:01 type bridge mcast_snooping 0
 	for key in iptables ip6tables arptables; do
 		nssysctl "$1" "net.bridge.bridge-nf-call-$key=0" 2>/dev/null || :
 	done

@@ -12,9 +12,10 @@
  *	gap FROM TO NUMBER SENT		FROM, TO: seconds since 1970, of the datagrams before and behind it; NUMBER of
  *					the one that ended it, SENT: when that one was sent
  *
- * and when it is told to end (USR1 or TERM) "received N lost N duplicate N reordered N longest_gap_ms MS". A datagram
- * behind the highest number that came does not count as lost: the sender's "sent N" tells of those. reordered: came
- * behind one with a higher number. The sender ends early by the same signals.
+ * and when it is told to end (USR1 or TERM) "missing NUMBER" for each of the first 20 that did not come, and "received N
+ * lost N duplicate N reordered N longest_gap_ms MS". A datagram behind the highest number that came does not count as
+ * lost: the sender's "sent N" tells of those. reordered: came behind one with a higher number. The sender ends early by
+ * the same signals.
  */
 #include <errno.h>
 #include <netdb.h>
@@ -33,6 +34,7 @@
 #define LENGTH_MIN 16
 #define LENGTH_MAX 1400
 #define BUFFER (8 << 20)
+#define MISSING_TOLD 20
 
 static volatile sig_atomic_t stopped;
 
@@ -175,6 +177,11 @@ static int receive_all(const char *port, double gap_ms)
 		if (datagram.number < NUMBERS_MAX)
 			take(&seen, &datagram, at_ns, (int64_t)(gap_ms * 1e6));
 	}
+	for (uint64_t i = 0, told = 0; i < seen.highest && told < MISSING_TOLD; i++)
+		if (!(seen.bits[i / 8] & 1 << (i & 7))) {
+			printf("missing %llu\n", (unsigned long long)i);
+			told++;
+		}
 	printf("received %llu lost %llu duplicate %llu reordered %llu longest_gap_ms %.3f\n",
 	       (unsigned long long)seen.received, (unsigned long long)(seen.highest - seen.received),
 	       (unsigned long long)seen.duplicate, (unsigned long long)seen.reordered, (double)seen.longest_ns / 1e6);
