@@ -6,6 +6,9 @@
  * The lookup is that of a packet which came in by ntm0p, where forwarding is on: bpf_fib_lookup refuses others, and
  * whether this host forwards must not matter. Neighbours are left to bpf_redirect_neigh, which asks for unknown ones
  * and confirms those in use, as the socket's packets do.
+ *
+ * An answer holds for FIB_KNOWN_NS, since asking takes 0.2 us, and 0.4 with IPv6: a fifth to a third of what tc_seal
+ * takes for a small packet. It ends sooner when ntmd hears of any change (`routes` of struct ntm_config).
  */
 #ifndef NTM_BPF_FIB_H
 #define NTM_BPF_FIB_H
@@ -13,19 +16,38 @@
 #include "csum.h"
 #include "path.h"
 
+#define FIB_KNOWN 256 /* ways a CPU, a power of two; the newer one takes another's place */
+#define FIB_KNOWN_NS 100000000ULL
+
 struct fib_hop {
 	__u32 ifindex;
-	__u32 mtu; /* -NTM_DROP_TOO_BIG: of the device, outer packet */
+	__u32 mtu; /* of the device, outer packet; 0: the kernel looks at it */
 	__u32 result; /* -NTM_DROP_NO_ROUTE: of bpf_fib_lookup */
 	bool waits; /* its neighbour is not known yet: the kernel will ask, and keep the packet meanwhile */
 	struct bpf_redir_neigh neigh; /* nh_family 0: the kernel looks for the route, among those of that device */
 };
 
+/* What fib_ask said of a way; now < until_ns and no change of routes since: it still holds. */
+struct fib_known {
+	struct ntm_way way;
+	__u32 routes;
+	__u64 until_ns; /* boot-time clock */
+	struct fib_hop hop;
+};
+
+/* hash of a way -> what is known of it */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, FIB_KNOWN);
+	__type(key, __u32);
+	__type(value, struct fib_known);
+} ntm_hops SEC(".maps") __weak;
+
 /*
  * One lookup for an outer packet of `len` bytes. 0, -NTM_DROP_NO_ROUTE (also for a route into the tunnel itself) or
  * -NTM_DROP_TOO_BIG.
  */
-static __noinline int fib_find(struct __sk_buff *skb, const struct ntm_source *source, const struct ntm_way *way,
+static __noinline int fib_ask(struct __sk_buff *skb, const struct ntm_source *source, const struct ntm_way *way,
 			       __u32 len, struct fib_hop *ret)
 {
 	const struct ntm_config *config = config_get();
@@ -74,6 +96,8 @@ static __noinline int fib_find(struct __sk_buff *skb, const struct ntm_source *s
 		ret->result = result;
 		return -NTM_DROP_NO_ROUTE;
 	}
+	if (!ret->ifindex)
+		ret->mtu = fib.mtu_result;
 	ret->ifindex = fib.ifindex;
 	ret->waits = result == BPF_FIB_LKUP_RET_NO_NEIGH;
 	ret->neigh.nh_family = fib.family; /* may differ from the packet's: the gateway's */
@@ -82,6 +106,37 @@ static __noinline int fib_find(struct __sk_buff *skb, const struct ntm_source *s
 	else
 		__builtin_memcpy(ret->neigh.ipv6_nh, fib.ipv6_dst, 16);
 	return 0;
+}
+
+static __always_inline struct fib_known *fib_place(const struct ntm_way *way)
+{
+	const __u32 *w = (const void *)way;
+	__u32 index = ((w[0] ^ w[1] ^ w[2] ^ w[3] ^ w[4]) * 0x9e3779b1U) >> 16 & (FIB_KNOWN - 1);
+
+	return bpf_map_lookup_elem(&ntm_hops, &index);
+}
+
+/* As fib_ask, or what that said a moment ago. now: boot-time clock */
+static __always_inline int fib_find(struct __sk_buff *skb, const struct ntm_config *config, const struct ntm_source *source,
+				    const struct ntm_way *way, __u32 len, __u64 now, struct fib_hop *ret)
+{
+	struct fib_known *known = fib_place(way);
+	__u32 routes = READ_ONCE(config->routes);
+	int err;
+
+	if (known && now < known->until_ns && known->routes == routes && way_equal(&known->way, way) &&
+	    known->way.source == way->source && (!known->hop.mtu || len <= known->hop.mtu)) {
+		*ret = known->hop;
+		return 0;
+	}
+	err = fib_ask(skb, source, way, len, ret);
+	if (known && !err && !ret->waits) {
+		known->way = *way;
+		known->routes = routes;
+		known->until_ns = now + FIB_KNOWN_NS;
+		known->hop = *ret;
+	}
+	return err;
 }
 
 /* Sends the packet there, as the verdict of a program. Its Ethernet header is replaced, or cut off. */

@@ -86,12 +86,13 @@ static __always_inline bool inner_is_own(const struct ntm_config *config, const 
 	return addr_equal(own, addr) && !addr_is_none(own);
 }
 
-/* Whether the source is the peer's virtual address. */
-static __always_inline bool inner_is_peers(const struct ntm_ends *ends, const struct inner *inner)
+/* The same for the peer's. */
+static __always_inline bool inner_is_peers(const struct ntm_ends *ends, const struct inner *inner,
+					   const struct ntm_addr *addr)
 {
 	if (inner->version == 4)
-		return *(const __be32 *)ends->vip4 == addr_get4(&inner->source) && *(const __be32 *)ends->vip4;
-	return addr_equal(ends->vip6, &inner->source) && !addr_is_none(ends->vip6);
+		return *(const __be32 *)ends->vip4 == addr_get4(addr) && *(const __be32 *)ends->vip4;
+	return addr_equal(ends->vip6, addr) && !addr_is_none(ends->vip6);
 }
 
 #endif

@@ -19,6 +19,12 @@ struct path {
 	__u32 slot;
 };
 
+/* Over the Ethernet header between tc_egress.bpf.c and tc_seal.bpf.c, where no address is needed. */
+struct path_hint {
+	__u16 zero; /* a group's address would begin with an odd byte */
+	__u32 slot; /* of the packet's path, plus one; 0: not known */
+} __attribute__((packed, aligned(2), may_alias));
+
 static __always_inline const struct ntm_config *config_get(void)
 {
 	__u32 zero = 0;
@@ -59,6 +65,12 @@ static __always_inline bool addr_equal(const void *a, const void *b)
 	const __u32 *x = a, *y = b;
 
 	return !((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]) | (x[3] ^ y[3]));
+}
+
+/* Whether both lead to the same place, from whichever source. */
+static __always_inline bool way_equal(const struct ntm_way *a, const struct ntm_way *b)
+{
+	return a->port == b->port && addr_equal(&a->addr, &b->addr);
 }
 
 static __always_inline bool addr_is_none(const void *addr)

@@ -44,8 +44,8 @@ static __always_inline bool goes_inline(struct __sk_buff *skb, const struct ntm_
 	return ends->flags & NTM_ENDS_BULK_DEAD || !lane->bulk;
 }
 
-/* Into the helper pair, which wants an Ethernet header: its addresses do not matter there. */
-static __always_inline int redirect(struct __sk_buff *skb, const struct ntm_config *config, __u8 version)
+/* Into the helper pair, which wants an Ethernet header: no addresses, but the slot, which tc_seal need not look for. */
+static __always_inline int redirect(struct __sk_buff *skb, const struct ntm_config *config, __u8 version, __u32 slot)
 {
 	struct ethhdr *eth;
 
@@ -58,6 +58,7 @@ static __always_inline int redirect(struct __sk_buff *skb, const struct ntm_conf
 	}
 	__builtin_memset(eth->h_dest, 0, ETH_ALEN);
 	__builtin_memset(eth->h_source, 0, ETH_ALEN);
+	((struct path_hint *)eth)->slot = slot + 1;
 	eth->h_proto = version == 4 ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6);
 	return bpf_redirect(config->seal_in, 0);
 }
@@ -100,5 +101,5 @@ int tc_egress(struct __sk_buff *skb)
 	}
 	if (!goes_inline(skb, config, &path, &ends, &lane, now))
 		return TC_ACT_UNSPEC;
-	return redirect(skb, config, inner.version);
+	return redirect(skb, config, inner.version, path.slot);
 }

@@ -51,12 +51,24 @@ static __always_inline const struct ntm_source *way_source(const struct ntm_way 
 	return bpf_map_lookup_elem(&ntm_sources, &index);
 }
 
-/* What this host itself says on ntm0s (router solicitations and the like) has an Ethernet address; ours have none. */
+/* What this host itself says on ntm0s (router solicitations and the like) has a source address; ours have none. */
 static __always_inline bool is_chatter(const struct ethhdr *eth)
 {
 	const __u16 *w = (const void *)eth->h_source;
 
 	return w[0] | w[1] | w[2];
+}
+
+/* The path to the packet's destination. 0 or -NTM_DROP_NO_PATH */
+static __always_inline int sealing_path(struct sealing *s, const struct inner *inner, __u32 hint)
+{
+	const struct ntm_ends *ends = bpf_map_lookup_elem(&ntm_ends, &hint);
+	__u32 *slot;
+
+	if (ends && inner_is_peers(ends, inner, &inner->dest))
+		return path_take(&s->path, &s->ends, hint);
+	slot = bpf_map_lookup_elem(&ntm_vips, &inner->dest);
+	return slot ? path_take(&s->path, &s->ends, *slot) : -NTM_DROP_NO_PATH;
 }
 
 /*
@@ -68,7 +80,7 @@ static __noinline int sealing_begin(struct __sk_buff *skb, struct sealing *s)
 	struct inner inner;
 	struct ethhdr *eth;
 	struct parse p;
-	__u32 *slot, at;
+	__u32 hint, at;
 	__u8 proto = 0;
 	int err;
 
@@ -78,6 +90,7 @@ static __noinline int sealing_begin(struct __sk_buff *skb, struct sealing *s)
 		return -NTM_DROP_INNER_SHORT;
 	if (is_chatter(eth))
 		return NOT_SENT;
+	hint = ((const struct path_hint *)eth)->slot - 1;
 	err = inner_parse(&inner, p, skb->len - ETH_HLEN);
 	if (err)
 		return err;
@@ -86,10 +99,7 @@ static __noinline int sealing_begin(struct __sk_buff *skb, struct sealing *s)
 		return -NTM_DROP_INNER_VERSION;
 	if (!inner_is_own(s->config, &inner, &inner.source))
 		return -NTM_DROP_INNER_SOURCE;
-	slot = bpf_map_lookup_elem(&ntm_vips, &inner.dest);
-	if (!slot)
-		return -NTM_DROP_NO_PATH;
-	err = path_take(&s->path, &s->ends, *slot);
+	err = sealing_path(s, &inner, hint);
 	if (err)
 		return err;
 	at = lane_transport(&inner, p, &proto);
@@ -190,7 +200,7 @@ static __noinline int finished_send(struct __sk_buff *skb)
 	}
 	source.port = bpf_ntohs(udp->source);
 	way.port = bpf_ntohs(udp->dest);
-	if (fib_find(skb, &source, &way, skb->len - ETH_HLEN, &hop))
+	if (fib_ask(skb, &source, &way, skb->len - ETH_HLEN, &hop))
 		return -NTM_DROP_NO_ROUTE;
 	skb->mark = config->mark;
 	return fib_redirect(&hop);
@@ -262,7 +272,9 @@ static __noinline int way_find(struct __sk_buff *skb, struct sealing *s, const s
 	const struct ntm_source *source = way_source(way);
 
 	s->hop.result = 0;
-	return source ? fib_find(skb, source, way, way_overhead(way) + s->len, &s->hop) : -NTM_DROP_NO_ROUTE;
+	if (!source)
+		return -NTM_DROP_NO_ROUTE;
+	return fib_find(skb, s->config, source, way, way_overhead(way) + s->len, s->now, &s->hop);
 }
 
 /* Finds out whether and where it can go: 0; or the verdict, it was answered; or -NTM_DROP_* */

@@ -35,11 +35,6 @@ static __always_inline int refused(const struct opening *o, int reason)
 	return o->config->flags & NTM_CONFIG_GENERIC ? PASS : reason;
 }
 
-static __always_inline bool way_equal(const struct ntm_way *a, const struct ntm_way *b)
-{
-	return a->port == b->port && addr_equal(&a->addr, &b->addr);
-}
-
 /*
  * Whether the frame is for BPF: path, key and window. 0, PASS, or -NTM_DROP_*. Not inlined, as opening_deliver: its
  * stack is not on the way to crypt.h, where there is little left.
@@ -123,7 +118,7 @@ static __noinline int opening_deliver(struct xdp_md *ctx, struct opening *o, __u
 		return err;
 	if (inner.len != len)
 		return -NTM_DROP_INNER_SHORT;
-	if (!inner_is_peers(o->path.ends, &inner))
+	if (!inner_is_peers(o->path.ends, &inner, &inner.source))
 		return -NTM_DROP_INNER_SOURCE;
 	if (!inner_is_own(o->config, &inner, &inner.dest))
 		return -NTM_DROP_INNER_DEST;

@@ -259,6 +259,7 @@ void ntmd_bpf_network_changed(struct ntmd_engine *engine)
 
 	if (!ntmd_bpf_is_attached(engine) || kernel->leaving)
 		return;
+	ntmd_maps_routes_changed(ntmd_bpf_set_maps(kernel->now->set));
 	locals_tell(kernel);
 	if (!event_pending(kernel->interfaces_timer, EV_TIMEOUT, NULL))
 		ntm_timer_set_ms(kernel->interfaces_timer, INTERFACES_MS);

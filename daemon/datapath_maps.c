@@ -246,6 +246,11 @@ void ntmd_maps_heartbeat(struct ntmd_maps *maps, int64_t now_us)
 	__atomic_store_n(&maps->config->heartbeat_ns, (uint64_t)now_us * 1000, __ATOMIC_RELAXED);
 }
 
+void ntmd_maps_routes_changed(struct ntmd_maps *maps)
+{
+	__atomic_fetch_add(&maps->config->routes, 1, __ATOMIC_RELEASE);
+}
+
 static bool is_wanted(const struct ntm_local *key, const struct ntm_endpoint *local, unsigned count)
 {
 	for (unsigned i = 0; i < count; i++)

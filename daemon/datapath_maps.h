@@ -56,6 +56,8 @@ struct ntmd_maps_config {
 void ntmd_maps_config_set(struct ntmd_maps *maps, const struct ntmd_maps_config *config);
 void ntmd_maps_own_set(struct ntmd_maps *maps, const struct ntm_addr *vip4, const struct ntm_addr *vip6);
 void ntmd_maps_heartbeat(struct ntmd_maps *maps, int64_t now_us); /* boot-time clock */
+/* The network is not as it was: next hops are looked up again. */
+void ntmd_maps_routes_changed(struct ntmd_maps *maps);
 /* Packets to these endpoints are ours; replaces what was there. 0, or -ENOSPC: so many do not fit. */
 int ntmd_maps_local_set(struct ntmd_maps *maps, const struct ntm_endpoint *local, unsigned count);
 void ntmd_maps_drops_add(const struct ntmd_maps *maps, uint64_t drops[NTM_DROP_MAX]); /* adds the programs' */

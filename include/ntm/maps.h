@@ -194,7 +194,7 @@ struct ntm_config {
 	__u32 flags; /* enum ntm_config_flag */
 	__u32 lane_size, lane_packets;
 	__u32 lane_ns, lane_hold_ns;
-	__u32 zero;
+	__u32 routes; /* counts the changes of links, addresses and routes: what programs know of them is asked anew */
 };
 _Static_assert(sizeof(struct ntm_config) == 88, "layout");
 

@@ -85,6 +85,7 @@ static void programs(void)
 
 	for (size_t i = 0; i < LENGTHS; i++) {
 		uint8_t inner[NODE_FRAME], frame[NODE_FRAME];
+		uint32_t hint = NODE_SLOT + 1; /* as tc_egress gives it */
 		size_t len = node_inner_make(inner, &a, &b, &(struct node_inner){.payload = lengths[i] - 28}), frame_len;
 
 		node_path(&a, &b, true);
@@ -96,6 +97,7 @@ static void programs(void)
 		a.config->lane_packets = 0;
 		leaves[i] = measure(a.bpf->progs.tc_egress, inner, len, NODE_NEXT);
 		frame_len = node_frame_make(frame, inner, len);
+		memcpy(frame + 2, &hint, sizeof(hint));
 		nothing[i] = measure(a.bpf->progs.tc_ingress, frame, frame_len, NODE_NEXT);
 		seal4[i] = measure(a.bpf->progs.tc_seal, frame, frame_len, NODE_REDIRECT);
 		node_path(&a, &b, false);

@@ -6,9 +6,12 @@
 #include "node_pair.h"
 
 #include <arpa/inet.h>
+#include <bpf/bpf.h>
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
+#include <sched.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 /* ---- there and back */
 
@@ -329,6 +332,15 @@ static void larger_ones_are_answered(void **state)
 	}
 }
 
+/* As ntmd does when the kernel tells it. */
+static int network_change(const char *command)
+{
+	int status = system(command);
+
+	a.config->routes++;
+	return status;
+}
+
 static void the_devices_mtu_counts_too(void **state)
 {
 	uint8_t inner[NODE_FRAME], frame[NODE_FRAME];
@@ -337,9 +349,9 @@ static void the_devices_mtu_counts_too(void **state)
 	struct ntm_event event;
 
 	(void)state;
-	assert_int_equal(system("ip link set net0 mtu 1300"), 0);
+	assert_int_equal(network_change("ip link set net0 mtu 1300"), 0);
 	assert_int_equal(node_seal(&a, frame, node_frame_make(frame, inner, len), &run), NODE_REDIRECT);
-	assert_int_equal(system("ip link set net0 mtu 1500"), 0);
+	assert_int_equal(network_change("ip link set net0 mtu 1500"), 0);
 	assert_int_equal(node_drops(&a, NTM_DROP_TOO_BIG), 1);
 	assert_int_equal(run.out[14 + 26] << 8 | run.out[14 + 27], 1300 - 60);
 	assert_int_equal(node_events(&a, &event), 1);
@@ -490,15 +502,76 @@ static void a_bound_way_goes_by_its_interface(void **state)
 
 	(void)state;
 	/* the routing table does not lead there: nothing but the interface does */
-	assert_int_equal(system("ip route add unreachable 192.0.2.2/32"), 0);
+	assert_int_equal(network_change("ip route add unreachable 192.0.2.2/32"), 0);
 	assert_int_equal(node_seal(&a, frame, node_frame_make(frame, inner, len), &run), NODE_SHOT);
 	a.sources[0].ifindex = node_net;
 	assert_int_equal(node_seal(&a, frame, node_frame_make(frame, inner, len), &run), NODE_REDIRECT);
-	assert_int_equal(system("ip route del unreachable 192.0.2.2/32"), 0);
+	assert_int_equal(network_change("ip route del unreachable 192.0.2.2/32"), 0);
 	assert_int_equal(node_outer_open(run.out, run.out_len, &a, &b, &outer, text), len);
 	a.sources[0].ifindex = node_device;
 	assert_int_equal(node_seal(&a, frame, node_frame_make(frame, inner, len), &run), NODE_SHOT);
 	assert_int_equal(node_drops(&a, NTM_DROP_NO_ROUTE), 2);
+}
+
+#define HOLDS_NS 100000000 /* what the kernel said of a way, if ntmd hears of nothing */
+
+static void a_change_of_routes_is_noticed(void **state)
+{
+	uint8_t inner[NODE_FRAME], frame[NODE_FRAME];
+	size_t len = node_frame_make(frame, inner, plain_make(inner, 64));
+	struct prog_run run;
+	cpu_set_t one, all;
+	uint64_t asked;
+	int verdict;
+
+	(void)state;
+	/* each CPU asks for itself */
+	assert_int_equal(sched_getaffinity(0, sizeof(all), &all), 0);
+	CPU_ZERO(&one);
+	CPU_SET(sched_getcpu(), &one);
+	assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
+	assert_int_equal(node_seal(&a, frame, len, &run), NODE_REDIRECT);
+	assert_int_equal(network_change("ip route add unreachable 192.0.2.2/32"), 0);
+	assert_int_equal(node_seal(&a, frame, len, &run), NODE_SHOT);
+	assert_int_equal(system("ip route del unreachable 192.0.2.2/32"), 0);
+	asked = node_now();
+	assert_int_equal(node_seal(&a, frame, len, &run), NODE_REDIRECT); /* "no" is not kept */
+	assert_int_equal(system("ip route add unreachable 192.0.2.2/32"), 0);
+	verdict = node_seal(&a, frame, len, &run);
+	if (node_now() - asked < HOLDS_NS)
+		assert_int_equal(verdict, NODE_REDIRECT);
+	usleep(HOLDS_NS / 1000 + 10000);
+	assert_int_equal(node_seal(&a, frame, len, &run), NODE_SHOT);
+	assert_int_equal(sched_setaffinity(0, sizeof(all), &all), 0);
+	assert_int_equal(system("ip route del unreachable 192.0.2.2/32"), 0);
+	assert_int_equal(node_drops(&a, NTM_DROP_NO_ROUTE), 2);
+}
+
+/* tc_egress tells tc_seal which slot it has found. A wrong one does no harm. */
+static void the_slot_in_the_frame_is_a_hint(void **state)
+{
+	uint8_t inner[NODE_FRAME], frame[NODE_FRAME], text[NODE_FRAME];
+	size_t len = plain_make(inner, 64), frame_len = node_frame_make(frame, inner, len);
+	static const uint32_t slots[] = {0, 1, NODE_SLOT, NODE_SLOT + 2, NODE_SLOTS, NODE_SLOTS + 1, 0xffffffff};
+	struct node_outer outer = {.key = 10};
+	uint32_t slot = NODE_SLOT + 1;
+	struct prog_run run;
+
+	(void)state;
+	assert_int_equal(node_egress(&a, inner, len, 0, &run), NODE_REDIRECT);
+	assert_memory_equal(run.out + 2, &slot, sizeof(slot));
+	for (size_t i = 0; i < sizeof(slots) / sizeof(slots[0]); i++) {
+		memcpy(frame + 2, &slots[i], sizeof(slots[i]));
+		assert_int_equal(node_seal(&a, frame, frame_len, &run), NODE_REDIRECT);
+		assert_int_equal(node_outer_open(run.out, run.out_len, &a, &b, &outer, text), len);
+		assert_memory_equal(text, inner, len);
+	}
+	/* the right one leads there alone */
+	assert_int_equal(bpf_map_delete_elem(bpf_map__fd(a.bpf->maps.ntm_vips), &b.vip4), 0);
+	assert_int_equal(node_seal(&a, frame, frame_len, &run), NODE_SHOT);
+	assert_int_equal(node_drops(&a, NTM_DROP_NO_PATH), 1);
+	memcpy(frame + 2, &slot, sizeof(slot));
+	assert_int_equal(node_seal(&a, frame, frame_len, &run), NODE_REDIRECT);
 }
 
 static void the_end_of_a_counter_is_told_in_time(void **state)
@@ -538,6 +611,8 @@ int main(void)
 		cmocka_unit_test_setup(only_the_second_way_is_used_when_the_first_may_not, fresh),
 		cmocka_unit_test_setup(one_way_is_enough_when_the_other_leads_nowhere, fresh),
 		cmocka_unit_test_setup(a_bound_way_goes_by_its_interface, fresh),
+		cmocka_unit_test_setup(a_change_of_routes_is_noticed, fresh),
+		cmocka_unit_test_setup(the_slot_in_the_frame_is_a_hint, fresh),
 		cmocka_unit_test_setup(the_end_of_a_counter_is_told_in_time, fresh),
 	};
 
