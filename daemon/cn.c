@@ -116,6 +116,40 @@ struct ntmd_cn *ntmd_cn_find_vip(struct ntmd *ntmd, const struct ntm_addr *vip)
 	return NULL;
 }
 
+static struct ntmd_cn *find_unnamed(struct ntmd *ntmd, const struct ntm_addr *vip)
+{
+	int family = ntm_addr_is4(vip) ? 0 : 1;
+	struct ntmd_cn *cn;
+
+	if (ntm_addr_is_none(vip))
+		return NULL;
+	LIST_FOREACH(cn, &ntmd->cn_by_vip[family][bucket(vip, sizeof(*vip))], by_vip[family])
+		if (!cn->fqdn[0] && ntm_addr_equal(family ? &cn->vip6 : &cn->vip4, vip))
+			return cn;
+	return NULL;
+}
+
+void ntmd_cn_join(struct ntmd_cn *cn, struct ntmd_cn *unnamed)
+{
+	struct ntmd_engine_path *to = cn->path ? cn->path->engine : cn->waiting;
+
+	if (unnamed->waiting && to) {
+		ntmd_engine_path_hand_over(unnamed->waiting, to);
+	} else if (unnamed->waiting) {
+		cn->waiting = unnamed->waiting;
+		unnamed->waiting = NULL;
+	}
+	ntmd_cn_free(unnamed);
+}
+
+void ntmd_cn_unnamed_join(struct ntmd_cn *cn, const struct ntm_addr *vip)
+{
+	struct ntmd_cn *unnamed;
+
+	while ((unnamed = find_unnamed(cn->ntmd, vip)))
+		ntmd_cn_join(cn, unnamed);
+}
+
 struct ntmd_cn *ntmd_cn_new(struct ntmd *ntmd, const char *fqdn, const struct ntm_addr *vip)
 {
 	static const struct ntm_addr none;

@@ -122,7 +122,7 @@ static bool is_gone(const struct ntmd_cn *cn, uint16_t error)
 
 static void done(void *arg, int err, const struct ntm_message *message, const struct ntm_error_message *error)
 {
-	struct ntmd_cn *cn = arg;
+	struct ntmd_cn *cn = arg, *named;
 	struct ntm_direction_response response;
 	struct ntm_addr vip4, vip6;
 	bool has_path = cn->path || cn->next_path;
@@ -134,8 +134,14 @@ static void done(void *arg, int err, const struct ntm_message *message, const st
 		err = -EBADMSG;
 	if (!err) {
 		/* The Route Direction may come a moment later; what it says is what counts. */
-		if (!cn->fqdn[0]) /* without memory it stays without a name for now */
+		named = cn->fqdn[0] ? NULL : ntmd_cn_find(cn->ntmd, response.fqdn);
+		if (named) { /* it was asked for by its name as well: two of one name would not know of each other's path */
+			ntmd_cn_join(named, cn);
+			cn = named;
+			has_path = cn->path || cn->next_path;
+		} else if (!cn->fqdn[0]) { /* without memory it stays without a name for now */
 			ntmd_cn_name_set(cn, response.fqdn);
+		}
 		if (!cn->known && !ntmd_route_direction_may_have(cn->ntmd, response.fqdn, response.vip4, response.vip6)) {
 			ntmd_direction_failed(cn, NTMD_VIP_REFUSED);
 			return;

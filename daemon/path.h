@@ -54,6 +54,9 @@ struct ntmd_cn {
 
 struct ntmd_cn *ntmd_cn_find(struct ntmd *ntmd, const char *fqdn);
 struct ntmd_cn *ntmd_cn_find_vip(struct ntmd *ntmd, const struct ntm_addr *vip);
+/* What was only known by its virtual address turns out to be this node: its packets go by this one's path, and it is freed. */
+void ntmd_cn_join(struct ntmd_cn *cn, struct ntmd_cn *unnamed);
+void ntmd_cn_unnamed_join(struct ntmd_cn *cn, const struct ntm_addr *vip); /* the same with all that there are; vip: none is well */
 /* Who is known to have this address, by a Route Direction that nothing speaks against, other than the node of that name. */
 struct ntmd_cn *ntmd_cn_find_holder(struct ntmd *ntmd, const struct ntm_addr *vip, const char *but_fqdn);
 /* fqdn or vip may be NULL; NULL: no memory or too many. */

@@ -44,20 +44,6 @@ static void route_to_vip(struct ntmd *ntmd, const struct ntm_addr *vip)
 	ntmd_interface_route_add(ntmd, vip, own); /* a node of another DC */
 }
 
-/* Another node's virtual address that was only known as such: its packets go by this path now. */
-static void unnamed_join(struct ntmd_cn *cn, const struct ntm_addr *vip)
-{
-	struct ntmd_cn *other = ntm_addr_is_none(vip) ? NULL : ntmd_cn_find_vip(cn->ntmd, vip);
-
-	if (!other || other == cn || other->fqdn[0])
-		return;
-	if (other->waiting && !cn->waiting) {
-		cn->waiting = other->waiting;
-		other->waiting = NULL;
-	}
-	ntmd_cn_free(other);
-}
-
 static void vips_read(const uint8_t vip4[4], const uint8_t vip6[16], struct ntm_addr *ret_vip4, struct ntm_addr *ret_vip6)
 {
 	static const uint8_t none[4];
@@ -97,8 +83,8 @@ static int learn(struct ntmd_cn *cn, const struct ntm_route_direction *direction
 	ntmd_cn_verdicts_set(cn, direction->verdict, direction->verdicts);
 	cn->known = true;
 	cn->lost = false;
-	unnamed_join(cn, &cn->vip4);
-	unnamed_join(cn, &cn->vip6);
+	ntmd_cn_unnamed_join(cn, &cn->vip4);
+	ntmd_cn_unnamed_join(cn, &cn->vip6);
 	route_to_vip(cn->ntmd, &cn->vip4);
 	route_to_vip(cn->ntmd, &cn->vip6);
 	return 0;

@@ -276,6 +276,21 @@ static int side_of(const struct dc_path *path, const struct ntm_peer *peer)
 	return -1;
 }
 
+/* What the ends still say to each other, the TUNNEL_CLOSE above all, goes by the relay: that forgets the path later. */
+static void path_over(struct dc_path *path)
+{
+	if (!path->relay && !path->old_relay) {
+		dc_path_free(path);
+		return;
+	}
+	if (path->direction)
+		dc_direction_path_gone(path->direction);
+	if (path->route_request)
+		ntm_session_cancel(path->route_request);
+	path->route_request = NULL;
+	dc_path_drain(path);
+}
+
 void dc_path_withdraw_handle(struct dc *dc, const struct ntm_session_from *from,
 			     const struct ntm_message *message)
 {
@@ -304,7 +319,7 @@ void dc_path_withdraw_handle(struct dc *dc, const struct ntm_session_from *from,
 		withdraw_send(&far->other->actor.peer, path->id, withdraw.reason, "");
 	}
 	dc_control_tell(dc, "withdrawn", dc_path_end_name(&path->end[side]), dc_path_end_name(far), NULL);
-	dc_path_free(path);
+	path_over(path);
 }
 
 /* The old relay's part of a path that moved to another one, or the path itself. */

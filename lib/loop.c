@@ -6,11 +6,13 @@
 #include "loop.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #ifdef HAVE_SYSTEMD
 #include <systemd/sd-daemon.h>
@@ -38,6 +40,23 @@ int64_t ntm_loop_now_us(void)
 int64_t ntm_loop_cpu_us(void)
 {
 	return clock_us(CLOCK_THREAD_CPUTIME_ID);
+}
+
+int64_t ntm_loop_waited_us(void)
+{
+	int fd = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
+	unsigned long long waited_ns;
+	char text[80];
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	if (n <= 0)
+		return -EIO;
+	text[n] = 0;
+	return sscanf(text, "%*u %llu", &waited_ns) == 1 ? (int64_t)(waited_ns / 1000) : -EIO;
 }
 
 uint64_t ntm_loop_real_us(void)

@@ -86,6 +86,7 @@ struct ntm_sessions {
 	/* handshakes before they cost a cookie, those with a cookie, cookies, and other answers to the unauthenticated */
 	struct ntm_limiter handshake_limiter, proven_limiter, cookie_limiter, reply_limiter;
 	int64_t handshake_us; /* when the time that handshakes took will have been their share of all time */
+	int64_t waited_us, waited_at_us; /* for a CPU that others had, and when that was looked at: all time is without it */
 	/* of all peers, oldest first: forgotten when nobody can ask again */
 	TAILQ_HEAD(ntm_session_answers, ntm_session_answer) answers;
 	LIST_HEAD(ntm_peer_bucket, ntm_peer) *by_key; /* hash tables; grown with the number of peers */

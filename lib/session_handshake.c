@@ -18,6 +18,7 @@
 #include "stats.h"
 
 #define HANDSHAKE_BURST_US 20000
+#define WAITED_LOOK_US 10000 /* a look costs some microseconds */
 /* Answered handshakes remembered, over all peers: more than a busy DC answers until a caller that waited asks again. */
 #define RECENT 4096
 #define PENDING_MS (2 * NTM_REQUEST_TIMEOUT_MS) /* by then its peer has come with the first packet, or given it up */
@@ -216,6 +217,23 @@ int ntm_session_cookie_receive(struct ntm_sessions *sessions, const struct ntm_f
 
 /* ---- being called */
 
+/* Where other programs have most of the CPU, handshakes get their share of what is left, not all of it. */
+static void handshake_waited(struct ntm_sessions *sessions, int64_t now_us)
+{
+	int64_t passed_us = now_us - sessions->waited_at_us, waited_us, more_us;
+
+	if (passed_us < WAITED_LOOK_US)
+		return;
+	waited_us = ntm_loop_waited_us();
+	if (waited_us < 0)
+		return;
+	more_us = waited_us - sessions->waited_us;
+	if (sessions->waited_at_us) /* not for what was before the first look */
+		sessions->handshake_us += more_us < passed_us ? more_us : passed_us;
+	sessions->waited_us = waited_us;
+	sessions->waited_at_us = now_us;
+}
+
 int ntm_session_handshake_admit(struct ntm_sessions *sessions, const struct ntm_flow *from, uint64_t path_id,
 				const uint8_t *packet, size_t len)
 {
@@ -226,6 +244,7 @@ int ntm_session_handshake_admit(struct ntm_sessions *sessions, const struct ntm_
 	if (ntm_limiter_take(&sessions->handshake_limiter, now_us, &from->remote, path_id))
 		return 0;
 	if (ntm_cookie_mac2_ok(&sessions->cookie, now_us / 1000, &from->remote, path_id, packet, len)) {
+		handshake_waited(sessions, now_us);
 		if (now_us < sessions->handshake_us ||
 		    !ntm_limiter_take(&sessions->proven_limiter, now_us, &from->remote, path_id))
 			return -NTM_DROP_RATE;

@@ -14,6 +14,9 @@
 #	small_packets MN CN OUTER	pings, datagrams and TCP (port 7001 of CN), counted; OUTER: IPv4 or IPv6
 #	bulk_packets MN CN OUTER	a second of bulk TCP
 #	large_packets MN CN		of the size of the MTU, and larger
+#	stalls_start NAME...		watches how long ntmd of these has to wait for a CPU; stalls_end sets STALLED: the longest
+#					wait within 20 ms (or, where the machine is a virtual one, what was stolen then), ms
+#	loop_cpu_ms NAME		CPU time that the main thread of its ntmd has used
 #	replays_note NAME...		before; clean NAME... checks that nothing was wrong with any packet since
 
 inline_is() { # NAME PEER ENGINE
@@ -117,4 +120,43 @@ clean() { # NAME...
 		no_drops "no wrong checksum, no failed authentication at $name" "$name" auth checksum inner_source no_route
 		eq "no packet came twice at $name" "${REPLAYS[$name]}" "$(stats "$name" .drops.replay)"
 	done
+}
+
+# It may be late itself: then it sees more at once.
+stalls_watch() { # FILE PID...
+	local file=$1 pid waited steal most=0 never
+	local -A before=()
+	shift
+	exec {never}<> <(:) # nothing ever comes
+	while :; do
+		for pid; do
+			read -r _ waited _ 2>/dev/null <"/proc/$pid/task/$pid/schedstat" || continue
+			waited=$((waited / 1000000))
+			if [ $((waited - ${before[$pid]:-$waited})) -gt $most ]; then most=$((waited - before[$pid])); fi
+			before[$pid]=$waited
+		done
+		read -r _ _ _ _ _ _ _ _ steal _ </proc/stat
+		if [ $((10 * (steal - ${before[steal]:-$steal}))) -gt $most ]; then most=$((10 * (steal - before[steal]))); fi
+		before[steal]=$steal
+		echo $most >"$file"
+		read -r -t 0.02 -u "$never" || :
+	done
+}
+stalls_start() { # NAME...
+	local name pids=()
+	for name; do pids+=("$(daemon_pid "$name" ntmd)"); done
+	stalls_watch "$WORK/stalled" "${pids[@]}" </dev/null >/dev/null 2>&1 &
+	STALLS=$!
+	PIDS+=("$STALLS")
+}
+stalls_end() {
+	end_pids "$STALLS"
+	# shellcheck disable=SC2034 # for the test
+	STALLED=$(cat "$WORK/stalled")
+}
+loop_cpu_ms() { # NAME
+	local pid ns
+	pid=$(daemon_pid "$1" ntmd)
+	read -r ns _ <"/proc/$pid/task/$pid/schedstat"
+	echo $((ns / 1000000))
 }

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 # test: attached, BPF has the inline lane of both ends: small packets, counted exactly; bulk stays in its lane; attach and detach lose nothing
-# timeout: 150
+# timeout: 240
 #
 #	dc (srv1) ---- core ---- mn, cn (dual, dual2)	by IPv6
 #	                 '------ mn4, cn4 (v4, v4b)	by IPv4
@@ -53,27 +53,39 @@ check_not "an interface that is not there is told" ns mn ntmctl attach --interfa
 check "detached" ns mn ntmctl detach
 check_not "what is not attached cannot be detached" ns mn ntmctl detach
 moves="$(stats mn .engine.handovers) $(stats cn .engine.handovers)"
+stalls_start mn cn
+cpu=$(loop_cpu_ms cn)
 nsbg mn flood.log ping -q -i 0.002 -c 3000 -W 1 "$(vip4 cn)"
 flood=$SPAWNED
 sleep 0.5
 check "ntmctl attach" ns mn ntmctl attach
 check "ntmctl attach at the other end, to an interface" ns cn ntmctl attach --interface eth0 --mode generic
+cpu=$(($(loop_cpu_ms cn) - cpu))
+check "cn's event loop had little to do for it: $cpu ms of CPU time" test $cpu -lt 100
 check "BPF has the tunnel's inline lane" eventually 4 inline_is mn cn bpf
 check "at the other end, too" eventually 4 inline_is cn mn bpf
 eq "status tells interface and mode" "bpf eth0 generic" "$(status mn '"\(.engine) \(.interfaces[0].name) \(.interfaces[0].mode)"')"
 before=$(lane mn cn rx inline)
-sleep 0.5
-check "the flood comes inline" test "$(($(lane mn cn rx inline) - before))" -gt 50
+came_inline() { [ "$(lane mn cn rx inline)" -gt $((before + 50)) ]; }
+check "the flood comes inline" eventually 5 came_inline
 check "ntmctl detach" ns mn ntmctl detach
 check "the tunnel has a new key phase" eventually 4 inline_is mn cn user
 nothing_pinned "nothing is left of it" mn
 sleep 0.3
 check "ntmctl attach once more" ns mn ntmctl attach
 check "BPF has it again" eventually 4 inline_is mn cn bpf
-eventually 10 not_alive "$flood"
+eventually 60 not_alive "$flood"
+stalls_end
 slowest=$(sed -n 's|^rtt.*/\(.*\)/.* ms.*|\1|p' "$WORK/flood.log")
 check "not one packet of the flood was lost (the slowest took $slowest ms)" grep -q '3000 packets transmitted, 3000 received' "$WORK/flood.log"
-eq "and neither took the other for dead while programs were loaded" "$moves" "$(stats mn .engine.handovers) $(stats cn .engine.handovers)"
+now="$(stats mn .engine.handovers) $(stats cn .engine.handovers)"
+sentence="and neither took the other for dead while programs were loaded"
+# Three questions within 75 ms, and 50 ms for the last answer.
+if [ "$now" != "$moves" ] && [ "$STALLED" -ge 60 ]; then
+	skip "$sentence" "this machine let one of them wait for $STALLED ms for a CPU"
+else
+	eq "$sentence" "$moves" "$now"
+fi
 sleep 0.2
 
 # ---- packets
@@ -99,7 +111,7 @@ flood=$SPAWNED
 sleep 0.5
 host_attach mn v6 eth1 50
 check "a better interface gets the programs" eventually 3 programs_on mn eth1
-eventually 10 not_alive "$flood"
+eventually 30 not_alive "$flood"
 check "make before break loses nothing" grep -q '400 received' "$WORK/flow.log"
 check "packets leave by it" eventually 2 leaves_from "$(host_addr6 mn eth1)"
 

@@ -12,13 +12,17 @@
 . "$(dirname "$0")/lib.sh"
 
 PORTS_NEXT=20000
-# All mappings of these networks are other ones from now on.
+OUTAGE_MS=0
+# All mappings of these networks are other ones from now on. The rules change at once: a flow that begins while there is none
+# would be without a mapping for as long as it lasts. OUTAGE_MS: so long there was no way out.
 rebind() { # NET...
 	local net number dev=wan
 	for net; do
-		ns "r-$net" nft flush chain ip nat postrouting
-		ns "r-$net" nft add rule ip nat postrouting oifname wan meta l4proto udp masquerade to :$PORTS_NEXT-$((PORTS_NEXT + 99))
-		ns "r-$net" nft add rule ip nat postrouting oifname wan masquerade
+		ns "r-$net" nft -f - <<-RULES
+		flush chain ip nat postrouting
+		add rule ip nat postrouting oifname wan meta l4proto udp masquerade to :$PORTS_NEXT-$((PORTS_NEXT + 99))
+		add rule ip nat postrouting oifname wan masquerade
+		RULES
 		PORTS_NEXT=$((PORTS_NEXT + 100))
 	done
 	MOVED_DOWN=$EPOCHREALTIME
@@ -28,9 +32,13 @@ rebind() { # NET...
 	done
 	for net; do
 		read -r number _ <<<"${NETS[$net]}"
-		nsip "r-$net" addr add "192.0.2.$((4 * number + 2))/30" dev $dev
-		nsip "r-$net" route replace default via "192.0.2.$((4 * number + 1))"
+		nsip "r-$net" -batch - <<-BATCH
+		addr add 192.0.2.$((4 * number + 2))/30 dev $dev
+		route replace default via 192.0.2.$((4 * number + 1))
+		BATCH
 	done
+	OUTAGE_MS=$(awk -v a="$MOVED_DOWN" -v b="$EPOCHREALTIME" 'BEGIN { printf "%d", (b - a) * 1000 }')
+	REBOUND=$EPOCHSECONDS
 	sleep 0.1 # what was on its way
 }
 
@@ -46,11 +54,12 @@ at_port_of() { # NAME PEER FIRST: NAME sends to a port of the range that begins 
 	port=${port##*:}
 	[ "$port" -ge "$3" ] && [ "$port" -lt $(($3 + 100)) ]
 }
-stream_silent() { # SENTENCE PORT MS
-	local gap
+stream_silent() { # SENTENCE PORT MS: and the outage
+	local gap most=$(($3 + OUTAGE_MS))
 	stream_end "$2"
 	gap=$(stream_gap_since "$2" "$MOVED_DOWN")
-	check "$1: silent for at most $3 ms (${gap} ms, $LOST of $SENT lost)" test "$gap" -le "$3" -a "$LOST" -le "$3"
+	check "$1: silent for at most $most ms ($gap ms, $OUTAGE_MS of them without a way out; $LOST of $SENT lost)" \
+		test "$gap" -le "$most" -a "$LOST" -le "$most"
 	eq "$1: nothing came twice" 0 "$DUPLICATE"
 }
 
@@ -111,8 +120,12 @@ check "a node that knows nothing of mn reaches it within 4 s" eventually 4 reach
 
 # ---- without data: idle1's Keep Alive tells idle2 where it is now
 last=$((PORTS_NEXT - 100))
+# On a slow machine it may have been before the last new mapping: then it is the next one.
+patience=$((32 - (EPOCHSECONDS - idle_since)))
+[ $((REBOUND - idle_since)) -lt 23 ] || patience=32
+[ $patience -ge 3 ] || patience=3
 check "an idle tunnel: its Keep Alive, at most 28 s after it fell silent, shows the new mapping" \
-	eventually $((32 - (EPOCHSECONDS - idle_since) > 3 ? 32 - (EPOCHSECONDS - idle_since) : 3)) at_port_of idle2 idle1 $last
+	eventually $patience at_port_of idle2 idle1 $last
 check "an idle tunnel: the first packet from outside gets in" reaches idle2 "$(vip4 idle1)"
 for name in mn cn idle1 idle2 far; do
 	no_drops "nothing failed authentication at $name" "$name" auth inner_source

@@ -49,6 +49,7 @@
 #	NET_DELAY_MS_nat1=20		each frame needs 20 ms more between core and router, each way
 #	NET_LOSS_EVERY_nat1=100		every 100th frame each way is lost there
 #	NET_RATE_MBIT_nat1=100		tbf both ways there
+#	NTM_LOG_LINES=200		(environment) of each log, when a test has failed; 25 if it is not set
 #	NTM_OFFLOADS=off		(environment) all links without checksum and segmentation offload
 #
 # Processes: a host has a network namespace and private mounts: /etc (a copy, so resolv.conf may be
@@ -537,7 +538,7 @@ finish() {
 		for log in "$WORK"/*.log; do
 			[ -s "$log" ] || continue
 			echo "# --- the end of ${log##*/}"
-			tail -n 25 "$log" | sed 's/^/# /'
+			tail -n "${NTM_LOG_LINES:-25}" "$log" | sed 's/^/# /'
 		done
 	fi
 	mapfile -t pids < <(for name in $(namespaces); do ip netns pids "$name"; done)

@@ -39,6 +39,7 @@ ns cn ntmctl detach >/dev/null 2>&1 || : # else its kernel would go on answering
 daemon_stop dc ntm-dc KILL
 daemon_run dc ntm-dc
 nsbg mn ping.log ping -i 0.3 "$address"
+ping=$SPAWNED
 start=$(now_ms)
 check "the tunnel to a peer that is gone is given up" eventually 15 no_tunnel
 echo "# after $(($(now_ms) - start)) ms"
@@ -47,3 +48,18 @@ check "its name is answered with SERVFAIL" grep -q 'status: SERVFAIL' <<<"$(ns m
 daemon_run cn ntmd
 eventually 5 nodes_registered cn
 check "when it comes back it is reached" eventually 5 reaches mn cn.$ZONE -W 3
+
+# ---- asked by its name in vain, and by its address a moment later: the name has that tunnel, too
+end_pids "$ping"
+ns mn ntmctl tunnel close cn.$ZONE >/dev/null
+eventually 3 no_tunnel
+failures() { monitored mn 'select(.event == "direction_failed") | .event' | wc -l; }
+fails_again() { [ "$(failures)" -gt "$before" ]; }
+before=$(failures)
+kill -STOP "$(daemon_pid cn ntmd)"
+check "while it does not answer, neither does its name" grep -q 'status: SERVFAIL' <<<"$(ns mn dig +time=9 +tries=1 @127.0.0.54 cn.$ZONE A)"
+eventually 15 fails_again
+kill -CONT "$(daemon_pid cn ntmd)"
+check "then its address does" eventually 3 reaches mn "$address"
+eq "and its name at once" "$address" "$(ns mn dig +short +time=2 +tries=1 @127.0.0.54 cn.$ZONE A)"
+eq "by one tunnel" 1 "$(tunnels mn length)"

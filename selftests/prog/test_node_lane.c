@@ -4,6 +4,27 @@
  */
 #include "node_pair.h"
 
+/* Longer than a test may take on any machine: time passes by flows_age(). */
+#define WINDOW_NS 4000000000U
+#define HOLD_NS 4000000000U
+
+/* All that was sent was sent so much earlier. */
+static void flows_age(uint64_t ns)
+{
+	const struct bpf_map *map = a.bpf->maps.ntm_flows;
+	struct ntm_map_flow flow;
+
+	for (uint32_t i = 0; i < NTM_FLOWS_SLOTS; i++) {
+		assert_int_equal(bpf_map__lookup_elem(map, &i, sizeof(i), &flow, sizeof(flow), 0), 0);
+		if (!flow.hash)
+			continue;
+		flow.since -= (uint32_t)(ns >> 10);
+		if (flow.bulk)
+			flow.bulk -= (uint32_t)(ns >> 10);
+		assert_int_equal(bpf_map__update_elem(map, &i, sizeof(i), &flow, sizeof(flow), BPF_ANY), 0);
+	}
+}
+
 static void trains_are_bulk_and_their_flow_stays_so_for_a_while(void **state)
 {
 	uint8_t small[NODE_FRAME];
@@ -11,12 +32,12 @@ static void trains_are_bulk_and_their_flow_stays_so_for_a_while(void **state)
 	struct prog_run run;
 
 	(void)state;
-	a.config->lane_hold_ns = 50000000;
+	a.config->lane_hold_ns = HOLD_NS;
 	assert_int_equal(node_egress(&a, small, len, 0, &run), NODE_REDIRECT);
 	assert_int_equal(node_egress(&a, small, len, 20, &run), NODE_NEXT);
 	assert_memory_equal(run.out, small, len);
 	assert_int_equal(node_egress(&a, small, len, 0, &run), NODE_NEXT);
-	usleep(60000);
+	flows_age(HOLD_NS);
 	assert_int_equal(node_egress(&a, small, len, 0, &run), NODE_REDIRECT);
 }
 
@@ -37,7 +58,7 @@ static void large_packets_count_twice(void **state)
 	size_t at = NTM_LANE_SIZE - 28, len = plain_make(large, at + 1);
 
 	(void)state;
-	a.config->lane_ns = 1000000000;
+	a.config->lane_ns = WINDOW_NS;
 	assert_int_equal(len, NTM_LANE_SIZE + 1);
 	assert_int_equal(inline_of(large, len, 2 * NTM_LANE_PACKETS), NTM_LANE_PACKETS / 2);
 	node_flows_clear(&a);
@@ -52,13 +73,13 @@ static void fast_flows_are_bulk_until_they_are_slow_again(void **state)
 	struct prog_run run;
 
 	(void)state;
-	a.config->lane_ns = 1000000000;
-	a.config->lane_hold_ns = 20000000;
+	a.config->lane_ns = WINDOW_NS;
+	a.config->lane_hold_ns = HOLD_NS;
 	assert_int_equal(inline_of(fast, len, 2 * NTM_LANE_PACKETS), NTM_LANE_PACKETS);
 	/* once it is slow it comes back, when the time has gone for which its last packets may still be on their way */
 	a.config->lane_ns = 1000;
 	assert_int_equal(node_egress(&a, fast, len, 0, &run), NODE_NEXT);
-	usleep(30000);
+	flows_age(HOLD_NS);
 	assert_int_equal(node_egress(&a, fast, len, 0, &run), NODE_REDIRECT);
 }
 
@@ -67,7 +88,7 @@ static void flows_are_told_apart_by_their_ports(void **state)
 	uint8_t packet[NODE_FRAME];
 
 	(void)state;
-	a.config->lane_ns = 1000000000;
+	a.config->lane_ns = WINDOW_NS;
 	for (int six = 0; six < 2; six++) {
 		size_t len = node_inner_make(packet, &a, &b, &(struct node_inner){.six = six, .payload = 64}), udp = six ? 40 : 20;
 
@@ -92,7 +113,7 @@ static void what_has_no_ports_is_one_flow(void **state)
 	uint8_t packet[NODE_FRAME];
 
 	(void)state;
-	a.config->lane_ns = 1000000000;
+	a.config->lane_ns = WINDOW_NS;
 	for (size_t i = 0; i < sizeof(what) / sizeof(what[0]); i++) {
 		size_t len = plain_make(packet, 64);
 
@@ -125,7 +146,7 @@ static int acks_inline(bool six, unsigned count, uint32_t bytes)
 static void acknowledgements_of_bulk_are_bulk(void **state)
 {
 	(void)state;
-	a.config->lane_ns = 1000000000;
+	a.config->lane_ns = WINDOW_NS;
 	for (int six = 0; six < 2; six++) {
 		assert_int_equal(acks_inline(six, 20, 1000), 20);
 		/* the first one acknowledges nothing that is known, each further one counts for itself and 14000 / 1400 */
@@ -210,21 +231,21 @@ static void what_ntmd_got_is_not_overtaken_by_its_flow(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(lacks) / sizeof(lacks[0]); i++) {
 		node_path(&a, &b, true);
-		a.config->lane_hold_ns = 50000000;
+		a.config->lane_hold_ns = HOLD_NS;
 		node_flows_clear(&a);
 		assert_int_equal(node_egress(&a, inner, len, 0, &run), NODE_REDIRECT);
 		lack_make(lacks[i]);
 		assert_int_equal(node_egress(&a, inner, len, 0, &run), NODE_NEXT);
-		usleep(40000);
+		flows_age(HOLD_NS / 2);
 		assert_int_equal(node_egress(&a, inner, len, 0, &run), NODE_NEXT);
 		node_path(&a, &b, true);
-		a.config->lane_hold_ns = 50000000;
-		usleep(20000); /* since the last one, not since the first */
+		a.config->lane_hold_ns = HOLD_NS;
+		flows_age(HOLD_NS / 2); /* since the last one, not since the first */
 		assert_int_equal(node_egress(&a, inner, len, 0, &run), NODE_NEXT);
 		inner[21] ^= 1;
 		assert_int_equal(node_egress(&a, inner, len, 0, &run), NODE_REDIRECT);
 		inner[21] ^= 1;
-		usleep(60000);
+		flows_age(HOLD_NS);
 		assert_int_equal(node_egress(&a, inner, len, 0, &run), NODE_REDIRECT);
 	}
 }

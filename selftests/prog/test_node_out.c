@@ -401,9 +401,9 @@ static size_t wire_take(int fd, uint8_t *frame)
 {
 	ssize_t n;
 
-	do /* the kernel's own chatter */
+	do /* the kernel's own chatter is no UDP; its MLD reports come when they like, and may be as long as what we send */
 		n = recv(fd, frame, NODE_FRAME, 0);
-	while (n > 14 && frame[12] == 0x86 && n < 150 && frame[14 + 6] != 17);
+	while (n > 14 && frame[14 + (frame[12] == 0x86 ? 6 : 9)] != IPPROTO_UDP);
 	return n < 0 ? 0 : (size_t)n;
 }
 

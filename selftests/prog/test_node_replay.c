@@ -348,7 +348,7 @@ static void *writer(void *arg)
 		next->serial = port;
 		next->unproven_bytes = 1U << 30;
 		node_ends_flip(&a);
-		++*flips;
+		__atomic_fetch_add(flips, 1, __ATOMIC_RELAXED);
 	}
 	return NULL;
 }
@@ -367,7 +367,8 @@ static void ends_are_never_read_half_written(void **state)
 	pthread_barrier_init(&together, NULL, 2);
 	assert_int_equal(pthread_create(&thread, NULL, writer, &flips), 0);
 	cpu_take(0);
-	for (int i = 0; i < 20000; i++) {
+	/* the other CPU may have somebody else's work to do first */
+	for (int i = 0; i < 20000 || __atomic_load_n(&flips, __ATOMIC_RELAXED) <= 1000; i++) {
 		struct prog_run run = {.in = frame, .len = len};
 		struct ntm_state counts;
 		unsigned port;
@@ -386,7 +387,6 @@ static void ends_are_never_read_half_written(void **state)
 	pthread_join(thread, NULL);
 	pthread_barrier_destroy(&together);
 	sched_setaffinity(0, sizeof(before), &before);
-	assert_true(flips > 1000);
 	assert_int_equal(node_drops_all(&a), node_drops(&a, NTM_DROP_NO_PATH));
 }
 

@@ -661,6 +661,26 @@ static void with_a_cookie_handshakes_take_no_more_than_their_share_of_the_time(v
 	ends_request_answered(&client);
 }
 
+/* What others had of the CPU is not to share. */
+static void where_others_have_the_cpu_handshakes_get_less_of_it(void **state)
+{
+	int64_t now_us = ntm_loop_now_us(), waited_us = ntm_loop_waited_us();
+	struct outcome outcome;
+
+	(void)state;
+	if (waited_us < 0)
+		skip(); /* a kernel without /proc/PID/schedstat */
+	ntm_limiter_init(&server.sessions.handshake_limiter, 0, 0);
+	server.sessions.handshake_us = now_us + 100000;
+	server.sessions.waited_us = waited_us - 400000;
+	server.sessions.waited_at_us = now_us - 500000;
+	assert_int_equal(ends_request(&client, &outcome, 8000, NULL), 0);
+	until(outcome.done, 8000);
+	assert_int_equal(outcome.err, 0);
+	assert_true(ntm_loop_now_us() >= now_us + 500000);
+	assert_true(server.sessions.waited_us >= waited_us);
+}
+
 static void an_answer_is_forgotten_when_nobody_can_ask_again(void **state)
 {
 	struct ntm_session_answer *first;
@@ -808,6 +828,7 @@ int main(void)
 		TEST(under_load_a_cookie_is_asked_for_and_shown),
 		TEST(a_repeated_message_1_begins_nothing_even_after_many_others),
 		TEST(with_a_cookie_handshakes_take_no_more_than_their_share_of_the_time),
+		TEST(where_others_have_the_cpu_handshakes_get_less_of_it),
 		TEST(an_answer_is_forgotten_when_nobody_can_ask_again),
 		TEST(cookies_are_bounded_too),
 		TEST(a_cookie_nobody_asked_for_is_ignored),
