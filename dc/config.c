@@ -13,6 +13,7 @@
 #include "dc/dc.h"
 #include "endpoint.h"
 #include "key.h"
+#include "log.h"
 
 #define DEFAULT_SOCKET "/run/ntm/dc.sock"
 #define DEFAULT_DATABASE "sqlite:/var/lib/ntm/dc.sqlite"
@@ -329,6 +330,22 @@ static int peers_check(const struct dc_config *config, const char *path, char *r
 	return 0;
 }
 
+/*
+ * Of two others of which nothing is configured neither can be told to have taken the other's address. One alone has nobody to
+ * take from: our own pool, and public addresses, it is not believed anyway.
+ */
+static void prefixes_ask_for(const struct dc_config *config, const char *path)
+{
+	for (unsigned i = 0; config->peers > 1 && i < config->peers; i++) {
+		const struct dc_config_peer *peer = &config->peer[i];
+
+		if (!peer->prefixes[0] || !peer->prefixes[1])
+			ntm_warn("%s: [peer \"%s\"] has no %s: that DC is believed an address that another peer's node has", path,
+				 peer->name,
+				 peer->prefixes[0] ? "virtual6" : peer->prefixes[1] ? "virtual4" : "virtual4 and virtual6");
+	}
+}
+
 static int default_set(char **string, const char *value)
 {
 	if (!*string)
@@ -354,7 +371,10 @@ static int check(struct dc_config *config, const char *path, char *ret_why, size
 		snprintf(ret_why, why_len, "%s: [dc] private-key-file: %s", path, why);
 		return -EINVAL;
 	}
-	return peers_check(config, path, ret_why, why_len);
+	if (peers_check(config, path, ret_why, why_len))
+		return -EINVAL;
+	prefixes_ask_for(config, path);
+	return 0;
 }
 
 int dc_config_read(struct dc_config *ret_config, const char *path, char *ret_why, size_t why_len)
