@@ -141,7 +141,7 @@ void ntmd_handover_route_dead(struct ntmd_path *path, int64_t since_ms)
 		ntmd_direction_again(path->cn, NTM_REASON_HANDOVER); /* the DC may know another relay */
 	next = ntmd_route_best(path, NTMD_ROUTE_PROVEN);
 	if (!next) {
-		if (path->bind.name) /* a NAT of ours may have forgotten where the leg was */
+		if (path->bind.name && path->bind.asked_ms < since_ms) /* a NAT of ours may have forgotten where the leg was */
 			ntmd_relay_bind_start(path);
 		move(path, "nothing else answered, and this does now");
 		return;
@@ -150,6 +150,11 @@ void ntmd_handover_route_dead(struct ntmd_path *path, int64_t since_ms)
 	ntmd_route_announce(path, next);
 	ntmd_route_select(path);
 	ntmd_route_probe(path);
+}
+
+void ntmd_handover_nat_forgot(struct ntmd_path *path)
+{
+	move(path, "a NAT of ours forgot us");
 }
 
 static const char *addresses_format(const struct ntmd *ntmd, char text[ADDRESSES_TEXT])

@@ -124,6 +124,7 @@ struct ntmd_relay { /* one RS endpoint with paths of ours; its Keep Alive serves
 	struct ntm_endpoint observed; /* where it sees us, */
 	struct ntm_addr observed_local; /* at this address of ours */
 	int64_t rebound_ms; /* when all legs there were last bound again for something that it said; 0: never */
+	int64_t moved_ms; /* when it last saw us elsewhere without our doing */
 	struct event *keepalive;
 	unsigned misses;
 	unsigned users;
@@ -149,6 +150,7 @@ struct ntmd_bind {
 	struct ntm_transaction *transaction; /* while ASKED or ECHOED; NULL: none */
 	struct ntm_bind *echo; /* what is repeated while ECHOED; NULL otherwise */
 	uint64_t counter; /* of the last packet sent */
+	int64_t asked_ms; /* when the leg was last begun to be bound */
 	uint8_t reset_token[NTM_MAC_LEN];
 	unsigned first; /* endpoint to try first; the next one after a failure */
 	bool has_token;
@@ -175,6 +177,7 @@ struct ntmd_move {
 	struct event *watch_timer; /* NULL: no data lately */
 	unsigned watch_questions; /* asked since nothing comes */
 	int64_t watch_ms; /* when the first was */
+	int64_t watch_end_ms; /* after the last one: when the route is left */
 	bool watch_inline; /* all goes inline, since nobody has answered */
 	struct event *look_timer; /* at what the kernel sends and takes */
 	int64_t look_ms, look_tx_ms, look_rx_ms; /* when that was last, and what it showed; 0: nobody looks */
@@ -410,6 +413,11 @@ void ntmd_nat_mapping_observed(struct ntmd_path *path, const struct ntm_flow *fr
 
 void ntmd_path_watch_start(struct ntmd_path *path); /* data went out, and nothing came since */
 void ntmd_path_watch_kernel(struct ntmd_path *path, int64_t now_ms); /* now and then: the kernel may have begun to send */
+/*
+ * Our leg at the relay is bound. It saw us elsewhere without our doing, at that time: if the route in use, by the same address of
+ * ours, has not answered since, the path moves now.
+ */
+void ntmd_path_watch_leg_bound(struct ntmd_path *path, const struct ntm_addr *local, int64_t moved_ms);
 void ntmd_path_watch_rest(struct ntmd_path *path); /* no data lately: forgets what may be forgotten */
 void ntmd_path_watch_clear(struct ntmd_path *path); /* the path ends */
 
@@ -418,6 +426,7 @@ void ntmd_path_watch_clear(struct ntmd_path *path); /* the path ends */
 void ntmd_handover_arrived(struct ntmd_path *path); /* data came by the new route */
 /* The active route does not answer: takes another that has answered since then, or asks by every way. */
 void ntmd_handover_route_dead(struct ntmd_path *path, int64_t since_ms);
+void ntmd_handover_nat_forgot(struct ntmd_path *path); /* and gives us another address or port: as if we had moved */
 
 void ntmd_handover_path(struct ntmd_path *path); /* our address changed: Path Update on every way */
 /* An authentic packet came from an endpoint that is no route of the path: its NAT changed, or it moved and its Path Update is on the way. */

@@ -7,15 +7,17 @@
  *	data goes out ... a round trip and 35 ms without anything: Keep Alive, 25 ms, Keep Alive, 25 ms, Keep Alive
  *			  ... a round trip and 50 ms: the route is left
  *
- * That is less than 3 round trips + 200 ms, with the one that the peer needs to hear of it. With the first question the routes that might come next are asked whether they
- * work: one that answers is taken at once.
+ * That is less than 3 round trips + 200 ms, with the one that the peer needs to hear of it. With the first question the routes that
+ * might come next are asked whether they work: one that answers is taken at once. If none has by the last question, our
+ * leg at the relay is bound again: a NAT of ours may have forgotten it, with the route. If the relay sees us elsewhere then, that
+ * is so, and the path moves at once.
  *
  * What BPF sends the engine does not see: while it does, its times are looked at, 40 times a second.
  *
  * Where none of them answers either, the peer's daemon may be dead and its kernel not: BPF goes on opening the inline lane. Then
  * all goes inline for a round trip and 60 ms. What comes back to BPF here shows that the route works, and it
  * stays. That begins with the last question, or, where round trips are so short that the peer's kernel cannot
- * know yet, later.
+ * know yet, soon after it.
  */
 #include "crypto.h"
 #include "endpoint.h"
@@ -85,26 +87,6 @@ static int64_t kernel_heard_ms(const struct ntmd_path *path)
 	return rx;
 }
 
-/* The daemon of the peer answers nothing. Whether its kernel does; or whether that is still to be seen. */
-static bool kernel_goes_on(struct ntmd_path *path)
-{
-	struct ntmd_move *move = path->move;
-
-	if (other_answers(path) || !(move->watch_inline || ntmd_engine_path_inline_try(path->engine)))
-		return false;
-	if (kernel_heard_ms(path) >= move->watch_ms) {
-		move->watch_questions = 0;
-		move->watch_inline = false;
-		ntmd_engine_path_unheard_forget(path->engine);
-		return true;
-	}
-	if (move->watch_inline)
-		return false;
-	move->watch_inline = true;
-	ntm_timer_set_ms(move->watch_timer, rtt_ms(path) + INLINE_MS);
-	return true;
-}
-
 /* Of a route that is not proven, route_probe.c asks. */
 static bool is_watched(const struct ntmd_path *path)
 {
@@ -112,17 +94,57 @@ static bool is_watched(const struct ntmd_path *path)
 	       path->route[path->active]->state == NTMD_ROUTE_PROVEN;
 }
 
+static void question(struct ntmd_path *path, int64_t now)
+{
+	struct ntmd_move *move = path->move;
+
+	if (!move->watch_questions++) {
+		move->watch_ms = now;
+		move->watch_inline = false;
+		others_ask(path);
+	}
+	ask(path);
+	if (move->watch_questions == QUESTIONS)
+		move->watch_end_ms = now + rtt_ms(path) + LAST_MS;
+}
+
+/* All questions are out, and nothing has come yet. When to look again; 0: the route is to be left. */
+static int64_t last_resorts(struct ntmd_path *path, int64_t now, int64_t since)
+{
+	struct ntmd_move *move = path->move;
+	int64_t answer_ms = move->watch_ms + rtt_ms(path), kernel_ms = since + KERNEL_KNOWS_MS, next = 0;
+
+	if (now >= answer_ms && path->bind.state == NTMD_BIND_BOUND && path->bind.asked_ms < move->watch_ms && !other_answers(path))
+		ntmd_relay_bind_start(path);
+	if (now >= kernel_ms && !move->watch_inline && !other_answers(path) && ntmd_engine_path_inline_try(path->engine)) {
+		move->watch_inline = true;
+		move->watch_end_ms = now + rtt_ms(path) + INLINE_MS;
+	}
+	if (now < move->watch_end_ms)
+		next = move->watch_end_ms;
+	if (now < answer_ms && answer_ms < next)
+		next = answer_ms;
+	if (now < kernel_ms && kernel_ms < next)
+		next = kernel_ms;
+	return next;
+}
+
+static void watch_end(struct ntmd_path *path)
+{
+	path->move->watch_questions = 0;
+	ntmd_engine_path_unheard_forget(path->engine);
+}
+
 static void on_watch(evutil_socket_t fd, short what, void *arg)
 {
 	struct ntmd_path *path = arg;
 	struct ntmd_move *move = path->move;
-	int64_t now = ntm_loop_now_ms(), since = ntmd_engine_path_unheard(path->engine), patience;
+	int64_t now = ntm_loop_now_ms(), since = ntmd_engine_path_unheard(path->engine), patience, next;
 
 	(void)fd;
 	(void)what;
 	if (!since || !is_watched(path) || kernel_heard_ms(path) > since) {
-		move->watch_questions = 0;
-		ntmd_engine_path_unheard_forget(path->engine);
+		watch_end(path);
 		return;
 	}
 	patience = rtt_ms(path) + PATIENCE_MS;
@@ -131,27 +153,31 @@ static void on_watch(evutil_socket_t fd, short what, void *arg)
 		ntm_timer_set_ms(move->watch_timer, patience - (now - since));
 		return;
 	}
-	if (move->watch_questions == QUESTIONS) {
-		if (kernel_goes_on(path))
-			return;
-		move->watch_questions = 0;
-		ntmd_engine_path_unheard_forget(path->engine);
-		ntmd_handover_route_dead(path, move->watch_ms);
-		return;
-	}
-	if (!move->watch_questions++) {
-		move->watch_ms = now;
-		move->watch_inline = false;
-		others_ask(path);
-	}
-	ask(path);
+	if (move->watch_questions < QUESTIONS)
+		question(path, now);
 	if (move->watch_questions < QUESTIONS) {
 		ntm_timer_set_ms(move->watch_timer, AGAIN_MS);
 		return;
 	}
-	if (now - since >= KERNEL_KNOWS_MS && !other_answers(path))
-		move->watch_inline = ntmd_engine_path_inline_try(path->engine);
-	ntm_timer_set_ms(move->watch_timer, rtt_ms(path) + (move->watch_inline ? INLINE_MS : LAST_MS));
+	next = last_resorts(path, now, since);
+	if (next) {
+		ntm_timer_set_ms(move->watch_timer, next - now);
+		return;
+	}
+	watch_end(path);
+	ntmd_handover_route_dead(path, move->watch_ms);
+}
+
+void ntmd_path_watch_leg_bound(struct ntmd_path *path, const struct ntm_addr *local, int64_t moved_ms)
+{
+	struct ntmd_move *move = path->move;
+
+	if (!move || !move->watch_questions || moved_ms < move->watch_ms || !is_watched(path) ||
+	    !ntm_addr_equal(&path->route[path->active]->flow.local, local))
+		return;
+	event_del(move->watch_timer);
+	watch_end(path);
+	ntmd_handover_nat_forgot(path);
 }
 
 void ntmd_path_watch_start(struct ntmd_path *path)

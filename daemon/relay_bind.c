@@ -378,6 +378,7 @@ void ntmd_relay_bind_start(struct ntmd_path *path)
 	if (!bind->relay || transaction_make(path))
 		return;
 	bind->state = NTMD_BIND_ASKED;
+	bind->asked_ms = ntm_loop_now_ms();
 	ntm_transaction_start(bind->transaction, NTM_HANDSHAKE_TIMEOUT_MS);
 }
 
@@ -460,6 +461,7 @@ static void bound(struct ntmd_path *path, const struct ntm_bind *ack)
 	route = route_of(path);
 	if (route && path->state == NTMD_PATH_UP)
 		ntmd_route_challenge(path, route);
+	ntmd_path_watch_leg_bound(path, &relay->observed_local, relay->moved_ms);
 }
 
 /*
@@ -498,8 +500,10 @@ static void observed_check(struct ntmd_path *path, const struct ntm_bind *ack)
 	}
 	relay->observed = observed;
 	relay->observed_local = path->bind.way.local;
-	if (changed)
-		ntmd_nat_mapping_relay(relay);
+	if (!changed)
+		return;
+	relay->moved_ms = ntm_loop_now_ms();
+	ntmd_nat_mapping_relay(relay);
 }
 
 static int challenge_take(struct ntmd_path *path, const struct ntm_bind *challenge)

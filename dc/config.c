@@ -13,10 +13,13 @@
 #include "dc/dc.h"
 #include "endpoint.h"
 #include "key.h"
+#include "log.h"
 
 #define DEFAULT_SOCKET "/run/ntm/dc.sock"
 #define DEFAULT_DATABASE "sqlite:/var/lib/ntm/dc.sqlite"
 #define DNS_PORT 53
+#define DNS_RATE 500 /* a /24 of resolvers needs less: they keep an answer for 30 s at least */
+#define DNS_RATE_MAX 1000000
 #define DC_PATH_RATE_MIN 1000 /* with less not even handshakes would pass in time */
 
 static const char an_endpoint[] = "an address and port, as 192.0.2.1:6866 or [2001:db8::1]:6866";
@@ -48,6 +51,21 @@ static const char *set_dns_listen(void *config, const char *value, void *arg)
 
 	(void)arg;
 	return endpoint_add(c->dns, &c->dnss, value, DNS_PORT);
+}
+
+static const char *set_rate_limit(void *config, const char *value, void *arg)
+{
+	struct dc_config *c = config;
+	unsigned long rate;
+	char *end;
+
+	(void)arg;
+	errno = 0;
+	rate = strtoul(value, &end, 10);
+	if (value[0] < '0' || value[0] > '9' || *end || errno || rate > DNS_RATE_MAX)
+		return "answers a second, at most 1000000, or 0 for no limit";
+	c->dns_rate_limit = (uint32_t)rate;
+	return NULL;
 }
 
 static const char *set_locations(void *config, const char *value, void *arg)
@@ -226,6 +244,7 @@ static const struct ntm_config_key keys[] = {
 	{.section = "dc", .name = "virtual4", .set = set_virtual4},
 	{.section = "dc", .name = "virtual6", .set = set_virtual6},
 	{.section = "dns", .name = "listen", .repeats = true, .set = set_dns_listen},
+	{.section = "dns", .name = "rate-limit", .set = set_rate_limit},
 	{.section = "dns", .name = "locations", .set = set_locations},
 	{.section = "relay", .name = "public-key", .required = true, .set = set_relay_key},
 	{.section = "relay",
@@ -311,6 +330,22 @@ static int peers_check(const struct dc_config *config, const char *path, char *r
 	return 0;
 }
 
+/*
+ * Of two others of which nothing is configured neither can be told to have taken the other's address. One alone has nobody to
+ * take from: our own pool, and public addresses, it is not believed anyway.
+ */
+static void prefixes_ask_for(const struct dc_config *config, const char *path)
+{
+	for (unsigned i = 0; config->peers > 1 && i < config->peers; i++) {
+		const struct dc_config_peer *peer = &config->peer[i];
+
+		if (!peer->prefixes[0] || !peer->prefixes[1])
+			ntm_warn("%s: [peer \"%s\"] has no %s: that DC is believed an address that another peer's node has", path,
+				 peer->name,
+				 peer->prefixes[0] ? "virtual6" : peer->prefixes[1] ? "virtual4" : "virtual4 and virtual6");
+	}
+}
+
 static int default_set(char **string, const char *value)
 {
 	if (!*string)
@@ -336,12 +371,15 @@ static int check(struct dc_config *config, const char *path, char *ret_why, size
 		snprintf(ret_why, why_len, "%s: [dc] private-key-file: %s", path, why);
 		return -EINVAL;
 	}
-	return peers_check(config, path, ret_why, why_len);
+	if (peers_check(config, path, ret_why, why_len))
+		return -EINVAL;
+	prefixes_ask_for(config, path);
+	return 0;
 }
 
 int dc_config_read(struct dc_config *ret_config, const char *path, char *ret_why, size_t why_len)
 {
-	struct dc_config config = {0};
+	struct dc_config config = { .dns_rate_limit = DNS_RATE };
 
 	dc_prefix_parse(&config.virtual4, "198.18.0.0/16");
 	dc_prefix_parse(&config.virtual6, "fd4e:544d:1::/64");

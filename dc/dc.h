@@ -5,7 +5,7 @@
  *	receive.c -> registration.c, keepalive.c            -> the member's location
  *	          -> direction.c -> location.c (other DCs)  -> path_select.c -> relay.c and route_direction.c
  *	          -> path.c (withdrawals)
- *	dns.c     -> dns_zone.c -> member.c
+ *	dns.c     -> dns_zone.c -> dns_guard.c, member.c
  *	control.c -> member.c -> addr_pool.c, store.c
  *	recall.c  -> store.c; calls the members back after a restart
  *
@@ -88,6 +88,7 @@ struct dc_config {
 	struct dc_prefix virtual4, virtual6;
 	struct ntm_endpoint dns[NTM_SERVERS_MAX];
 	uint16_t dnss;
+	uint32_t dns_rate_limit; /* answers a second by UDP to each network; 0: no limit */
 	bool locations_public;
 	struct dc_config_relay *relay;
 	unsigned relays;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
  * dns.c - the DC's authoritative DNS server: UDP and TCP sockets (RFC 7766) around dns_zone.c, which knows
- * the answers from member.c.
+ * the answers from member.c, and how many a network gets from dns_guard.c.
  */
 #include <errno.h>
 #include <event2/buffer.h>
@@ -31,6 +31,7 @@ struct client {
 	TAILQ_ENTRY(client) next;
 	struct dc_dns *dns;
 	struct bufferevent *stream;
+	struct ntm_endpoint from;
 	bool ended; /* it asks no more, and reads the last answers */
 };
 
@@ -86,7 +87,8 @@ static uint32_t serial(void *ctx)
 static void udp_query(void *ctx, const struct ntm_flow *from, uint8_t *packet, size_t len)
 {
 	struct dc_dns *dns = ctx;
-	size_t n = dc_zone_answer(dns->zone, packet, len, false, dns->answer);
+	struct dc_zone_asker asker = { .from = &from->remote, .now_us = ntm_loop_now_us() };
+	size_t n = dc_zone_answer(dns->zone, &asker, packet, len, dns->answer);
 
 	dns->dc->dns_queries++;
 	if (n)
@@ -109,6 +111,7 @@ static void client_read(struct bufferevent *stream, void *arg)
 	struct client *client = arg;
 	struct dc_dns *dns = client->dns;
 	struct evbuffer *in = bufferevent_get_input(stream);
+	struct dc_zone_asker asker = { .from = &client->from, .now_us = ntm_loop_now_us(), .tcp = true };
 
 	for (;;) {
 		uint8_t length[2], *query;
@@ -130,7 +133,7 @@ static void client_read(struct bufferevent *stream, void *arg)
 		TAILQ_REMOVE(&dns->client, client, next);
 		TAILQ_INSERT_TAIL(&dns->client, client, next);
 		query = evbuffer_pullup(in, (ev_ssize_t)(2 + len));
-		n = query ? dc_zone_answer(dns->zone, query + 2, len, true, dns->answer + 2) : 0;
+		n = query ? dc_zone_answer(dns->zone, &asker, query + 2, len, dns->answer + 2) : 0;
 		dns->dc->dns_queries++;
 		evbuffer_drain(in, 2 + len);
 		dns->answer[0] = (uint8_t)(n >> 8);
@@ -171,7 +174,6 @@ static void client_accept(struct evconnlistener *listener, evutil_socket_t fd, s
 	struct client *client = NULL;
 
 	(void)listener;
-	(void)addr;
 	(void)len;
 	if (dns->clients >= TCP_CLIENTS_MAX) /* nobody holds a place by asking nothing */
 		client_free(TAILQ_FIRST(&dns->client));
@@ -184,6 +186,7 @@ static void client_accept(struct evconnlistener *listener, evutil_socket_t fd, s
 		return;
 	}
 	client->dns = dns;
+	ntm_endpoint_from_sockaddr(&client->from, addr);
 	TAILQ_INSERT_TAIL(&dns->client, client, next);
 	dns->clients++;
 	bufferevent_setcb(client->stream, client_read, client_written, client_event, client);
@@ -253,6 +256,7 @@ static int zone_open(struct dc_dns *dns)
 		.find = node_find,
 		.serial = serial,
 		.ctx = dns->dc,
+		.rate_limit = c->dns_rate_limit,
 	};
 
 	return dc_zone_new(&dns->zone, &config);

@@ -12,6 +12,7 @@
 
 #include <ntm/wire.h>
 
+#include "dc/dns_guard.h"
 #include "dc/dns_zone.h"
 #include "endpoint.h"
 #include "record.h"
@@ -34,6 +35,7 @@ struct dc_zone {
 	size_t soa_len;
 	knot_pkt_t *query, *answer; /* used again for every query: their memory stays */
 	knot_rrset_t opt;
+	struct dc_guard *guard;
 };
 
 /* ---- making it */
@@ -92,7 +94,8 @@ int dc_zone_new(struct dc_zone **ret_zone, const struct dc_zone_config *config)
 	zone->query = knot_pkt_new(NULL, DC_ZONE_QUERY_MAX, NULL);
 	zone->answer = knot_pkt_new(NULL, DC_ZONE_ANSWER_MAX, NULL);
 	if (!zone->query || !zone->answer ||
-	    knot_edns_init(&zone->opt, DC_ZONE_UDP_MAX, 0, KNOT_EDNS_VERSION, NULL))
+	    knot_edns_init(&zone->opt, DC_ZONE_UDP_MAX, 0, KNOT_EDNS_VERSION, NULL) ||
+	    dc_guard_new(&zone->guard, config->rate_limit))
 		goto free;
 	*ret_zone = zone;
 	return 0;
@@ -105,6 +108,7 @@ void dc_zone_free(struct dc_zone *zone)
 {
 	if (!zone)
 		return;
+	dc_guard_free(zone->guard);
 	knot_rrset_clear(&zone->opt, NULL);
 	knot_pkt_free(zone->query);
 	knot_pkt_free(zone->answer);
@@ -298,17 +302,12 @@ static void name_answer(struct dc_zone *zone, uint16_t type)
 
 /* ---- the packet around it */
 
-static size_t format_error(const uint8_t *query, uint8_t *ret_answer)
-{
-	memset(ret_answer, 0, KNOT_WIRE_HEADER_SIZE);
-	knot_wire_set_id(ret_answer, knot_wire_get_id(query));
-	knot_wire_set_qr(ret_answer);
-	knot_wire_set_opcode(ret_answer, knot_wire_get_opcode(query));
-	if (knot_wire_get_rd(query))
-		knot_wire_set_rd(ret_answer);
-	knot_wire_set_rcode(ret_answer, KNOT_RCODE_FORMERR);
-	return KNOT_WIRE_HEADER_SIZE;
-}
+#define COOKIE_HEADER 4 /* of an EDNS option: code and length */
+
+union cookie_room {
+	knot_rdata_t rdata;
+	uint8_t room[sizeof(uint16_t) + COOKIE_HEADER + DC_GUARD_COOKIE_LEN];
+};
 
 /* Everything but what the name says: the response code, or NOERROR to go on. */
 static int query_check(struct dc_zone *zone)
@@ -336,47 +335,99 @@ static size_t answer_limit(const knot_pkt_t *query, bool tcp)
 	return payload < UDP_PLAIN ? UDP_PLAIN : payload > DC_ZONE_UDP_MAX ? DC_ZONE_UDP_MAX : payload;
 }
 
-static void answer_make(struct dc_zone *zone)
+/* What the query's cookie is; *opt gets the answer's, in the room given. */
+static enum dc_guard_cookie cookie_take(struct dc_zone *zone, const struct dc_zone_asker *asker, knot_rrset_t *opt,
+					union cookie_room *room)
 {
-	knot_pkt_t *query = zone->query, *answer = zone->answer;
-	knot_rrset_t opt = zone->opt;
-	uint16_t reserved = 0;
-	int rcode;
+	uint8_t *option = knot_pkt_edns_option(zone->query, KNOT_EDNS_OPTION_COOKIE);
+	enum dc_guard_cookie cookie;
 
-	if (knot_pkt_has_edns(query)) {
-		reserved = (uint16_t)knot_edns_wire_size(&opt);
-		knot_pkt_reserve(answer, reserved);
-		if (knot_edns_do(query->opt_rr))
-			knot_edns_set_do(&opt);
+	if (!option)
+		return DC_GUARD_NONE;
+	cookie = dc_guard_cookie(zone->guard, asker->now_us, asker->from, knot_edns_opt_get_data(option),
+				 knot_edns_opt_get_length(option), room->rdata.data + COOKIE_HEADER);
+	if (cookie == DC_GUARD_NEW || cookie == DC_GUARD_OURS) {
+		knot_wire_write_u16(room->rdata.data, KNOT_EDNS_OPTION_COOKIE);
+		knot_wire_write_u16(room->rdata.data + 2, DC_GUARD_COOKIE_LEN);
+		room->rdata.len = COOKIE_HEADER + DC_GUARD_COOKIE_LEN;
+		opt->rrs.rdata = &room->rdata;
+		opt->rrs.size = (uint32_t)knot_rdata_size(room->rdata.len);
 	}
-	if (knot_pkt_has_edns(query) && knot_edns_get_version(query->opt_rr) != KNOT_EDNS_VERSION) {
-		knot_edns_set_ext_rcode(&opt, KNOT_RCODE_BADVERS >> 4);
+	return cookie;
+}
+
+/* All but OPT. */
+static void answer_fill(struct dc_zone *zone, enum dc_guard_cookie cookie, bool truncate)
+{
+	int rcode = cookie == DC_GUARD_BROKEN ? KNOT_RCODE_FORMERR : query_check(zone);
+
+	if (rcode != KNOT_RCODE_NOERROR) {
+		knot_wire_set_rcode(zone->answer->wire, (short)rcode);
+	} else if (truncate) {
+		knot_wire_set_aa(zone->answer->wire);
+		knot_wire_set_tc(zone->answer->wire);
 	} else {
-		rcode = query_check(zone);
-		if (rcode == KNOT_RCODE_NOERROR)
-			name_answer(zone, knot_pkt_qtype(query));
-		else
-			knot_wire_set_rcode(answer->wire, (short)rcode);
+		name_answer(zone, knot_pkt_qtype(zone->query));
 	}
-	if (!reserved)
-		return;
+}
+
+/* false: nothing is to be answered. */
+static bool answer_make(struct dc_zone *zone, const struct dc_zone_asker *asker)
+{
+	enum dc_guard_verdict verdict = DC_GUARD_ANSWER;
+	enum dc_guard_cookie cookie = DC_GUARD_NONE;
+	knot_pkt_t *query = zone->query, *answer = zone->answer;
+	bool edns = knot_pkt_has_edns(query), known = !edns || knot_edns_get_version(query->opt_rr) == KNOT_EDNS_VERSION;
+	knot_rrset_t opt = zone->opt;
+	union cookie_room room;
+	uint16_t reserved;
+
+	if (edns && known)
+		cookie = cookie_take(zone, asker, &opt, &room);
+	if (!asker->tcp && cookie != DC_GUARD_OURS)
+		verdict = dc_guard_take(zone->guard, asker->now_us, asker->from);
+	if (verdict == DC_GUARD_SILENT)
+		return false;
+	reserved = edns ? (uint16_t)knot_edns_wire_size(&opt) : 0;
+	knot_pkt_reserve(answer, reserved);
+	if (known)
+		answer_fill(zone, cookie, verdict == DC_GUARD_TRUNCATE);
+	else
+		knot_edns_set_ext_rcode(&opt, KNOT_RCODE_BADVERS >> 4);
+	if (!edns)
+		return true;
+	if (knot_edns_do(query->opt_rr))
+		knot_edns_set_do(&opt);
 	knot_pkt_reclaim(answer, reserved);
 	if (answer->current != KNOT_ADDITIONAL)
 		knot_pkt_begin(answer, KNOT_ADDITIONAL);
 	knot_pkt_put(answer, KNOT_COMPR_HINT_NONE, &opt, KNOT_PF_NOTRUNC);
+	return true;
 }
 
-size_t dc_zone_answer(struct dc_zone *zone, const uint8_t *query, size_t len, bool tcp, uint8_t *ret_answer)
+/* To what cannot be read as a query: the header with this code, or nothing. */
+static size_t error_make(struct dc_zone *zone, const struct dc_zone_asker *asker, const uint8_t *query, int rcode,
+			 uint8_t *ret_answer)
 {
-	size_t size;
+	if (!asker->tcp && dc_guard_take(zone->guard, asker->now_us, asker->from) != DC_GUARD_ANSWER)
+		return 0;
+	memset(ret_answer, 0, KNOT_WIRE_HEADER_SIZE);
+	knot_wire_set_id(ret_answer, knot_wire_get_id(query));
+	knot_wire_set_qr(ret_answer);
+	knot_wire_set_opcode(ret_answer, knot_wire_get_opcode(query));
+	if (knot_wire_get_rd(query))
+		knot_wire_set_rd(ret_answer);
+	knot_wire_set_rcode(ret_answer, (uint8_t)rcode);
+	return KNOT_WIRE_HEADER_SIZE;
+}
 
+size_t dc_zone_answer(struct dc_zone *zone, const struct dc_zone_asker *asker, const uint8_t *query, size_t len,
+		      uint8_t *ret_answer)
+{
 	if (len < KNOT_WIRE_HEADER_SIZE || len > DC_ZONE_QUERY_MAX || knot_wire_get_qr(query))
 		return 0; /* an answer is never answered */
-	if (knot_wire_get_opcode(query) != KNOT_OPCODE_QUERY) {
-		size = format_error(query, ret_answer);
-		knot_wire_set_rcode(ret_answer, KNOT_RCODE_NOTIMPL);
-		return size;
-	}
+	if (knot_wire_get_opcode(query) != KNOT_OPCODE_QUERY)
+		return error_make(zone, asker, query, KNOT_RCODE_NOTIMPL, ret_answer);
 	knot_pkt_clear(zone->query);
 	knot_pkt_clear(zone->answer);
 	memcpy(zone->query->wire, query, len);
@@ -384,11 +435,12 @@ size_t dc_zone_answer(struct dc_zone *zone, const uint8_t *query, size_t len, bo
 	zone->query->max_size = DC_ZONE_QUERY_MAX;
 	if (knot_wire_get_qdcount(query) != 1 || knot_wire_get_ancount(query) ||
 	    knot_pkt_parse(zone->query, 0))
-		return format_error(query, ret_answer);
-	zone->answer->max_size = answer_limit(zone->query, tcp);
+		return error_make(zone, asker, query, KNOT_RCODE_FORMERR, ret_answer);
+	zone->answer->max_size = answer_limit(zone->query, asker->tcp);
 	if (knot_pkt_init_response(zone->answer, zone->query))
-		return format_error(query, ret_answer);
-	answer_make(zone);
+		return error_make(zone, asker, query, KNOT_RCODE_FORMERR, ret_answer);
+	if (!answer_make(zone, asker))
+		return 0;
 	memcpy(ret_answer, zone->answer->wire, zone->answer->size);
 	return zone->answer->size;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
  * dns_zone.h - the authoritative answers of a DC's zone: query packet in, answer packet out (RFC 1034, 1035,
- * 2308, 6891, 8020, 8482). No I/O; dc/dns.c brings the packets. libknot knows the wire format.
+ * 2308, 6891, 7873, 8020, 8482). No I/O; dc/dns.c brings the packets. libknot knows the wire format.
  */
 #ifndef DC_DNS_ZONE_H
 #define DC_DNS_ZONE_H
@@ -43,6 +43,13 @@ struct dc_zone_config {
 	enum dc_zone_found (*find)(void *ctx, const char *name, struct dc_zone_node *ret_node);
 	uint32_t (*serial)(void *ctx);
 	void *ctx;
+	uint32_t rate_limit; /* answers a second by UDP to each network (dns_guard.h); 0: any number */
+};
+
+struct dc_zone_asker {
+	const struct ntm_endpoint *from;
+	int64_t now_us; /* of a clock that never goes back */
+	bool tcp;
 };
 
 /* The config's arrays are copied. 0, -EINVAL: a name has no wire form, -ENOMEM. */
@@ -51,9 +58,10 @@ void dc_zone_free(struct dc_zone *zone);
 
 /*
  * Answers a query. ret_answer has room for DC_ZONE_ANSWER_MAX bytes; returns the answer's length, 0: what
- * came is no query, stay silent. Over UDP the answer fits what the query says (512 without EDNS), else it is
- * truncated.
+ * came is no query, or one too many: stay silent. Over UDP the answer fits what the query says (512 without EDNS), else it is
+ * truncated; and so are some of those beyond the limit.
  */
-size_t dc_zone_answer(struct dc_zone *zone, const uint8_t *query, size_t len, bool tcp, uint8_t *ret_answer);
+size_t dc_zone_answer(struct dc_zone *zone, const struct dc_zone_asker *asker, const uint8_t *query, size_t len,
+		      uint8_t *ret_answer);
 
 #endif

@@ -83,6 +83,7 @@ static void reload(void *ctx)
 	}
 	if (fresh.relays != dc->config.relays || fresh.peers != dc->config.peers ||
 	    fresh.listens != dc->config.listens || fresh.dnss != dc->config.dnss ||
+	    fresh.dns_rate_limit != dc->config.dns_rate_limit ||
 	    memcmp(fresh.listen, dc->config.listen, sizeof(fresh.listen)) ||
 	    memcmp(fresh.dns, dc->config.dns, sizeof(fresh.dns)) || strcmp(fresh.zone, dc->config.zone) ||
 	    strcmp(fresh.name, dc->config.name) || strcmp(fresh.database, dc->config.database) ||

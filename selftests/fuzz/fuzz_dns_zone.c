@@ -95,6 +95,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	static uint8_t answer[DC_ZONE_ANSWER_MAX];
 	static struct dc_zone *zone;
+	static const struct ntm_endpoint from = { .port = 53 };
+	struct dc_zone_asker asker = { .from = &from, .tcp = len && data[0] & 1 };
 	uint8_t *query;
 	size_t n;
 
@@ -105,10 +107,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	query = malloc(len - 1 ? len - 1 : 1); /* where it ends, memory does */
 	require(query);
 	memcpy(query, data + 1, len - 1);
-	n = dc_zone_answer(zone, query, len - 1, data[0] & 1, answer);
+	n = dc_zone_answer(zone, &asker, query, len - 1, answer);
 	require(n <= sizeof(answer));
 	if (n)
-		answer_check(data + 1, len - 1, data[0] & 1, answer, n);
+		answer_check(data + 1, len - 1, asker.tcp, answer, n);
 	free(query);
 	return 0;
 }

@@ -5,4 +5,4 @@ fuzz_segment: daemon/checksum daemon/inner daemon/segment
 fuzz_coalesce: daemon/checksum daemon/coalesce daemon/inner daemon/segment
 fuzz_piece: daemon/piece
 fuzz_dns_stub: daemon/dns_answer daemon/dns_cache daemon/dns_lookup daemon/dns_servers daemon/dns_stub daemon/dns_tcp daemon/dns_upstream daemon/resolv_conf
-fuzz_dns_zone: dc/dns_zone
+fuzz_dns_zone: dc/dns_guard dc/dns_zone

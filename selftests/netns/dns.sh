@@ -111,3 +111,13 @@ eventually 5 taken
 echo "nameserver $DC_ADDR6" | ns rc sh -c 'cat >/etc/new && mv /etc/new /etc/resolv.conf'
 daemon_stop rc ntmd
 eq "what another program wrote is not overwritten" "nameserver $DC_ADDR6" "$(ns rc cat /etc/resolv.conf)"
+
+# ---- the DC is asked too much, and wants to be asked by TCP
+sed -i 's/^\[dns\]$/&\nrate-limit = 1/' "$WORK/dc/ntm-dc.conf"
+daemon_stop dc ntm-dc
+daemon_run dc ntm-dc
+daemon_run rc ntmd # its stub remembers nothing
+eventually 5 nodes_registered cn rc
+limited=$(ns dc ntmctl -j dc stats | jq '.drops.rate // 0')
+eq "the stub asks by TCP what the DC truncates" "$cn4 $cn6" "$(short rc $STUB cn.$ZONE A) $(short rc $STUB cn.$ZONE AAAA)"
+check "it was truncated indeed" test "$(ns dc ntmctl -j dc stats | jq '.drops.rate // 0')" -gt "$limited"

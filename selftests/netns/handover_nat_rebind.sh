@@ -88,6 +88,19 @@ check "and for the other end" eventually 4 route_is mn far direct
 flow_end "every byte from far to mn arrived, in one connection" 7100
 flow_end "every byte from mn to far arrived, in one connection" 7101
 
+# ---- only one end's, and the other's NAT lets nothing in from where it never sent: neither hears the other
+monitor_start far
+stream_start far mn "$(vip4 mn)" 7304 1000 60
+stream_start mn far "$(vip4 far)" 7305 1000 60
+sleep 1
+rebind nat2
+forgot() { [ -n "$(monitored far 'select(.event == "route_changed" and .why == "a NAT of ours forgot us") | .time')" ]; }
+check "one end's mapping: its relay's answer tells that end that a NAT forgot it" eventually 2 forgot
+check "one end's mapping: direct again" eventually 12 route_is far mn direct
+sleep 0.2
+stream_silent "one end's mapping: to the other" 7304 600
+stream_silent "one end's mapping: from the other" 7305 600
+
 # ---- with data both ways
 reaches mn cn.$ZONE -W 4 >/dev/null
 check "at first the route is direct" eventually 3 route_is cn mn direct
@@ -98,7 +111,7 @@ stream_start cn mn "$(vip4 mn)" 7301 1000 60
 sleep 0.5
 rebind nat1
 go_on "another mapping"
-check "another mapping: cn sends to it" eventually 2 at_port_of cn mn 20200
+check "another mapping: cn sends to it" eventually 2 at_port_of cn mn $((PORTS_NEXT - 100))
 eq "another mapping: nothing has changed at mn itself" "" "$(monitored mn 'select(.event == "network_changed") | .event')"
 sleep 0.2
 stream_silent "from mn" 7300 1000
@@ -110,7 +123,7 @@ stream_start mn cn "$(vip4 cn)" 7303 2 60 # a sign of life now and then
 flow_end "every byte from mn to cn arrived, in one connection" 7100
 flow_end "every byte from cn to mn arrived, in one connection" 7101
 rebind nat1
-check "data comes from outside only: cn sends to the new mapping" eventually 4 at_port_of cn mn 20300
+check "data comes from outside only: cn sends to the new mapping" eventually 4 at_port_of cn mn $((PORTS_NEXT - 100))
 sleep 0.2
 stream_end 7303
 stream_silent "data comes from outside only" 7302 1500

@@ -135,3 +135,16 @@ refusal=$(ns h dig +time=4 +tries=1 @127.0.0.54 x.$OTHER A)
 check "h refuses x: $(sed -n 's/^; EDE: //p' <<<"$refusal")" grep -q 'EDE: .*in use here' <<<"$refusal"
 eq "what is meant for its network stays there" "" "$(ns h ip route show dev ntm0 | grep '^10\.' || :)"
 check "a is in no such network, and reaches x" eventually 6 reaches a x.$OTHER -W 4
+
+# ---- a third one
+{
+	cat "$WORK/dc/ntm-dc.conf"
+	peer_section dc.third.example third.example a 192.0.2.77
+	echo "virtual4 = 198.20.0.0/16"
+} >"$WORK/three.conf"
+warned() { ns dc ntm-dc --check-config -c "$WORK/three.conf" 2>&1; }
+check "with two peers ntm-dc warns of the one that may hand out any address" \
+	grep -q '\[peer "dc.third.example"\] has no virtual6' <<<"$(warned)"
+check_not "and of no other" grep -q "dc.$OTHER" <<<"$(warned)"
+echo "virtual6 = fd4e:544d:3::/64" >>"$WORK/three.conf"
+eq "when it has prefixes there is nothing to say" "" "$(warned)"

@@ -312,6 +312,32 @@ static void prefixes_of_other_dcs_are_configured(void **state)
 	assert_config_error(lines, "at most 8");
 }
 
+static void the_limit_of_dns_answers_is_configured(void **state)
+{
+	static const struct {
+		const char *value;
+		uint32_t limit;
+	} good[] = { { "0", 0 }, { "1", 1 }, { "1000000", 1000000 } };
+	static const char *const bad[] = { "", "-1", "1000001", "10/s", "99999999999999999999", "all" };
+	struct dc_config config;
+	char lines[128];
+
+	(void)state;
+	assert_null(config_error("", &config));
+	assert_int_equal(config.dns_rate_limit, 500);
+	dc_config_clear(&config);
+	for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++) {
+		snprintf(lines, sizeof(lines), "[dns]\nrate-limit = %s", good[i].value);
+		assert_null(config_error(lines, &config));
+		assert_int_equal(config.dns_rate_limit, good[i].limit);
+		dc_config_clear(&config);
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		snprintf(lines, sizeof(lines), "[dns]\nrate-limit = %s", bad[i]);
+		assert_config_error(lines, "dc.conf:11: ");
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -322,6 +348,7 @@ int main(void)
 		TEST(another_dc_does_not_hand_out_ours),
 		TEST(an_address_is_asked_for_where_it_can_be),
 		TEST(prefixes_of_other_dcs_are_configured),
+		TEST(the_limit_of_dns_answers_is_configured),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
