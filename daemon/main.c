@@ -286,9 +286,13 @@ int main(int argc, char **argv)
 	status = ntm_loop_options_parse(&options, argc, argv, "ntmd", "NTMobile node", "/etc/ntm/ntmd.conf");
 	if (status >= 0)
 		return status;
-	if (ntmd_config_read(&ntmd.config, options.config, why, sizeof(why)) ||
-	    ntm_key_load(private_key, ntmd.config.private_key_file, why, sizeof(why))) {
+	if (ntmd_config_read(&ntmd.config, options.config, why, sizeof(why))) {
 		ntm_error("%s", why);
+		ntmd_config_clear(&ntmd.config);
+		return NTM_EXIT_CONFIG;
+	}
+	if (ntm_key_load(private_key, ntmd.config.private_key_file, why, sizeof(why))) {
+		ntm_error("%s: [node] private-key-file: %s", options.config, why);
 		ntmd_config_clear(&ntmd.config);
 		return NTM_EXIT_CONFIG;
 	}
