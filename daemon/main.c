@@ -190,7 +190,8 @@ static int control_open(struct ntmd *ntmd)
 		ntm_error("another ntmd answers at %s; end it, or set another [node] control-socket",
 			  ntmd->config.control_socket);
 	else if (err)
-		ntm_error("cannot open the control socket %s: %s", ntmd->config.control_socket, strerror(-err));
+		ntm_error("cannot open the control socket %s: %s; set [node] control-socket to a path that this user may write",
+			  ntmd->config.control_socket, strerror(-err));
 	return err;
 }
 
