@@ -289,7 +289,7 @@ static const struct ntm_config_key keys[] = {
 	{ "dns", "upstream", true, false, set_upstream, NULL },
 	{ "datapath", "engine", false, false, set_engine, NULL },
 	{ "datapath", "paths", false, false, set_paths, NULL },
-	{ "datapath", "pin-dir", false, false, ntm_config_set_string, OFFSET(pin_dir) },
+	{ "datapath", "pin-dir", false, false, ntm_config_set_folder, OFFSET(pin_dir) },
 	{ "datapath", "interface", true, false, set_interface, NULL },
 	{ "datapath", "cipher", false, false, set_cipher, NULL },
 	{ "datapath", "threads", false, false, set_threads, NULL },

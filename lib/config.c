@@ -345,6 +345,13 @@ const char *ntm_config_set_device(void *config, const char *value, void *arg)
 					   : "the name of a device, 1 to 15 characters, as ntm0";
 }
 
+const char *ntm_config_set_folder(void *config, const char *value, void *arg)
+{
+	if (*value != '/' || !value[strspn(value, "/")] || strstr(value, "/../"))
+		return "the full path of a folder, as /sys/fs/bpf/ntm/ntm0";
+	return ntm_config_set_string(config, value, arg);
+}
+
 const char *ntm_config_set_socket(void *config, const char *value, void *arg)
 {
 	return strlen(value) < sizeof(((struct sockaddr_un *)0)->sun_path)

@@ -46,6 +46,7 @@ bool ntm_config_is_device(const char *name);
 const char *ntm_config_set_string(void *config, const char *value,
 				  void *arg); /* char *, freed and replaced */
 const char *ntm_config_set_device(void *config, const char *value, void *arg); /* char *, as above */
+const char *ntm_config_set_folder(void *config, const char *value, void *arg); /* char *: absolute, not the root */
 const char *ntm_config_set_socket(void *config, const char *value, void *arg); /* char *: a path for AF_UNIX */
 const char *ntm_config_set_name(void *config, const char *value, void *arg); /* char[NTM_FQDN_MAX + 1] */
 const char *ntm_config_set_endpoint(void *config, const char *value,

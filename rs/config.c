@@ -156,7 +156,7 @@ static const struct ntm_config_key keys[] = {
 	{.section = "datapath", .name = "interface", .repeats = true, .set = set_interface},
 	{.section = "datapath", .name = "threads", .set = set_threads},
 	{.section = "datapath", .name = "max-paths", .set = set_max_paths},
-	{.section = "datapath", .name = "pin-dir", .set = ntm_config_set_string, .arg = AT(pin_dir)},
+	{.section = "datapath", .name = "pin-dir", .set = ntm_config_set_folder, .arg = AT(pin_dir)},
 	{0},
 };
 
