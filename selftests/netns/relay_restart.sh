@@ -133,6 +133,17 @@ check "it relays by XDP, without pins" eventually 5 xdp_is generic
 daemon_stop rs1 ntm-rs
 sed -i '/^pin-dir = .run.own/d' "$WORK/rs1/ntm-rs.conf"
 
+# ---- XDP of somebody else: here, what was left with another pin-dir
+daemon_run rs1 ntm-rs
+daemon_stop rs1 ntm-rs KILL
+echo "pin-dir = $PINS-too" >>"$WORK/rs1/ntm-rs.conf"
+daemon_run rs1 ntm-rs
+check "where another XDP program is attached it relays in user space" eventually 5 xdp_is user
+check "and the status says so" grep -q 'eth0: another XDP program' <<<"$(rs_status .mode_why)"
+daemon_stop rs1 ntm-rs
+sed -i '/^pin-dir = .*-too/d' "$WORK/rs1/ntm-rs.conf"
+check "ntm-rs --detach" detach
+
 # ---- without permission
 nsbg rs1 rs1-ntm-rs.log setpriv --bounding-set=-bpf,-sys_admin,-net_admin,-perfmon "$NTM_BIN/ntm-rs" -c "$WORK/rs1/ntm-rs.conf"
 check "without permission ntm-rs runs" eventually 5 xdp_is user
