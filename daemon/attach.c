@@ -4,6 +4,7 @@
  * earlier ntmd, whose kernel part goes on without keys for anything else: each gets a new direction. Behind it: bpf_engine.c.
  */
 #include <errno.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -236,6 +237,32 @@ static struct json_object *attached_json(const struct ntmd *ntmd)
 	return o;
 }
 
+/* Whether all of them are there: a slip of the pen must not take the programs off the others. */
+static bool interfaces_exist(struct ntm_control_request *request, struct json_object *args)
+{
+	struct json_object *array;
+	const char *name;
+
+	if (!json_object_object_get_ex(args, "interfaces", &array) || !json_object_is_type(array, json_type_array))
+		return true;
+	for (size_t i = 0; i < json_object_array_length(array); i++) {
+		name = json_object_get_string(json_object_array_get_idx(array, i));
+		if (name && if_nametoindex(name))
+			continue;
+		ntm_control_fail(request, "there is no interface %s; nothing was changed", name ? name : "of no name");
+		return false;
+	}
+	return true;
+}
+
+static bool is_listed(char *const *list, unsigned count, const char *name)
+{
+	for (unsigned i = 0; i < count; i++)
+		if (!strcmp(list[i], name))
+			return true;
+	return false;
+}
+
 /*
  * "interfaces": ["eth0"]; none: as the configuration says. 0 or -ENOMEM: then the list stays, of which the engine has the
  * address.
@@ -254,18 +281,21 @@ static int interfaces_read(struct ntmd *ntmd, struct json_object *args)
 		if (!list)
 			return -ENOMEM;
 	}
-	for (; n < count; n++) {
-		one = json_object_array_get_idx(array, n);
-		name = one ? json_object_get_string(one) : NULL;
-		list[n] = strdup(name ? name : "");
+	for (unsigned i = 0; i < count; i++) {
+		one = json_object_array_get_idx(array, i);
+		name = json_object_get_string(one);
+		if (is_listed(list, n, name))
+			continue;
+		list[n] = strdup(name);
 		if (!list[n]) {
 			list_free(list, n);
 			return -ENOMEM;
 		}
+		n++;
 	}
 	interfaces_forget(ntmd);
 	ntmd->attach.interface = list;
-	ntmd->attach.interfaces = count;
+	ntmd->attach.interfaces = n;
 	return 0;
 }
 
@@ -285,7 +315,7 @@ static int named_check(struct ntmd *ntmd, struct ntm_control_request *request)
 		if (found && found->attached)
 			continue;
 		ntm_control_fail(request, "not attached to %s: %s; what comes in there is opened by ntmd",
-				 ntmd->attach.interface[i], found ? found->why : "there is no such interface, or it is one of ours");
+				 ntmd->attach.interface[i], found ? found->why : "it is one of our own, or the loopback device");
 		return -ENODEV;
 	}
 	return 0;
@@ -336,6 +366,8 @@ void ntmd_attach_handle(void *ctx, struct ntm_control_request *request, struct j
 		ntm_control_fail(request, CHANGING);
 		return;
 	}
+	if (!interfaces_exist(request, args))
+		return;
 	ntmd->attach.attaching = request;
 	ntmd->attach.check = json_object_object_get_ex(args, "check", &check) && json_object_get_boolean(check);
 	ntmd->attach.again = ntmd_bpf_is_attached(ntmd->engine);

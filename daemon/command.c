@@ -217,6 +217,55 @@ static void handle_tunnel_close(void *ctx, struct ntm_control_request *request, 
 	ntm_control_reply(request, o);
 }
 
+/* Of the routes of a kind, by several interfaces, the one that came farthest. */
+static enum ntmd_route_state kind_state(const struct ntmd_path *path, unsigned kind)
+{
+	enum ntmd_route_state state = NTMD_ROUTE_IDLE;
+
+	for (unsigned i = 0; i < path->routes; i++) {
+		const struct ntmd_route *route = path->route[i];
+
+		if (!route || (unsigned)route->kind != kind)
+			continue;
+		if (route->state == NTMD_ROUTE_PROVEN)
+			return NTMD_ROUTE_PROVEN;
+		if (route->state != NTMD_ROUTE_IDLE && state != NTMD_ROUTE_PROBING)
+			state = route->state;
+	}
+	return state;
+}
+
+/* What the DC decided, as it looks from this end now. */
+static const char *verdict_text(const struct ntmd_path *path, const struct ntmd_verdict *verdict, bool taken)
+{
+	bool requester = path->side == NTM_SIDE_REQUESTER;
+
+	switch (verdict->why) {
+	case NTM_WHY_NO_ADDRESS_MN:
+	case NTM_WHY_NO_ADDRESS_CN:
+		return (verdict->why == NTM_WHY_NO_ADDRESS_MN) == requester ? "this node has no such address" :
+									      "the peer has no such address";
+	case NTM_WHY_STANDBY:
+		return taken ? "no direct route is proven" : "it stands by, should the direct route fail";
+	case NTM_WHY_CANDIDATE:
+		if (taken)
+			return "both ends probe it, and it works";
+		switch (kind_state(path, verdict->kind)) {
+		case NTMD_ROUTE_PROVEN:
+			return "it works, but another one is preferred";
+		case NTMD_ROUTE_PROBING:
+		case NTMD_ROUTE_FAILED:
+			return "its probes are not answered";
+		default:
+			break;
+		}
+		break;
+	default:
+		break;
+	}
+	return ntm_why_text(verdict->why);
+}
+
 static void handle_path_explain(void *ctx, struct ntm_control_request *request, struct json_object *args)
 {
 	const char *name = ntm_control_arg_string(args, "fqdn");
@@ -246,15 +295,16 @@ static void handle_path_explain(void *ctx, struct ntm_control_request *request, 
 		const struct ntmd_verdict *verdict = &cn->verdict[i];
 		struct json_object *route = json_object_new_object();
 		bool candidate = verdict->why == NTM_WHY_CANDIDATE, standby = verdict->why == NTM_WHY_STANDBY;
+		bool is_taken = verdict->kind == taken && (candidate || standby);
 
 		add_string(route, "route", ntm_route_name((enum ntm_route_kind)verdict->kind));
 		add_string(route, "name", verdict->name);
 		add_string(route, "verdict",
-			   verdict->kind == taken && (candidate || standby) ? "taken" :
-			   candidate					    ? "candidate" :
-			   standby					    ? "standby" :
-									      "no");
-		add_string(route, "why", ntm_why_text(verdict->why));
+			   is_taken  ? "taken" :
+			   candidate ? "candidate" :
+			   standby   ? "standby" :
+				       "no");
+		add_string(route, "why", verdict_text(cn->path, verdict, is_taken));
 		json_object_array_add(routes, route);
 	}
 	json_object_object_add(o, "routes", routes);

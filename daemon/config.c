@@ -17,6 +17,12 @@
 #define PATHS_DEFAULT 4096 /* of the BPF engine: 4 MiB of maps */
 #define OFFSET(member) ((void *)offsetof(struct ntmd_config, member))
 
+/* Somewhere to send to: one machine, and a port. */
+static bool is_host(const struct ntm_endpoint *endpoint)
+{
+	return endpoint->port && ntm_addr_is_host(&endpoint->addr);
+}
+
 static const char *set_dc_endpoint(void *ctx, const char *value, void *arg)
 {
 	struct ntmd_config *config = ctx;
@@ -24,7 +30,7 @@ static const char *set_dc_endpoint(void *ctx, const char *value, void *arg)
 	(void)arg;
 	if (config->dcs == NTM_SERVERS_MAX)
 		return "at most 8 endpoints";
-	if (ntm_endpoint_parse(&config->dc[config->dcs], value, NTM_PORT))
+	if (ntm_endpoint_parse(&config->dc[config->dcs], value, NTM_PORT) || !is_host(&config->dc[config->dcs]))
 		return "an address and port, as 192.0.2.1:6866 or [2001:db8::1]:6866";
 	config->dcs++;
 	return NULL;
@@ -33,11 +39,12 @@ static const char *set_dc_endpoint(void *ctx, const char *value, void *arg)
 static const char *set_upstream(void *ctx, const char *value, void *arg)
 {
 	struct ntmd_config *config = ctx;
+	struct ntm_endpoint *upstream = &config->dns_upstream[config->dns_upstreams];
 
 	(void)arg;
 	if (config->dns_upstreams == sizeof(config->dns_upstream) / sizeof(config->dns_upstream[0]))
 		return "at most 4 upstream servers";
-	if (ntm_endpoint_parse(&config->dns_upstream[config->dns_upstreams], value, 53))
+	if (ntm_endpoint_parse(upstream, value, 53) || !is_host(upstream))
 		return "an address, as 192.0.2.53 or [2001:db8::53]:53";
 	config->dns_upstreams++;
 	return NULL;
@@ -46,9 +53,14 @@ static const char *set_upstream(void *ctx, const char *value, void *arg)
 static const char *set_dns_listen(void *ctx, const char *value, void *arg)
 {
 	struct ntmd_config *config = ctx;
+	struct ntm_endpoint listen;
 
 	(void)arg;
-	return ntm_endpoint_parse(&config->dns_listen, value, 53) ? "an address and port, as 127.0.0.54:53" : NULL;
+	if (ntm_endpoint_parse(&listen, value, 53) || !listen.port ||
+	    !(ntm_addr_is_host(&listen.addr) || ntm_addr_is_any(&listen.addr)))
+		return "an address of this machine and a port, as 127.0.0.54:53";
+	config->dns_listen = listen;
+	return NULL;
 }
 
 static const char *set_choice(char **field, const char *value, const char *const *choice, const char *expected)
@@ -106,7 +118,7 @@ static const char *set_threads(void *ctx, const char *value, void *arg)
 	if (!strcmp(value, "auto"))
 		return NULL;
 	number = strtoul(value, &end, 10);
-	if (end == value || *end || *value == '-' || !number || number > NTMD_THREADS_MAX)
+	if (*value < '0' || *value > '9' || *end || !number || number > NTMD_THREADS_MAX)
 		return "auto, or a number from 1 to 32";
 	((struct ntmd_config *)ctx)->threads = (unsigned)number;
 	return NULL;
@@ -118,8 +130,11 @@ static const char *set_interface(void *ctx, const char *value, void *arg)
 	char **grown;
 
 	(void)arg;
-	if (!*value || strlen(value) > 15)
+	if (!ntm_config_is_device(value))
 		return "the name of an interface, as eth0";
+	for (unsigned i = 0; i < config->interfaces; i++)
+		if (!strcmp(config->interface[i], value))
+			return "each interface only once";
 	grown = realloc(config->interface, (config->interfaces + 1) * sizeof(*grown));
 	if (!grown)
 		return "more memory";
@@ -137,7 +152,7 @@ static const char *fd_parse(const char *value, int *ret_fd)
 	char *end;
 	long number = strtol(value, &end, 10);
 
-	if (end == value || *end || number < 3 || number > 65535)
+	if (*value < '0' || *value > '9' || *end || number < 3 || number > 65535)
 		return "the number of a descriptor, 3 or more";
 	*ret_fd = (int)number;
 	return NULL;
@@ -187,7 +202,7 @@ static const char *begin_interface(void *ctx, const char *name)
 	struct ntmd_config *config = ctx;
 	struct ntmd_metric *grown;
 
-	if (!*name || strlen(name) >= sizeof(grown->name))
+	if (!ntm_config_is_device(name))
 		return "the name of an interface, as [interface \"wlan0\"]";
 	for (unsigned i = 0; i < config->metrics; i++)
 		if (!strcmp(config->metric[i].name, name))
@@ -209,7 +224,7 @@ static const char *set_metric(void *ctx, const char *value, void *arg)
 
 	(void)arg;
 	metric = strtoul(value, &end, 10);
-	if (end == value || *end || *value == '-' || metric > 1000000)
+	if (*value < '0' || *value > '9' || *end || metric > 1000000)
 		return "a number from 0 (best) to 1000000";
 	config->metric[config->metrics - 1].metric = (unsigned)metric;
 	return NULL;
@@ -225,14 +240,47 @@ static const char *set_pin_key(void *ctx, const char *value, void *arg)
 		       NULL;
 }
 
+static const char *set_rekey_after(void *ctx, const char *value, void *arg)
+{
+	unsigned seconds;
+
+	(void)arg;
+	if (ntm_config_set_number(&seconds, value, NULL) || !seconds || seconds > NTM_REKEY_AFTER_S)
+		return "1 to 120 seconds";
+	((struct ntmd_config *)ctx)->rekey_after_s = seconds;
+	return NULL;
+}
+
+static const char *set_paths(void *ctx, const char *value, void *arg)
+{
+	unsigned paths;
+
+	(void)arg;
+	if (ntm_config_set_number(&paths, value, NULL) || !paths || paths > NTM_PATHS_MAX)
+		return "a number of tunnels from 1 to 65536";
+	((struct ntmd_config *)ctx)->paths = paths;
+	return NULL;
+}
+
+static const char *set_mtu(void *ctx, const char *value, void *arg)
+{
+	unsigned mtu;
+
+	(void)arg;
+	if (ntm_config_set_number(&mtu, value, NULL) || (mtu && (mtu < 1280 || mtu > 65000)))
+		return "1280 (the least IPv6 works with) to 65000 bytes, or 0 for the default";
+	((struct ntmd_config *)ctx)->mtu = mtu;
+	return NULL;
+}
+
 static const struct ntm_config_key keys[] = {
 	{ "node", "fqdn", false, true, ntm_config_set_name, OFFSET(fqdn) },
 	{ "node", "private-key-file", false, true, ntm_config_set_string, OFFSET(private_key_file) },
-	{ "node", "device", false, false, ntm_config_set_string, OFFSET(device) },
+	{ "node", "device", false, false, ntm_config_set_device, OFFSET(device) },
 	{ "node", "listen-port", false, false, ntm_config_set_port, OFFSET(listen_port) },
-	{ "node", "control-socket", false, false, ntm_config_set_string, OFFSET(control_socket) },
+	{ "node", "control-socket", false, false, ntm_config_set_socket, OFFSET(control_socket) },
 	{ "node", "state-dir", false, false, ntm_config_set_string, OFFSET(state_dir) },
-	{ "node", "rekey-after", false, false, ntm_config_set_number, OFFSET(rekey_after_s) },
+	{ "node", "rekey-after", false, false, set_rekey_after, NULL },
 	{ "dc", "public-key", false, true, ntm_config_set_key, OFFSET(dc_key) },
 	{ "dc", "endpoint", true, true, set_dc_endpoint, NULL },
 	{ "dns", "mode", false, false, set_dns_mode, NULL },
@@ -240,13 +288,13 @@ static const struct ntm_config_key keys[] = {
 	{ "dns", "listen-fd", true, false, set_dns_fd, NULL },
 	{ "dns", "upstream", true, false, set_upstream, NULL },
 	{ "datapath", "engine", false, false, set_engine, NULL },
-	{ "datapath", "paths", false, false, ntm_config_set_number, OFFSET(paths) },
-	{ "datapath", "pin-dir", false, false, ntm_config_set_string, OFFSET(pin_dir) },
+	{ "datapath", "paths", false, false, set_paths, NULL },
+	{ "datapath", "pin-dir", false, false, ntm_config_set_folder, OFFSET(pin_dir) },
 	{ "datapath", "interface", true, false, set_interface, NULL },
 	{ "datapath", "cipher", false, false, set_cipher, NULL },
 	{ "datapath", "threads", false, false, set_threads, NULL },
 	{ "datapath", "lane", false, false, set_lane, NULL },
-	{ "datapath", "mtu", false, false, ntm_config_set_number, OFFSET(mtu) },
+	{ "datapath", "mtu", false, false, set_mtu, NULL },
 	{ "datapath", "tun-fd", false, false, set_fd, OFFSET(tun_fd) },
 	{ "datapath", "netlink-fd", false, false, set_fd, OFFSET(netlink_fd) },
 	{ "pin", "public-key", false, true, set_pin_key, NULL },
@@ -305,18 +353,6 @@ int ntmd_config_read(struct ntmd_config *config, const char *path, char *ret_why
 	    set_default(&config->lane, "auto") ||
 	    set_default(&config->pin_dir, "/sys/fs/bpf/ntm/ntm0")) {
 		snprintf(ret_why, why_len, "%s: out of memory", path);
-		return -1;
-	}
-	if (!config->rekey_after_s || config->rekey_after_s > NTM_REKEY_AFTER_S) {
-		snprintf(ret_why, why_len, "%s: [node] rekey-after: expected 1 to %d seconds", path, NTM_REKEY_AFTER_S);
-		return -1;
-	}
-	if (config->mtu && (config->mtu < 1280 || config->mtu > 65000)) {
-		snprintf(ret_why, why_len, "%s: [datapath] mtu: expected 1280 (the least IPv6 works with) to 65000", path);
-		return -1;
-	}
-	if (!config->paths || config->paths > NTM_PATHS_MAX) {
-		snprintf(ret_why, why_len, "%s: [datapath] paths: expected 1 to %d", path, NTM_PATHS_MAX);
 		return -1;
 	}
 	return 0;

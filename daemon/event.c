@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "ntmd.h"
@@ -41,6 +42,13 @@ const char *ntmd_event_number(char *text, size_t len, uint64_t number)
 	return text;
 }
 
+/* As it stands there: a number that is printed has the digits it was written with. */
+static struct json_object *number_of(const char *text)
+{
+	return strchr(text, '.') ? json_object_new_double_s(strtod(text, NULL), text) :
+				   json_object_new_uint64(strtoull(text, NULL, 10));
+}
+
 void ntmd_event(struct ntmd *ntmd, const char *event, ...)
 {
 	struct ntmd_monitor *monitor, *next;
@@ -60,7 +68,10 @@ void ntmd_event(struct ntmd *ntmd, const char *event, ...)
 		json_object_object_add(o, "event", json_object_new_string(event));
 		va_start(args, event);
 		while ((name = va_arg(args, const char *)) && (value = va_arg(args, const char *)))
-			json_object_object_add(o, name, json_object_new_string(value));
+			if (*name == '#')
+				json_object_object_add(o, name + 1, number_of(value));
+			else
+				json_object_object_add(o, name, json_object_new_string(value));
 		va_end(args);
 		ntm_control_event(monitor->request, o);
 	}

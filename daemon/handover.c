@@ -74,7 +74,7 @@ static void move(struct ntmd_path *path, const char *why)
 	path->misses = 0;
 	ntmd_route_retry_soon(path);
 	path->ntmd->handovers++;
-	ntmd_event(path->ntmd, "path_update_sent", "peer", path->cn->fqdn, "sequence",
+	ntmd_event(path->ntmd, "path_update_sent", "peer", path->cn->fqdn, "#sequence",
 		   ntmd_event_number(sequence, sizeof(sequence), path->update_sent), NULL);
 	ntmd_route_probe(path); /* the Updates themselves */
 	ntmd_route_select(path); /* nothing is proven: the best guess and the relay */
@@ -208,7 +208,7 @@ void ntmd_handover_arrived(struct ntmd_path *path)
 	if (!path->move)
 		return;
 	snprintf(ms, sizeof(ms), "%.3f", (double)(ntm_loop_now_us() - path->move->moved_us) / 1000);
-	ntmd_event(path->ntmd, "data_flows", "peer", path->cn->fqdn, "ms", ms, NULL);
+	ntmd_event(path->ntmd, "data_flows", "peer", path->cn->fqdn, "#ms", ms, NULL);
 }
 
 /* ---- the peer moves */

@@ -29,12 +29,22 @@ static unsigned passed_index(const struct ntmd *ntmd)
 	return (unsigned)request.ifr_ifindex;
 }
 
+/* They may come later, as a modem's do. */
+static void missing_tell(const struct ntmd *ntmd)
+{
+	for (unsigned i = 0; i < ntmd->config.interfaces; i++)
+		if (!if_nametoindex(ntmd->config.interface[i]))
+			ntm_warn("[datapath] interface = %s: there is no such interface now; it is used when it appears",
+				 ntmd->config.interface[i]);
+}
+
 int ntmd_interface_open(struct ntmd *ntmd)
 {
 	struct ntmd_engine_offloads offloads;
 	unsigned index;
 	int err;
 
+	missing_tell(ntmd);
 	if (ntmd->config.tun_fd < 0) {
 		ntmd->interface.index = ntmd_engine_ifindex(ntmd->engine);
 		return 0;

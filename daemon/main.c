@@ -190,7 +190,8 @@ static int control_open(struct ntmd *ntmd)
 		ntm_error("another ntmd answers at %s; end it, or set another [node] control-socket",
 			  ntmd->config.control_socket);
 	else if (err)
-		ntm_error("cannot open the control socket %s: %s", ntmd->config.control_socket, strerror(-err));
+		ntm_error("cannot open the control socket %s: %s; set [node] control-socket to a path that this user may write",
+			  ntmd->config.control_socket, strerror(-err));
 	return err;
 }
 
@@ -286,9 +287,13 @@ int main(int argc, char **argv)
 	status = ntm_loop_options_parse(&options, argc, argv, "ntmd", "NTMobile node", "/etc/ntm/ntmd.conf");
 	if (status >= 0)
 		return status;
-	if (ntmd_config_read(&ntmd.config, options.config, why, sizeof(why)) ||
-	    ntm_key_load(private_key, ntmd.config.private_key_file, why, sizeof(why))) {
+	if (ntmd_config_read(&ntmd.config, options.config, why, sizeof(why))) {
 		ntm_error("%s", why);
+		ntmd_config_clear(&ntmd.config);
+		return NTM_EXIT_CONFIG;
+	}
+	if (ntm_key_load(private_key, ntmd.config.private_key_file, why, sizeof(why))) {
+		ntm_error("%s: [node] private-key-file: %s", options.config, why);
 		ntmd_config_clear(&ntmd.config);
 		return NTM_EXIT_CONFIG;
 	}

@@ -14,6 +14,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "config.h"
 #include "daemon/ntm0.h"
 #include "daemon/vnet.h"
 #include "endpoint.h"
@@ -58,9 +59,8 @@ static void attach_explain(const char *device, int err, char *why, size_t why_le
 		break;
 	case -EINVAL:
 		snprintf(why, why_len,
-			 "%s exists and is not a TUN device that ntmd can use: remove it with `ip link del "
-			 "%s`, or set "
-			 "another `device`",
+			 "%s exists and is not a TUN device that ntmd can use: set another [node] device, or, if "
+			 "nobody needs it, remove it with `ip link del %s`",
 			 device, device);
 		break;
 	default:
@@ -164,7 +164,7 @@ int ntmd_ntm0_open(struct ntmd_ntm0 *ret_ntm0, const char *device, unsigned mtu,
 	struct ntmd_ntm0 ntm0;
 	int fd, err;
 
-	if (!*device || strlen(device) >= IFNAMSIZ || strpbrk(device, "/%: \t")) {
+	if (!ntm_config_is_device(device)) {
 		snprintf(ret_why, why_len,
 			 "\"%s\" is no name for a device: 1 to %d letters, digits, '-', '_', '.'", device,
 			 IFNAMSIZ - 1);

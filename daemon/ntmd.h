@@ -272,7 +272,7 @@ struct ntmd_monitor;
 void ntmd_event_monitor(struct ntmd *ntmd, struct ntm_control_request *request);
 /* For a value of ntmd_event: text, which it writes. */
 const char *ntmd_event_number(char *text, size_t len, uint64_t number);
-/* "event", then pairs of name and string value, ended by NULL */
+/* "event", then pairs of name and text, ended by NULL; "#name": the text is a number */
 void ntmd_event(struct ntmd *ntmd, const char *event, ...) __attribute__((sentinel));
 
 /* attach.c: the BPF engine from the node's side */

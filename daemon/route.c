@@ -525,7 +525,7 @@ void ntmd_route_select(struct ntmd_path *path)
 		return;
 	if (path->update_us) {
 		snprintf(ms, sizeof(ms), "%.3f", (double)(ntm_loop_now_us() - path->update_us) / 1000);
-		ntmd_event(path->ntmd, "handover_done", "peer", path->cn->fqdn, "route", ntm_route_name(route->kind), "ms",
+		ntmd_event(path->ntmd, "handover_done", "peer", path->cn->fqdn, "route", ntm_route_name(route->kind), "#ms",
 			   ms, NULL);
 		path->update_us = 0;
 	}

@@ -139,7 +139,7 @@ void ntmd_route_announce(struct ntmd_path *path, struct ntmd_route *route)
 	ntmd_engine_path_expect(path->engine);
 	ntmd_route_retry_soon(path);
 	path->ntmd->handovers++;
-	ntmd_event(path->ntmd, "path_update_sent", "peer", path->cn->fqdn, "sequence",
+	ntmd_event(path->ntmd, "path_update_sent", "peer", path->cn->fqdn, "#sequence",
 		   ntmd_event_number(sequence, sizeof(sequence), path->update_sent), "route", ntm_route_name(route->kind), NULL);
 	update_send(path, route, move->announce_nonce);
 	probe_timer_start(path);

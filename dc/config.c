@@ -25,12 +25,18 @@
 static const char an_endpoint[] = "an address and port, as 192.0.2.1:6866 or [2001:db8::1]:6866";
 static const char too_many[] = "at most 8 of this key";
 
-static const char *endpoint_add(struct ntm_endpoint *list, uint16_t *count, const char *value, uint16_t port)
+/* Others are told these endpoints, and send there. */
+static const char *endpoint_add(struct ntm_endpoint *list, uint16_t *count, const char *value)
 {
 	struct ntm_endpoint endpoint;
 
-	if (ntm_endpoint_parse(&endpoint, value, port) || !endpoint.port)
+	if (ntm_endpoint_parse(&endpoint, value, NTM_PORT) || !endpoint.port)
 		return an_endpoint;
+	if (!ntm_addr_is_host(&endpoint.addr))
+		return "the address of one machine, as others reach it";
+	for (unsigned i = 0; i < *count; i++)
+		if (ntm_endpoint_equal(&list[i], &endpoint))
+			return "each endpoint only once";
 	if (*count == NTM_SERVERS_MAX)
 		return too_many;
 	list[(*count)++] = endpoint;
@@ -42,15 +48,25 @@ static const char *set_listen(void *config, const char *value, void *arg)
 	struct dc_config *c = config;
 
 	(void)arg;
-	return endpoint_add(c->listen, &c->listens, value, NTM_PORT);
+	return endpoint_add(c->listen, &c->listens, value);
 }
 
 static const char *set_dns_listen(void *config, const char *value, void *arg)
 {
 	struct dc_config *c = config;
+	struct ntm_endpoint endpoint;
 
 	(void)arg;
-	return endpoint_add(c->dns, &c->dnss, value, DNS_PORT);
+	if (ntm_endpoint_parse(&endpoint, value, DNS_PORT) || !endpoint.port ||
+	    !(ntm_addr_is_host(&endpoint.addr) || ntm_addr_is_any(&endpoint.addr)))
+		return "an address and port, as 192.0.2.1:53 or [2001:db8::1]:53";
+	for (unsigned i = 0; i < c->dnss; i++)
+		if (ntm_endpoint_equal(&c->dns[i], &endpoint))
+			return "each endpoint only once";
+	if (c->dnss == NTM_SERVERS_MAX)
+		return too_many;
+	c->dns[c->dnss++] = endpoint;
+	return NULL;
 }
 
 static const char *set_rate_limit(void *config, const char *value, void *arg)
@@ -79,14 +95,24 @@ static const char *set_locations(void *config, const char *value, void *arg)
 	return NULL;
 }
 
+static const char *set_database(void *config, const char *value, void *arg)
+{
+	struct dc_config *c = config;
+
+	(void)arg;
+	if (strncmp(value, "sqlite:", 7) || !value[7])
+		return "sqlite:PATH, as sqlite:/var/lib/ntm/dc.sqlite";
+	return ntm_config_set_string(&c->database, value, NULL);
+}
+
 static const char *set_virtual4(void *config, const char *value, void *arg)
 {
 	struct dc_config *c = config;
 	struct dc_prefix prefix;
 
 	(void)arg;
-	if (dc_prefix_parse(&prefix, value) || !ntm_addr_is4(&prefix.addr))
-		return "an IPv4 prefix of 8 to 29 bits without host bits, as 198.18.0.0/16";
+	if (dc_prefix_parse(&prefix, value) || !ntm_addr_is4(&prefix.addr) || !ntm_addr_is_usable(&prefix.addr))
+		return "a unicast IPv4 prefix of 8 to 29 bits without host bits, as 198.18.0.0/16";
 	c->virtual4 = prefix;
 	return NULL;
 }
@@ -97,8 +123,8 @@ static const char *set_virtual6(void *config, const char *value, void *arg)
 	struct dc_prefix prefix;
 
 	(void)arg;
-	if (dc_prefix_parse(&prefix, value) || ntm_addr_is4(&prefix.addr))
-		return "an IPv6 prefix of 8 to 125 bits without host bits, as fd4e:544d:1::/64";
+	if (dc_prefix_parse(&prefix, value) || ntm_addr_is4(&prefix.addr) || !ntm_addr_is_usable(&prefix.addr))
+		return "a unicast IPv6 prefix of 8 to 125 bits without host bits, as fd4e:544d:1::/64";
 	c->virtual6 = prefix;
 	return NULL;
 }
@@ -139,7 +165,7 @@ static const char *set_relay_endpoint(void *config, const char *value, void *arg
 	struct dc_config_relay *relay = &c->relay[c->relays - 1];
 
 	(void)arg;
-	return endpoint_add(relay->endpoint, &relay->endpoints, value, NTM_PORT);
+	return endpoint_add(relay->endpoint, &relay->endpoints, value);
 }
 
 static const char *set_relay_rate(void *config, const char *value, void *arg)
@@ -225,7 +251,7 @@ static const char *set_peer_endpoint(void *config, const char *value, void *arg)
 	struct dc_config_peer *peer = &c->peer[c->peers - 1];
 
 	(void)arg;
-	return endpoint_add(peer->endpoint, &peer->endpoints, value, NTM_PORT);
+	return endpoint_add(peer->endpoint, &peer->endpoints, value);
 }
 
 #define AT(member) (void *)offsetof(struct dc_config, member)
@@ -239,8 +265,8 @@ static const struct ntm_config_key keys[] = {
 	 .set = ntm_config_set_string,
 	 .arg = AT(private_key_file)},
 	{.section = "dc", .name = "listen", .required = true, .repeats = true, .set = set_listen},
-	{.section = "dc", .name = "control-socket", .set = ntm_config_set_string, .arg = AT(control_socket)},
-	{.section = "dc", .name = "database", .set = ntm_config_set_string, .arg = AT(database)},
+	{.section = "dc", .name = "control-socket", .set = ntm_config_set_socket, .arg = AT(control_socket)},
+	{.section = "dc", .name = "database", .set = set_database},
 	{.section = "dc", .name = "virtual4", .set = set_virtual4},
 	{.section = "dc", .name = "virtual6", .set = set_virtual6},
 	{.section = "dns", .name = "listen", .repeats = true, .set = set_dns_listen},
@@ -360,11 +386,6 @@ static int check(struct dc_config *config, const char *path, char *ret_why, size
 	if (default_set(&config->control_socket, DEFAULT_SOCKET) ||
 	    default_set(&config->database, DEFAULT_DATABASE)) {
 		snprintf(ret_why, why_len, "%s: out of memory", path);
-		return -EINVAL;
-	}
-	if (strncmp(config->database, "sqlite:", 7) || !config->database[7]) {
-		snprintf(ret_why, why_len, "%s: [dc] database: expected sqlite:PATH, not '%s'", path,
-			 config->database);
 		return -EINVAL;
 	}
 	if (ntm_key_load(config->private_key, config->private_key_file, why, sizeof(why))) {

@@ -306,9 +306,7 @@ int dc_member_open(struct dc *dc, char *ret_why, size_t why_len)
 	}
 	err = dc_store_open(&dc->store, dc->config.database, why, sizeof(why));
 	if (err) {
-		snprintf(ret_why, why_len,
-			 "cannot use the database %s: %s; it must lie where this user may write",
-			 dc->config.database, why);
+		snprintf(ret_why, why_len, "cannot use the database %s: %s", dc->config.database, why);
 		return err;
 	}
 	if (dc_recall_open(dc)) {

@@ -5,15 +5,18 @@
  * dc/recall.c.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "dc/store.h"
 #include "endpoint.h"
+#include "log.h"
 
 #define SCHEMA_VERSION 1
 #define BUSY_MS 250 /* another process (a backup) holds the database: the loop waits no longer */
@@ -50,16 +53,53 @@ static int said(const struct dc_store *store, char *ret_why, size_t why_len)
 	return -EIO;
 }
 
-/* The folder of the database, for its owner only; what cannot be made here is told by opening the file. */
-static void folder_make(const char *path)
+/* The same for what keeps the DC from starting, with what to do. */
+static int said_advice(const struct dc_store *store, char *ret_why, size_t why_len)
+{
+	const char *advice = "it must lie where this user may write";
+	size_t len;
+
+	switch (sqlite3_errcode(store->db) & 0xff) {
+	case SQLITE_CORRUPT:
+	case SQLITE_NOTADB:
+	case SQLITE_ERROR: /* other tables than ours */
+		advice = "put a copy back, or move it away and make the members anew with `ntmctl dc node add`";
+		break;
+	case SQLITE_BUSY:
+		advice = "another program holds it: stop that one";
+		break;
+	case SQLITE_FULL:
+	case SQLITE_IOERR:
+		advice = "see to the disk and its free space";
+		break;
+	}
+	said(store, ret_why, why_len);
+	len = strlen(ret_why);
+	snprintf(ret_why + len, why_len - len, "; %s", advice);
+	return -EIO;
+}
+
+/*
+ * The folder of the database and the file, for their owner only: it tells where nodes are. What cannot be made here is
+ * told by opening the file.
+ */
+static void file_make(const char *path)
 {
 	char *folder = strdup(path), *slash = folder ? strrchr(folder, '/') : NULL;
+	struct stat st;
+	int fd;
 
 	if (slash && slash != folder) {
 		*slash = '\0';
 		mkdir(folder, 0700);
 	}
 	free(folder);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0600);
+	if (fd < 0)
+		return;
+	if (!fstat(fd, &st) && S_ISREG(st.st_mode) && !st.st_size)
+		ntm_notice("the database %s is new: there are no members yet", path);
+	close(fd);
 }
 
 static int version_read(struct dc_store *store, int *ret_version, char *ret_why, size_t why_len)
@@ -68,7 +108,7 @@ static int version_read(struct dc_store *store, int *ret_version, char *ret_why,
 
 	if (sqlite3_prepare_v2(store->db, "PRAGMA user_version", -1, &statement, NULL) ||
 	    sqlite3_step(statement) != SQLITE_ROW) {
-		int err = said(store, ret_why, why_len);
+		int err = said_advice(store, ret_why, why_len);
 
 		sqlite3_finalize(statement);
 		return err;
@@ -93,7 +133,7 @@ static int prepare(struct dc_store *store, char *ret_why, size_t why_len)
 
 	for (size_t i = 0; i < sizeof(text) / sizeof(*text); i++)
 		if (sqlite3_prepare_v3(store->db, text[i], -1, SQLITE_PREPARE_PERSISTENT, statement[i], NULL))
-			return said(store, ret_why, why_len);
+			return said_advice(store, ret_why, why_len);
 	return 0;
 }
 
@@ -112,9 +152,9 @@ int dc_store_open(struct dc_store **ret_store, const char *where, char *ret_why,
 		snprintf(ret_why, why_len, "out of memory");
 		return -ENOMEM;
 	}
-	folder_make(path);
+	file_make(path);
 	if (sqlite3_open_v2(path, &store->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL)) {
-		err = said(store, ret_why, why_len);
+		err = said_advice(store, ret_why, why_len);
 		goto close;
 	}
 	sqlite3_busy_timeout(store->db, BUSY_MS);
@@ -122,7 +162,7 @@ int dc_store_open(struct dc_store **ret_store, const char *where, char *ret_why,
 	if (err)
 		goto close;
 	if (version > SCHEMA_VERSION) {
-		snprintf(ret_why, why_len, "made by a newer version of ntm-dc (schema %d, this one knows %d)",
+		snprintf(ret_why, why_len, "made by a newer version of ntm-dc (schema %d, this one knows %d); start that version",
 			 version, SCHEMA_VERSION);
 		err = -EPROTO;
 		goto close;
@@ -134,7 +174,7 @@ int dc_store_open(struct dc_store **ret_store, const char *where, char *ret_why,
 			   NULL, NULL, NULL);
 	/* writing it anew, though nothing changes, shows at start whether the database can be written */
 	if (err || sqlite3_exec(store->db, schema, NULL, NULL, NULL)) {
-		err = said(store, ret_why, why_len);
+		err = said_advice(store, ret_why, why_len);
 		goto close;
 	}
 	err = prepare(store, ret_why, why_len);
@@ -182,12 +222,12 @@ int dc_store_members(struct dc_store *store, int (*each)(void *ctx, const struct
 		struct dc_store_member member = {0};
 
 		if (step != SQLITE_ROW) {
-			err = said(store, ret_why, why_len);
+			err = said_advice(store, ret_why, why_len);
 		} else if (column_get(store->list, 0, member.fqdn, 0) ||
 			   column_get(store->list, 1, member.public_key, NTM_KEY_LEN) ||
 			   column_get(store->list, 2, member.vip4, sizeof(member.vip4)) ||
 			   column_get(store->list, 3, member.vip6, sizeof(member.vip6))) {
-			snprintf(ret_why, why_len, "the table of members is damaged near '%.60s'",
+			snprintf(ret_why, why_len, "the table of members is damaged near '%.60s'; put a copy back",
 				 member.fqdn);
 			err = -EIO;
 		} else {

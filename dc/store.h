@@ -28,7 +28,7 @@ struct dc_store_session { /* with a member that is registered */
 	uint64_t id; /* ours */
 };
 
-#define DC_STORE_WHY 256 /* room for a sentence */
+#define DC_STORE_WHY 320 /* room for a sentence */
 
 /*
  * Opens (makes) the database; where is "sqlite:PATH". 0, -EINVAL: where has another form, -EIO: what SQLite

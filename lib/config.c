@@ -8,11 +8,13 @@
 
 #include <errno.h>
 #include <ini.h>
+#include <net/if.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 
 #include <ntm/limits.h>
 
@@ -325,6 +327,38 @@ const char *ntm_config_set_string(void *config, const char *value, void *arg)
 	return NULL;
 }
 
+bool ntm_config_is_device(const char *name)
+{
+	size_t len = strlen(name);
+
+	if (!len || len >= IFNAMSIZ || !strcmp(name, ".") || !strcmp(name, ".."))
+		return false;
+	for (; *name; name++)
+		if (*name <= ' ' || *name > '~' || strchr("/%:\"", *name))
+			return false;
+	return true;
+}
+
+const char *ntm_config_set_device(void *config, const char *value, void *arg)
+{
+	return ntm_config_is_device(value) ? ntm_config_set_string(config, value, arg)
+					   : "the name of a device, 1 to 15 characters, as ntm0";
+}
+
+const char *ntm_config_set_folder(void *config, const char *value, void *arg)
+{
+	if (*value != '/' || !value[strspn(value, "/")] || strstr(value, "/../"))
+		return "the full path of a folder, as /sys/fs/bpf/ntm/ntm0";
+	return ntm_config_set_string(config, value, arg);
+}
+
+const char *ntm_config_set_socket(void *config, const char *value, void *arg)
+{
+	return strlen(value) < sizeof(((struct sockaddr_un *)0)->sun_path)
+		       ? ntm_config_set_string(config, value, arg)
+		       : "a path of at most 107 bytes, which is all that a socket takes";
+}
+
 const char *ntm_config_set_name(void *config, const char *value, void *arg)
 {
 	return ntm_name_normalise(field(config, arg), value) < 0 ? "a name, as mn.ntm.example" : NULL;
@@ -334,7 +368,7 @@ const char *ntm_config_set_endpoint(void *config, const char *value, void *arg)
 {
 	struct ntm_endpoint ep;
 
-	if (ntm_endpoint_parse(&ep, value, NTM_PORT) < 0 || !ep.port)
+	if (ntm_endpoint_parse(&ep, value, NTM_PORT) < 0 || !ep.port || !ntm_addr_is_host(&ep.addr))
 		return "an address and port, as 192.0.2.1:6866 or [2001:db8::1]:6866";
 	*(struct ntm_endpoint *)field(config, arg) = ep;
 	return NULL;

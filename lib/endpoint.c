@@ -126,6 +126,20 @@ static bool in6(const struct ntm_addr *addr, const struct prefix6 *prefix)
 	return ntm_addr_in_prefix(addr, &net, prefix->bits);
 }
 
+bool ntm_addr_is_host(const struct ntm_addr *addr)
+{
+	if (ntm_addr_is4(addr))
+		return addr->b[12] && addr->b[12] < 224;
+	return !ntm_addr_is_none(addr) && addr->b[0] != 0xff;
+}
+
+bool ntm_addr_is_any(const struct ntm_addr *addr)
+{
+	static const uint8_t any4[4];
+
+	return ntm_addr_is_none(addr) || (ntm_addr_is4(addr) && !memcmp(addr->b + 12, any4, sizeof(any4)));
+}
+
 bool ntm_addr_is_usable(const struct ntm_addr *addr)
 {
 	if (ntm_addr_is4(addr))

@@ -54,6 +54,7 @@ void ntm_key_format(char ret_text[NTM_KEY_TEXT_LEN + 1], const uint8_t key[NTM_K
 
 int ntm_key_parse(uint8_t ret_key[NTM_KEY_LEN], const char *text)
 {
+	static const uint8_t zeros[NTM_KEY_LEN];
 	uint8_t key[NTM_KEY_LEN + 1]; /* the padding makes a 33rd byte, which must be zero */
 	int bad = 0, r = 0;
 
@@ -72,7 +73,8 @@ int ntm_key_parse(uint8_t ret_key[NTM_KEY_LEN], const char *text)
 		key[3 * i + 1] = (uint8_t)(bits >> 8);
 		key[3 * i + 2] = (uint8_t)bits;
 	}
-	if (bad < 0 || key[NTM_KEY_LEN])
+	/* zeros are what a key is not: nobody could have it, and nothing can be agreed on with it */
+	if (bad < 0 || key[NTM_KEY_LEN] || ntm_crypto_equal(key, zeros, NTM_KEY_LEN))
 		r = -EINVAL;
 	else
 		memcpy(ret_key, key, NTM_KEY_LEN);
@@ -109,7 +111,11 @@ int ntm_key_load(uint8_t ret_private[NTM_KEY_LEN], const char *path, char *ret_w
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (fd < 0 || fstat(fd, &st) < 0) {
 		r = -errno;
-		snprintf(ret_why, why_len, "%s: %s", path, strerror(-r));
+		if (r == -ENOENT)
+			snprintf(ret_why, why_len, "%s: %s; (umask 077; ntmctl key gen >%s) makes a key", path, strerror(-r),
+				 path);
+		else
+			snprintf(ret_why, why_len, "%s: %s", path, strerror(-r));
 		goto out;
 	}
 	if (!S_ISREG(st.st_mode)) {

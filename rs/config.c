@@ -22,7 +22,8 @@ static const char *set_listen(void *ctx, const char *value, void *arg)
 
 	(void)arg;
 	/* Port 0 would be another one at every start, and nobody could be told it. */
-	if (ntm_endpoint_parse(&ep, value, NTM_PORT) || !ep.port)
+	if (ntm_endpoint_parse(&ep, value, NTM_PORT) || !ep.port ||
+	    !(ntm_addr_is_host(&ep.addr) || ntm_addr_is_any(&ep.addr)))
 		return "an address and port, as 192.0.2.1:6866 or [2001:db8::1]:6866";
 	if (config->listens == NTM_SERVERS_MAX)
 		return "at most 8 listen endpoints";
@@ -85,14 +86,17 @@ static const char *set_xdp(void *ctx, const char *value, void *arg)
 static const char *set_interface(void *ctx, const char *value, void *arg)
 {
 	struct rs_config *config = ctx;
-	size_t len = strlen(value);
 
 	(void)arg;
-	if (!len || len >= RS_INTERFACE_MAX)
+	if (!ntm_config_is_device(value))
 		return "the name of a network interface, as eth0";
+	for (unsigned i = 0; i < config->interfaces; i++) {
+		if (!strcmp(config->interface[i], value))
+			return "each interface only once";
+	}
 	if (config->interfaces == RS_INTERFACES_MAX)
 		return "at most 16 interfaces";
-	memcpy(config->interface[config->interfaces++], value, len + 1);
+	strcpy(config->interface[config->interfaces++], value);
 	return NULL;
 }
 
@@ -145,14 +149,14 @@ static const struct ntm_config_key keys[] = {
 	 .set = ntm_config_set_string,
 	 .arg = AT(private_key_file)},
 	{.section = "rs", .name = "listen", .repeats = true, .required = true, .set = set_listen},
-	{.section = "rs", .name = "control-socket", .set = ntm_config_set_string, .arg = AT(control_socket)},
+	{.section = "rs", .name = "control-socket", .set = ntm_config_set_socket, .arg = AT(control_socket)},
 	{.section = "dc", .name = "public-key", .required = true, .set = set_dc_key},
 	{.section = "dc", .name = "max-paths", .set = set_dc_max_paths},
 	{.section = "datapath", .name = "xdp", .set = set_xdp},
 	{.section = "datapath", .name = "interface", .repeats = true, .set = set_interface},
 	{.section = "datapath", .name = "threads", .set = set_threads},
 	{.section = "datapath", .name = "max-paths", .set = set_max_paths},
-	{.section = "datapath", .name = "pin-dir", .set = ntm_config_set_string, .arg = AT(pin_dir)},
+	{.section = "datapath", .name = "pin-dir", .set = ntm_config_set_folder, .arg = AT(pin_dir)},
 	{0},
 };
 
@@ -181,6 +185,8 @@ static void dcs_default(struct rs_config *config)
 
 int rs_config_read(struct rs_config *ret_config, const char *path, char *ret_why, size_t why_len)
 {
+	char why[256];
+
 	memset(ret_config, 0, sizeof(*ret_config));
 	ret_config->max_paths = MAX_PATHS_DEFAULT;
 	if (ntm_config_read(path, ret_config, keys, sections, ret_why, why_len))
@@ -190,8 +196,10 @@ int rs_config_read(struct rs_config *ret_config, const char *path, char *ret_why
 		snprintf(ret_why, why_len, "%s: out of memory", path);
 		goto bad;
 	}
-	if (ntm_key_load(ret_config->private_key, ret_config->private_key_file, ret_why, why_len))
+	if (ntm_key_load(ret_config->private_key, ret_config->private_key_file, why, sizeof(why))) {
+		snprintf(ret_why, why_len, "%s: [rs] private-key-file: %s", path, why);
 		goto bad;
+	}
 	dcs_default(ret_config);
 	return 0;
 

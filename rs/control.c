@@ -355,13 +355,11 @@ static const struct ntm_control_command commands[] = {
 
 int rs_control_open(struct rs *rs, char *ret_why, size_t why_len)
 {
-	const char *path = rs->config.control_socket, *advice = "";
+	const char *path = rs->config.control_socket, *advice = "; set control-socket in [rs] to a path that this user may write";
 	int err = ntm_control_open(&rs->control, rs->base, path, commands, rs);
 
 	if (err == -EADDRINUSE)
-		advice = ": another ntm-rs is running with this control-socket";
-	else if (err == -EACCES || err == -EPERM || err == -EROFS)
-		advice = ": set control-socket to a path this user may write";
+		advice = "; another ntm-rs is running with this control-socket";
 	if (err)
 		snprintf(ret_why, why_len, "cannot open the control socket %s: %s%s", path, strerror(-err),
 			 advice);

@@ -82,12 +82,29 @@ static bool is_below(const char *dir, const char *of)
 	return !strncmp(dir, of, len) && (!dir[len] || dir[len] == '/');
 }
 
+/* A file system that is mounted there would hide what it holds. */
+static int need_empty(const char *dir)
+{
+	const struct dirent *one;
+	DIR *d = opendir(dir);
+	bool empty = true;
+
+	if (!d)
+		return -errno;
+	while (empty && (one = readdir(d)))
+		empty = !strcmp(one->d_name, ".") || !strcmp(one->d_name, "..");
+	closedir(d);
+	return empty ? 0 : -ENOTEMPTY;
+}
+
 /* Where it is usual, if dir is meant to be there, else just at dir. */
 static int bpffs_mount(const char *dir)
 {
 	const char *at = is_below(dir, BPFFS) ? BPFFS : dir;
 	int err = at == dir ? make_dirs(dir) : 0;
 
+	if (!err && at == dir)
+		err = need_empty(dir);
 	if (!err && mount("bpf", at, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700"))
 		err = -errno;
 	return err;
@@ -100,6 +117,11 @@ int rs_pin_prepare(const char *dir, char *ret_why, size_t why_len)
 
 	if (!err && !is_bpffs(path)) {
 		err = bpffs_mount(dir);
+		if (err == -ENOTEMPTY) {
+			snprintf(ret_why, why_len, "pin-dir = %s is not in a BPF file system and holds other files: set [datapath] "
+				 "pin-dir to a folder below %s", dir, BPFFS);
+			return err;
+		}
 		if (err) {
 			snprintf(ret_why, why_len, "no BPF file system at %s, and none can be mounted (%s): `mount -t bpf bpf %s`",
 				 dir, strerror(-err), is_below(dir, BPFFS) ? BPFFS : dir);

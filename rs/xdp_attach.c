@@ -358,7 +358,7 @@ void rs_xdp_interfaces_take(struct rs_xdp *xdp, enum rs_xdp_mode mode)
 			rs_xdp_why_set(xdp, xdp->rs->config.interfaces ?
 					       "none of the interfaces in the configuration is there" :
 					       "no interface but the loopback device holds a listen address");
-		else if (!xdp->why[0])
+		else
 			rs_xdp_why_set(xdp, "%s: %s", xdp->link[0].name, xdp->link[0].why);
 		xdp->mode = RS_XDP_OFF;
 	}

@@ -49,8 +49,8 @@ eq "engine = user: nothing is attached" "user user" "$(status mn .engine) $(tunn
 nothing_pinned "nor pinned" mn
 check "the kernel takes the programs" ns mn ntmctl attach --check
 nothing_pinned "a check leaves nothing" mn
-check_not "an interface that is not there is told" ns mn ntmctl attach --interface nosuch0
-check "detached" ns mn ntmctl detach
+check_not "an interface that is not there is told" ns mn ntmctl attach --interface eth0 --interface nosuch0
+nothing_pinned "and nothing is attached" mn
 check_not "what is not attached cannot be detached" ns mn ntmctl detach
 moves="$(stats mn .engine.handovers) $(stats cn .engine.handovers)"
 stalls_start mn cn
@@ -65,6 +65,9 @@ check "cn's event loop had little to do for it: $cpu ms of CPU time" test $cpu -
 check "BPF has the tunnel's inline lane" eventually 4 inline_is mn cn bpf
 check "at the other end, too" eventually 4 inline_is cn mn bpf
 eq "status tells interface and mode" "bpf eth0 generic" "$(status mn '"\(.engine) \(.interfaces[0].name) \(.interfaces[0].mode)"')"
+check_not "another interface, which is not there" ns mn ntmctl attach --interface nosuch0
+eq "changes nothing" "eth0 generic" "$(status mn '.interfaces[] | "\(.name) \(.mode)"')"
+eq "one that is named twice is one" 1 "$(ns cn ntmctl -j attach --interface eth0 --interface eth0 --mode generic | jq '.interfaces | length')"
 before=$(lane mn cn rx inline)
 came_inline() { [ "$(lane mn cn rx inline)" -gt $((before + 50)) ]; }
 check "the flood comes inline" eventually 5 came_inline

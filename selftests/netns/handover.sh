@@ -71,6 +71,8 @@ moves "case 1, IPv4 to IPv6 only" host_move v6 relay
 steps "case 1" mn network_changed path_update_sent data_flows
 steps "case 1" mn path_update_sent handover_done
 steps "case 1" cn peer_moved
+check "monitor's numbers are numbers" jq -es '[.[] | select(.event == "handover_done" or .event == "path_update_sent") |
+	(.ms, .sequence) | select(. != null) | type] | length > 1 and all(. == "number")' <(monitored mn .)
 moves "case 2, IPv6 only to IPv4" host_move v4 direct
 moves "to another IPv4 network" host_roam v4b direct
 moves "behind another NAT than CN's" host_roam nat2 direct

@@ -74,6 +74,12 @@ json "tunnel show -j" mn '.peer == "cn.ntm.example" and .state == "up" and (.rou
 refuses "tunnel show of nobody" mn 1 'nobody' tunnel show nobody.$ZONE
 says "path explain" mn 'direct' path explain cn.$ZONE
 json "path explain -j" mn '(.routes | length) > 1 and (.routes[0] | has("route") and has("verdict") and has("why"))' path explain cn.$ZONE
+json "it tells why this route was taken" mn '.routes[] | select(.verdict == "taken") | .route == "direct IPv4" and
+	.why == "both ends probe it, and it works"' path explain cn.$ZONE
+json "and whose address is missing for another" mn '.routes[] | select(.route == "direct IPv6") | .why == "this node has no such address"' \
+	path explain cn.$ZONE
+json "as the other end sees it, too" cn '.routes[] | select(.route == "direct IPv6") | .why == "the peer has no such address"' \
+	path explain mn.$ZONE
 refuses "path explain of nobody" mn 1 . path explain nobody.$ZONE
 refuses "ping to nobody" mn 1 . ping nobody.$ZONE -c 1
 says "netcheck" mn 'NAT: +none' netcheck
@@ -151,6 +157,7 @@ refuses "too many arguments" mn 2 'too much' status now
 refuses "no such option" mn 2 'unknown option' --rubbish
 refuses "an option of another command" mn 2 'no option' status -c 3
 refuses "a count that is none" mn 2 'number' ping cn.$ZONE -c many
+refuses "an interface of no name" mn 2 'no name of an interface' attach --interface a/b
 refuses "no daemon: status" alone 1 'ntmd' status
 refuses "no daemon: dc" alone 1 'ntm-dc' dc node list
 refuses "no daemon: rs" alone 1 'ntm-rs' rs tunnel list

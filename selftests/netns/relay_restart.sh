@@ -122,6 +122,28 @@ check "user space relays" eventually 12 reaches p4 "$(vip4 q6)" -W 0.3
 daemon_stop rs1 ntm-rs
 sed -i 's/^xdp = off/xdp = auto/' "$WORK/rs1/ntm-rs.conf"
 
+# ---- a pin-dir with something else in it
+ns rs1 mkdir /run/own
+ns rs1 touch /run/own/file
+echo 'pin-dir = /run/own' >>"$WORK/rs1/ntm-rs.conf"
+daemon_run rs1 ntm-rs
+check "a folder of files gets no file system on top of it" ns rs1 test -e /run/own/file
+check "and that is said" grep -q 'pin-dir = /run/own .* holds other files' "$WORK/rs1-ntm-rs.log"
+check "it relays by XDP, without pins" eventually 5 xdp_is generic
+daemon_stop rs1 ntm-rs
+sed -i '/^pin-dir = .run.own/d' "$WORK/rs1/ntm-rs.conf"
+
+# ---- XDP of somebody else: here, what was left with another pin-dir
+daemon_run rs1 ntm-rs
+daemon_stop rs1 ntm-rs KILL
+echo "pin-dir = $PINS-too" >>"$WORK/rs1/ntm-rs.conf"
+daemon_run rs1 ntm-rs
+check "where another XDP program is attached it relays in user space" eventually 5 xdp_is user
+check "and the status says so" grep -q 'eth0: another XDP program' <<<"$(rs_status .mode_why)"
+daemon_stop rs1 ntm-rs
+sed -i '/^pin-dir = .*-too/d' "$WORK/rs1/ntm-rs.conf"
+check "ntm-rs --detach" detach
+
 # ---- without permission
 nsbg rs1 rs1-ntm-rs.log setpriv --bounding-set=-bpf,-sys_admin,-net_admin,-perfmon "$NTM_BIN/ntm-rs" -c "$WORK/rs1/ntm-rs.conf"
 check "without permission ntm-rs runs" eventually 5 xdp_is user

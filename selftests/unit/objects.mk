@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 # Which objects of the programs a unit test is linked with; see mk/tests.mk.
+test_configs: daemon/config dc/addr_pool dc/config rs/config
+test_state: daemon/state
 test_rs_path: rs/path
 test_rs_relay: rs/config rs/control rs/device rs/drain rs/inherit rs/keepalive rs/next_hop rs/path rs/pin rs/relay_map rs/relay_slot rs/xdp rs/xdp_attach rs/xdp_link rs/receive rs/registration rs/relay rs/server rs/too_big rs/user_lane rs/user_relay
 test_rs_lanes: rs/config rs/control rs/device rs/drain rs/inherit rs/keepalive rs/next_hop rs/path rs/pin rs/relay_map rs/relay_slot rs/xdp rs/xdp_attach rs/xdp_link rs/receive rs/registration rs/relay rs/server rs/too_big rs/user_lane rs/user_relay

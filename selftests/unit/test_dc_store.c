@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -199,7 +200,36 @@ static void a_file_that_is_no_database_is_refused(void **state)
 	fclose(file);
 	snprintf(where, sizeof(where), "sqlite:%s", path);
 	assert_int_equal(dc_store_open(&store, where, why, sizeof(why)), -EIO);
-	assert_true(why[0]);
+	assert_non_null(strstr(why, "put a copy back"));
+}
+
+static void a_database_that_was_cut_off_is_refused_and_left_as_it_is(void **state)
+{
+	struct dc_store *store;
+	struct stat st;
+
+	(void)state;
+	assert_int_equal(dc_store_open(&store, where, why, sizeof(why)), 0);
+	dc_store_close(store);
+	assert_int_equal(truncate(where + 7, 1000), 0);
+	assert_int_equal(dc_store_open(&store, where, why, sizeof(why)), -EIO);
+	assert_non_null(strstr(why, "put a copy back"));
+	assert_int_equal(stat(where + 7, &st), 0);
+	assert_int_equal(st.st_size, 1000);
+}
+
+static void only_its_owner_can_read_a_database(void **state)
+{
+	struct dc_store *store;
+	mode_t before = umask(0);
+	struct stat st;
+
+	(void)state;
+	assert_int_equal(dc_store_open(&store, where, why, sizeof(why)), 0);
+	assert_int_equal(stat(where + 7, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+	dc_store_close(store);
+	umask(before);
 }
 
 static void a_database_of_a_newer_version_is_left_alone(void **state)
@@ -450,6 +480,8 @@ int main(void)
 		TEST(reading_stops_when_it_is_told_to),
 		TEST(other_kinds_of_databases_are_refused),
 		TEST(a_file_that_is_no_database_is_refused),
+		TEST(a_database_that_was_cut_off_is_refused_and_left_as_it_is),
+		TEST(only_its_owner_can_read_a_database),
 		TEST(a_database_of_a_newer_version_is_left_alone),
 		TEST(a_locked_database_is_an_error_and_no_more),
 		TEST(sessions_survive_a_kill_right_after_they_were_written),

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config.h"
 #include "ntmctl.h"
 
 #define SYNTAX "ntmctl [-j | -p] [--socket PATH] [OBJECT] COMMAND [ARGUMENTS]"
@@ -224,6 +225,8 @@ static int read_options(struct ntmctl *ctl, struct words *words, int argc, char 
 			ctl->interval = optarg;
 			break;
 		case OPT_INTERFACE:
+			if (!ntm_config_is_device(optarg))
+				return ntmctl_usage(ctl, "\"%s\" is no name of an interface, as eth0", optarg);
 			if (ctl->interfaces == NTMCTL_INTERFACES_MAX)
 				return ntmctl_usage(ctl, "at most %d interfaces", NTMCTL_INTERFACES_MAX);
 			ctl->interface[ctl->interfaces++] = optarg;
