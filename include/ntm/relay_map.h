@@ -146,7 +146,7 @@ struct ntm_relay_config {
 #define NTM_RELAY_BUCKET 16 /* slots in each: bucket i has the tags of the slots 16 i to 16 i + 15 */
 
 struct ntm_relay_bucket {
-	__u16 tag[NTM_RELAY_BUCKET]; /* of the path that has the slot; 0: none that is to be found here */
+	__u16 tag[NTM_RELAY_BUCKET]; /* 15 bits, of the path that has the slot; 0: none that is to be found here */
 };
 
 /*
@@ -181,7 +181,7 @@ static inline struct ntm_relay_home ntm_relay_home(__u64 path_id, __u32 buckets)
 	second = (__u32)((w >> 32) * buckets >> 32);
 	return (struct ntm_relay_home){{first, second},
 				       first * NTM_RELAY_BUCKET + ((__u32)v & (NTM_RELAY_BUCKET - 1)),
-				       (__u16)(w | 1)};
+				       (__u16)((w & 0x7fff) | 1)};
 }
 
 /* ---- rs_state */
