@@ -14,36 +14,35 @@ struct found {
 };
 
 #define TAG_ONES 0x0001000100010001ULL
-#define TAG_TOPS 0x8000800080008000ULL
+#define TAG_TOPS 0x8000800080008000ULL /* tags have 15 bits */
+
+/* At the top of each of the four tags in a word that are not this one. */
+static __always_inline __u64 tags_differ(__u64 word, __u64 tags)
+{
+	return ((word ^ tags) + (TAG_TOPS - TAG_ONES)) & TAG_TOPS;
+}
+
+/* The same of a bucket: of tag i of word k at bit 16 * i + 12 + k. */
+static __always_inline __u64 bucket_differ(const __u64 word[4], __u64 tags)
+{
+	return tags_differ(word[0], tags) >> 3 | tags_differ(word[1], tags) >> 2 | tags_differ(word[2], tags) >> 1 |
+	       tags_differ(word[3], tags);
+}
+
+#define TAG_PLACES 0xff00ff00ff00ff00ULL /* of both buckets, the second one's bits four lower */
+#define BIT_HASH 0x03f79d71b4cb0a89ULL /* the upper 6 bits of its products with powers of 2 are all different */
+#define BIT_PLACE(bit) ((BIT_HASH << (bit)) >> 58)
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-#define TAG_GATHER 0x0001000200040008ULL /* brings bits 0, 16, 32, 48 to 48, 49, 50, 51 */
+#define LANE_BIT(tag) (16 * (tag))
 #else
-#define TAG_GATHER 0x0008000400020001ULL /* to 51, 50, 49, 48 */
+#define LANE_BIT(tag) (16 * (3 - (tag)))
 #endif
-
-/* Which of the four tags in a word it is, a bit each; beside a match there may be bits that are none. */
-static __always_inline __u64 tags_match(__u64 word, __u64 tag)
-{
-	__u64 x = word ^ tag * TAG_ONES, zero = (x - TAG_ONES) & ~x & TAG_TOPS;
-
-	return (zero >> 15) * TAG_GATHER >> 48 & 0xf;
-}
-
-/* A bit for each of a bucket's tags. */
-static __always_inline __u64 bucket_match(const __u64 word[4], __u64 tag)
-{
-	return tags_match(word[0], tag) | tags_match(word[1], tag) << 4 | tags_match(word[2], tag) << 8 |
-	       tags_match(word[3], tag) << 12;
-}
-
-/* The number of the lowest bit of 16, one of which is set. */
-static __always_inline __u32 lowest_bit(__u64 bits)
-{
-	/* The powers of 2, multiplied by this, have 16 different upper nibbles; the other number is what they stand for. */
-	__u64 nibble = (bits & -bits) * 0x09af >> 12 & 0xf;
-
-	return 0xcd7ea84fb6935210ULL >> nibble * 4 & 0xf;
-}
+/* The tag that a bit stands for: of bit 8 to 11 of a lane in the second bucket, of 12 to 15 in the first */
+#define WORD_TAGS(word, tag)                                                \
+	[BIT_PLACE(LANE_BIT(tag) + 12 + (word))] = 4 * (word) + (tag),      \
+	[BIT_PLACE(LANE_BIT(tag) + 8 + (word))] = 4 * (word) + (tag) + NTM_RELAY_BUCKET
+#define LANE_TAGS(tag) WORD_TAGS(0, tag), WORD_TAGS(1, tag), WORD_TAGS(2, tag), WORD_TAGS(3, tag)
+static const __u8 tag_of_bit[64] = {LANE_TAGS(0), LANE_TAGS(1), LANE_TAGS(2), LANE_TAGS(3)};
 
 /*
  * The state of a path that rs_index knows, or NULL. Where it is is found out without a branch: nobody could foresee it.
@@ -54,8 +53,8 @@ static __always_inline struct ntm_relay_state *find_short(__u64 id, const struct
 	const __u64 *first = bpf_map_lookup_elem(&rs_index, &home.bucket[0]);
 	const __u64 *second = bpf_map_lookup_elem(&rs_index, &home.bucket[1]);
 	struct ntm_relay_state *state = bpf_map_lookup_elem(&rs_state, &home.slot);
-	__u64 bits, others, in_first;
-	__u32 slot;
+	__u64 tags = home.tag * TAG_ONES, same;
+	__u32 number, slot;
 
 	if (state) {
 		/* Half of all paths are there. */
@@ -64,14 +63,12 @@ static __always_inline struct ntm_relay_state *find_short(__u64 id, const struct
 	}
 	if (!first || !second)
 		return NULL;
-	bits = bucket_match(first, home.tag);
-	others = bucket_match(second, home.tag);
-	in_first = (bits + 0xffff) >> 16;
-	bits |= others * (1 - in_first);
-	if (!bits)
+	same = ~(bucket_differ(first, tags) | bucket_differ(second, tags) >> 4) & TAG_PLACES;
+	if (!same)
 		return NULL;
-	slot = (home.bucket[1] + (home.bucket[0] - home.bucket[1]) * (__u32)in_first) * NTM_RELAY_BUCKET +
-	       lowest_bit(bits);
+	number = tag_of_bit[(same & -same) * BIT_HASH >> 58];
+	slot = (home.bucket[0] + (home.bucket[1] - home.bucket[0]) * (number / NTM_RELAY_BUCKET)) * NTM_RELAY_BUCKET +
+	       number % NTM_RELAY_BUCKET;
 	state = bpf_map_lookup_elem(&rs_state, &slot);
 	return state && state->id == id ? state : NULL;
 }

@@ -39,8 +39,8 @@ static __always_inline void count(const struct packet *p, int side, struct ntm_r
 {
 	__u32 len = p->udp_len - sizeof(struct udphdr);
 
-	__sync_fetch_and_add(&state->packets[side], 1);
-	__sync_fetch_and_add(&state->bytes[side], len);
+	state->packets[side]++;
+	state->bytes[side] += len;
 	state->used = (__u16)tick | 1;
 	load->packets++;
 	load->bytes += len;
@@ -59,7 +59,7 @@ static __always_inline int forward_from(struct xdp_md *ctx, const struct packet 
 	struct ntm_relay_state *state = found->state;
 	__u32 tick = (__u32)(now_ns >> NTM_RELAY_TICK_SHIFT), mtu;
 	const struct ntm_relay_local *local;
-	__u16 wanted = ntm_relay_hop_wanted(config->generation, to->moves, p->id, tick);
+	__u16 wanted = ntm_relay_hop_wanted(config, to->moves, p->id, tick);
 	__u64 rate = state->rate;
 	struct rewrite out;
 	struct way_out way;

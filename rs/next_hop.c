@@ -2,7 +2,7 @@
 /*
  * next_hop.c - XDP keeps the next hop of every leg in the leg's entry. Here ntm-rs learns from rtnetlink that a route,
  * a rule, a neighbour's link-layer address, a link or an address has changed, and has all of them looked up again
- * (rs_relay_map_routes_changed()). Links and addresses also decide where XDP is attached: xdp.c.
+ * (rs_relay_map_routes_changed()). While it does, xdp.c says so (rs_relay_map_watched()). Links and addresses also decide where XDP is attached: xdp.c.
  */
 #include <errno.h>
 #include <event2/event.h>

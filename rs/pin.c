@@ -2,9 +2,9 @@
 /*
  * pin.c - the pin directory: a BPF file system where the maps and links of the relay outlive ntm-rs.
  *
- *	PIN_DIR/rs_paths -> v2/rs_paths		what people look at
- *	PIN_DIR/v2/rs_paths, v2/rs_stats...	the maps of layout 2 (NTM_RELAY_LAYOUT)
- *	PIN_DIR/v2/link_3			the XDP program of the interface with the index 3
+ *	PIN_DIR/rs_paths -> v3/rs_paths		what people look at
+ *	PIN_DIR/v3/rs_paths, v3/rs_stats...	the maps of layout 3 (NTM_RELAY_LAYOUT)
+ *	PIN_DIR/v3/link_3			the XDP program of the interface with the index 3
  *
  * Another ntm-rs may have another layout: its set stands beside ours until ours has taken over. Called by xdp.c,
  * and by main.c for --detach.

@@ -39,6 +39,7 @@ struct rs_relay_map {
 	struct ntm_relay_config config;
 	struct ntm_relay_local local[NTM_RELAY_LOCALS];
 	uint32_t legs[NTM_RELAY_LOCALS]; /* bound at each of them */
+	uint32_t max; /* entries of rs_paths */
 	int cpus;
 };
 
@@ -108,6 +109,18 @@ static int config_read(struct rs_relay_map *map)
 	return config_write(map);
 }
 
+/* Every path has a slot, and some are left over. */
+static int paths_max(struct rs_relay_map *map)
+{
+	struct bpf_map_info info = {0};
+	__u32 len = sizeof(info);
+
+	if (bpf_obj_get_info_by_fd(map->fd.paths, &info, &len))
+		return -errno;
+	map->max = info.max_entries;
+	return map->slots.max < map->max ? -EINVAL : 0;
+}
+
 int rs_relay_map_open(struct rs_relay_map **ret_map, const struct rs_relay_map_fds *fds)
 {
 	struct rs_relay_map *map = calloc(1, sizeof(*map));
@@ -119,6 +132,8 @@ int rs_relay_map_open(struct rs_relay_map **ret_map, const struct rs_relay_map_f
 	map->settling_end = &map->settling;
 	map->cpus = libbpf_num_possible_cpus();
 	err = map->cpus < 0 ? map->cpus : rs_relay_slots_open(&map->slots, fds->state, fds->index);
+	if (!err)
+		err = paths_max(map);
 	if (!err)
 		err = config_read(map);
 	if (err) {
@@ -145,7 +160,7 @@ void rs_relay_map_close(struct rs_relay_map *map)
 
 uint32_t rs_relay_map_max(const struct rs_relay_map *map)
 {
-	return map->slots.max;
+	return map->max;
 }
 
 /* ---- paths */
@@ -386,6 +401,21 @@ void rs_relay_map_routes_changed(struct rs_relay_map *map)
 	if (!map)
 		return;
 	map->config.generation++;
+	config_write(map);
+}
+
+void rs_relay_map_watched(struct rs_relay_map *map)
+{
+	uint32_t tick = now_tick(), turn = (1U << NTM_RELAY_ALONE_SHIFT) - 1;
+
+	if (!map)
+		return;
+	if (tick > map->config.watched_until) {
+		/* XDP has gone by time meanwhile: nothing that it then kept may seem to hold again. */
+		map->config.generation += 1 + ntm_relay_hop_alone(map->config.watched_until, turn, tick);
+		config_write(map);
+	}
+	map->config.watched_until = tick + NTM_RELAY_WATCH_TICKS;
 	config_write(map);
 }
 

@@ -52,6 +52,8 @@ void rs_relay_map_read(const struct rs_relay_map *map, uint64_t id, struct rs_re
 
 /* Cached next hops are looked up again. */
 void rs_relay_map_routes_changed(struct rs_relay_map *map);
+/* Whenever they do, it is told: every second. Without, XDP looks them up again by time. */
+void rs_relay_map_watched(struct rs_relay_map *map);
 /*
  * All our endpoints, no wildcard among them. Those that were there and are not given now keep their place while a
  * leg is bound there. 0, or -errno: -ENOSPC says that there is no place for the last ones.

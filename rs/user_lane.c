@@ -76,10 +76,10 @@ struct handed {
 struct rs_lane {
 	struct rs *rs;
 	bool is_main;
-	struct ntm_udp udp[NTM_SERVERS_MAX];
+	struct ntm_udp udp[NTM_SERVERS_MAX], urgent[NTM_SERVERS_MAX];
 	bool any[NTM_SERVERS_MAX]; /* bound to no address: each packet's own matters */
 	int64_t no_segment_us[NTM_SERVERS_MAX]; /* until then */
-	unsigned udps;
+	unsigned udps, urgents;
 	unsigned ask[NTM_SERVERS_MAX]; /* messages next time */
 	unsigned outs;
 	uint8_t slot[SLOTS]; /* hash of a leg -> number of its out, plus one */
@@ -143,29 +143,48 @@ struct rs_lane *rs_lane_new(struct rs *rs, bool is_main)
 	return NULL;
 }
 
-int rs_lane_open(struct rs_lane *lane, const struct ntm_endpoint *listen)
+static int socket_open(struct ntm_udp *udp, const struct ntm_endpoint *listen)
 {
 	bool is4 = ntm_endpoint_is4(listen);
 	int level = is4 ? IPPROTO_IP : IPPROTO_IPV6, off = 0;
-	struct ntm_udp *udp = &lane->udp[lane->udps];
 	int err = ntm_udp_open_shared(udp, listen, is4);
 
 	if (err)
 		return err;
 	/* ICMP errors mean nothing to a relay, and unread they would fill the receive buffer. */
 	setsockopt(udp->fd, level, is4 ? IP_RECVERR : IPV6_RECVERR, &off, sizeof(off));
-	lane->any[lane->udps] = rs_lane_is_any(&listen->addr);
-	if (!lane->any[lane->udps])
+	if (!rs_lane_is_any(&listen->addr))
 		setsockopt(udp->fd, level, is4 ? IP_PKTINFO : IPV6_RECVPKTINFO, &off, sizeof(off));
+	return 0;
+}
+
+int rs_lane_open(struct rs_lane *lane, const struct ntm_endpoint *listen)
+{
+	int err = socket_open(&lane->udp[lane->udps], listen);
+
+	if (err)
+		return err;
+	lane->any[lane->udps] = rs_lane_is_any(&listen->addr);
 	lane->ask[lane->udps] = BATCH;
 	lane->udps++;
 	return 0;
+}
+
+int rs_lane_open_urgent(struct rs_lane *lane, const struct ntm_endpoint *listen)
+{
+	int err = socket_open(&lane->urgent[lane->urgents], listen);
+
+	if (!err)
+		lane->urgents++;
+	return err;
 }
 
 void rs_lane_free(struct rs_lane *lane)
 {
 	if (!lane)
 		return;
+	while (lane->urgents)
+		ntm_udp_close(&lane->urgent[--lane->urgents]);
 	while (lane->udps)
 		ntm_udp_close(&lane->udp[--lane->udps]);
 	if (lane->inbox_fd >= 0)
@@ -179,6 +198,11 @@ void rs_lane_free(struct rs_lane *lane)
 struct ntm_udp *rs_lane_udp(struct rs_lane *lane, unsigned listen)
 {
 	return &lane->udp[listen];
+}
+
+struct ntm_udp *rs_lane_urgent(struct rs_lane *lane, unsigned listen)
+{
+	return &lane->urgent[listen];
 }
 
 /* ---- sending */
@@ -515,8 +539,9 @@ static void message_receive(struct rs_lane *lane, unsigned listen, unsigned i, i
 	} while (at < len);
 }
 
-bool rs_lane_read(struct rs_lane *lane, unsigned listen)
+bool rs_lane_read(struct rs_lane *lane, unsigned listen, bool urgent)
 {
+	struct ntm_udp *udp = urgent ? &lane->urgent[listen] : &lane->udp[listen];
 	struct batch *batch = &lane->batch;
 	unsigned ask = lane->ask[listen];
 	size_t bytes = 0;
@@ -527,10 +552,10 @@ bool rs_lane_read(struct rs_lane *lane, unsigned listen)
 		batch->msg[i].msg_hdr.msg_namelen = sizeof(batch->from[i]);
 		batch->msg[i].msg_hdr.msg_controllen = sizeof(batch->control[i]);
 	}
-	n = recvmmsg(lane->udp[listen].fd, batch->msg, ask, MSG_DONTWAIT, NULL);
+	n = recvmmsg(udp->fd, batch->msg, ask, MSG_DONTWAIT, NULL);
 	if (n <= 0)
 		return false; /* empty now, or an error that the next event tells again */
-	ntm_udp_overruns_read(&lane->udp[listen]);
+	ntm_udp_overruns_read(udp);
 	now_us = ntm_loop_now_us();
 	paths_lock(lane);
 	for (unsigned i = 0; i < (unsigned)n; i++) {

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
  * user_relay.c - the sockets of the Relay Server and the threads that relay in user space. Each listen endpoint has
- * one socket for each lane (SO_REUSEPORT): a filter in the kernel puts sessions, binds and the like into that of the
- * main loop, so that control has a receive buffer of its own and never waits for data, and spreads the rest over the
- * threads by Path ID, so that the packets of a path stay in order and its counters in one cache.
+ * one socket for the main loop and two for each thread (SO_REUSEPORT): a filter in the kernel puts sessions, binds and
+ * the like into that of the main loop, so that control has a receive buffer of its own and never waits for data, and
+ * spreads the rest over the threads by Path ID, so that the packets of a path stay in order and its counters in one
+ * cache. Handshakes and path control have the second sockets: anybody can send more data in the name of paths that
+ * nobody knows than a thread can look up, and what then overflows must not be what new tunnels need.
  *
  *	            filter: type?     +-> main loop, lane 0: receive.c
- *	packet -> of the endpoint ----+-> thread of lane 1 + Path ID % threads: user_lane.c
+ *	packet -> of the endpoint ----+-> thread of lane 1 + Path ID % threads, urgent socket or the other: user_lane.c
  *
  * In a train (UDP_GRO) only the first datagram decides; threads hand over what is not theirs.
  */
@@ -79,8 +81,11 @@ void rs_user_relay_gro(struct rs *rs, bool on)
 
 	for (unsigned i = 0; i < rs->lanes; i++) {
 		/* Where it is not there, it was not there before. */
-		for (unsigned j = 0; j < rs->config.listens; j++)
+		for (unsigned j = 0; j < rs->config.listens; j++) {
 			setsockopt(rs_lane_udp(rs->lane[i], j)->fd, SOL_UDP, UDP_GRO, &value, sizeof(value));
+			if (i)
+				setsockopt(rs_lane_urgent(rs->lane[i], j)->fd, SOL_UDP, UDP_GRO, &value, sizeof(value));
+		}
 	}
 }
 
@@ -94,7 +99,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 	for (unsigned listen = 0; listen < rs->config.listens; listen++) {
 		if (rs_user_relay_udp(rs, listen)->fd != fd)
 			continue;
-		for (unsigned round = 0; round < ROUNDS && rs_lane_read(rs->lane[0], listen); round++)
+		for (unsigned round = 0; round < ROUNDS && rs_lane_read(rs->lane[0], listen, false); round++)
 			;
 	}
 }
@@ -126,16 +131,20 @@ static void *runner_run(void *arg)
 	struct rs *rs = runner->rs;
 	struct rs_lane *lane = rs->lane[runner->number];
 	unsigned listens = rs->config.listens;
-	struct pollfd fds[NTM_SERVERS_MAX + 1];
+	struct pollfd fds[2 * NTM_SERVERS_MAX + 1]; /* what is urgent comes first */
 
-	for (unsigned i = 0; i < listens; i++)
-		fds[i] = (struct pollfd){.fd = rs_lane_udp(lane, i)->fd, .events = POLLIN};
-	fds[listens] = (struct pollfd){.fd = rs->user_relay->stop_fd, .events = POLLIN};
-	while (poll(fds, listens + 1, -1) >= 0 || errno == EINTR) {
-		if (fds[listens].revents)
+	for (unsigned i = 0; i < listens; i++) {
+		fds[i] = (struct pollfd){.fd = rs_lane_urgent(lane, i)->fd, .events = POLLIN};
+		fds[listens + i] = (struct pollfd){.fd = rs_lane_udp(lane, i)->fd, .events = POLLIN};
+	}
+	fds[2 * listens] = (struct pollfd){.fd = rs->user_relay->stop_fd, .events = POLLIN};
+	while (poll(fds, 2 * listens + 1, -1) >= 0 || errno == EINTR) {
+		if (fds[2 * listens].revents)
 			break;
-		for (unsigned i = 0; i < listens; i++) {
-			for (unsigned round = 0; fds[i].revents && round < ROUNDS && rs_lane_read(lane, i); round++)
+		for (unsigned i = 0; i < 2 * listens; i++) {
+			for (unsigned round = 0; fds[i].revents && round < ROUNDS &&
+						 rs_lane_read(lane, i % listens, i < listens);
+			     round++)
 				;
 		}
 	}
@@ -177,7 +186,8 @@ static unsigned threads_count(const struct rs_config *config)
 
 /*
  * For SO_ATTACH_REUSEPORT_CBPF, which sees the UDP payload and returns the number of a socket in the order in which
- * they were bound: the threads' first. A load beyond a short packet's end returns 0.
+ * they were bound: the threads' for data, theirs for what is urgent, the main loop's. A load beyond a short packet's
+ * end returns 0.
  */
 static int filter_attach(int fd, unsigned threads)
 {
@@ -185,11 +195,17 @@ static int filter_attach(int fd, unsigned threads)
 		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 0), /* the type */
 		BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, NTM_TYPE_RESET, 4, 0), /* data, path control, unknown */
 		BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, NTM_TYPE_RELAY_BIND, 2, 0), /* bind, echo, reset: main loop */
-		BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, NTM_TYPE_TUNNEL_REQUEST, 2, 0), /* a tunnel's handshake */
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 0), /* sessions: main loop */
-		BPF_STMT(BPF_RET | BPF_K, threads),
+		BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, NTM_TYPE_TUNNEL_REQUEST, 7, 0), /* a tunnel's handshake: urgent */
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 3, 0), /* sessions: main loop */
+		BPF_STMT(BPF_RET | BPF_K, 2 * threads),
+		BPF_STMT(BPF_ALU | BPF_AND | BPF_K, NTM_TYPE_CLASS),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, NTM_TYPE_PATH, 3, 0), /* path control: urgent */
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct ntm_header, id) + 4), /* Path IDs are random */
 		BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, threads),
+		BPF_STMT(BPF_RET | BPF_A, 0),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct ntm_header, id) + 4),
+		BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, threads),
+		BPF_STMT(BPF_ALU | BPF_ADD | BPF_K, threads),
 		BPF_STMT(BPF_RET | BPF_A, 0),
 	};
 	struct sock_fprog program = {sizeof(code) / sizeof(code[0]), code};
@@ -213,9 +229,13 @@ static int listen_open(struct rs *rs, unsigned listen)
 	const struct ntm_endpoint *endpoint = &rs->config.listen[listen];
 	int err = endpoint_is_free(endpoint);
 
-	/* The main loop's comes last: the filter counts on it. */
-	for (unsigned i = 1; i <= rs->lanes && !err; i++)
-		err = rs_lane_open(rs->lane[i % rs->lanes], endpoint);
+	/* The filter counts on the order. */
+	for (unsigned i = 1; i < rs->lanes && !err; i++)
+		err = rs_lane_open(rs->lane[i], endpoint);
+	for (unsigned i = 1; i < rs->lanes && !err; i++)
+		err = rs_lane_open_urgent(rs->lane[i], endpoint);
+	if (!err)
+		err = rs_lane_open(rs->lane[0], endpoint);
 	if (err)
 		return err;
 	err = filter_attach(rs_user_relay_udp(rs, listen)->fd, rs->lanes - 1);

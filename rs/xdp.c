@@ -97,7 +97,11 @@ void rs_xdp_check(struct rs *rs)
 	struct ntm_relay_load load;
 	int64_t now_ms = ntm_loop_now_ms();
 
-	if (!xdp || !xdp->bpf || xdp->held)
+	if (!xdp || !xdp->bpf)
+		return;
+	if (xdp->next_hop)
+		rs_relay_map_watched(rs->map);
+	if (xdp->held)
 		return;
 	if (xdp->silent != RS_XDP_AUTO && now_ms >= xdp->retry_ms) {
 		enum rs_xdp_mode mode = xdp->silent;
@@ -212,8 +216,8 @@ static int sizes_set(struct rs_xdp *xdp)
 			 "makes new ones", there, max);
 	max = there ? there : max;
 	bpf_map__set_max_entries(xdp->bpf->maps.rs_paths, max);
-	bpf_map__set_max_entries(xdp->bpf->maps.rs_state, max);
-	bpf_map__set_max_entries(xdp->bpf->maps.rs_index, ntm_relay_buckets(max));
+	bpf_map__set_max_entries(xdp->bpf->maps.rs_state, ntm_relay_slots(max));
+	bpf_map__set_max_entries(xdp->bpf->maps.rs_index, ntm_relay_buckets(ntm_relay_slots(max)));
 	return 0;
 }
 

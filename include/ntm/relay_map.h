@@ -42,7 +42,8 @@
  *    still runs. Removal: rs_index, rs_paths, rs_moving; the slot is free for another path two ticks later at the
  *    earliest (packets under way still count there).
  *  - Adds 1 to rs_config.generation whenever rtnetlink tells a change of a route, rule, neighbour (also its
- *    link-layer address), link or address: all cached next hops are looked up again.
+ *    link-layer address), link or address: all cached next hops are looked up again. While it can be told, it puts
+ *    off rs_config.watched_until; after that, they are looked up again by time.
  *  - Sets net.ipv4.conf.lo.forwarding and net.ipv6.conf.lo.forwarding to 1: bpf_fib_lookup() answers only for
  *    an interface that forwards; XDP asks as `lo`, which is how the host's own packets are routed. Forwarding
  *    on the real interfaces stays as it is.
@@ -59,17 +60,20 @@
 
 #include "types.h"
 
-#define NTM_RELAY_LAYOUT 2 /* changes with every structure here; part of the pin path */
+#define NTM_RELAY_LAYOUT 3 /* changes with every structure here; part of the pin path */
 #define NTM_RELAY_LOCALS 32 /* entries of rs_local; paths bound at another address go up: _PASS */
 #define NTM_RELAY_DEVICES 64 /* entries of rs_devices, and of rs_exits */
 #define NTM_RELAY_MOVINGS 65536 /* entries of rs_moving; when it is full, sources not in it go up */
 #define NTM_RELAY_STATS 128 /* entries of rs_stats: room for more drop reasons in the same layout */
 #define NTM_RELAY_CONTROL_BITS 12 /* log2 of the entries of rs_control */
 #define NTM_RELAY_TICK_SHIFT 30 /* a tick is about 1.07 s: a shift is cheaper than a division */
-#define NTM_RELAY_HOP_SHIFT 5 /* a next hop is looked up again after 2^5 ticks at the latest, whatever the generation */
+#define NTM_RELAY_HOP_SHIFT 9 /* a next hop is looked up again after 2^9 ticks at the latest, whatever the generation; */
+#define NTM_RELAY_ALONE_SHIFT 5 /* and after 2^5 while no ntm-rs watches routes */
+#define NTM_RELAY_WATCH_TICKS 3 /* how long it is believed to, after it has said so */
+#define NTM_RELAY_SPARE 40 /* of so many slots one is left over, so that nearly all paths have room where they are looked for */
 #define NTM_RELAY_SAMPLE 64 /* the time of one packet in so many is measured */
 
-/* ---- rs_paths: memory a path: 16 bucket + 48 element + 8 key + 48 here + 2 in rs_index + 128 in rs_state = 250 bytes */
+/* ---- rs_paths: memory a path: 16 bucket + 48 element + 8 key + 48 here + (2 in rs_index + 128 in rs_state) * 41/40 = 253 bytes */
 
 struct ntm_relay_leg {
 	struct ntm_endpoint remote; /* bound: packets for this leg go there; port 0: not bound */
@@ -134,7 +138,7 @@ struct ntm_relay_config {
 	__u32 too_big_limit; /* ICMP errors sent */
 	__u32 control_limit; /* binds of one path passed up; packets of sessions from one source */
 	__u32 echo_limit; /* echoes passed up */
-	__u32 zero;
+	__u32 watched_until; /* ticks: until then ntm-rs sees to `generation`; it says so once a second */
 };
 
 /* ---- rs_index */
@@ -142,7 +146,7 @@ struct ntm_relay_config {
 #define NTM_RELAY_BUCKET 16 /* slots in each: bucket i has the tags of the slots 16 i to 16 i + 15 */
 
 struct ntm_relay_bucket {
-	__u16 tag[NTM_RELAY_BUCKET]; /* of the path that has the slot; 0: none that is to be found here */
+	__u16 tag[NTM_RELAY_BUCKET]; /* 15 bits, of the path that has the slot; 0: none that is to be found here */
 };
 
 /*
@@ -154,6 +158,12 @@ struct ntm_relay_home {
 	__u32 slot;
 	__u16 tag;
 };
+
+/* Entries of rs_state for so many paths: whole buckets. */
+static inline __u32 ntm_relay_slots(__u32 paths)
+{
+	return (paths + paths / NTM_RELAY_SPARE + NTM_RELAY_BUCKET - 1) / NTM_RELAY_BUCKET * NTM_RELAY_BUCKET;
+}
 
 static inline __u32 ntm_relay_buckets(__u32 slots)
 {
@@ -171,7 +181,7 @@ static inline struct ntm_relay_home ntm_relay_home(__u64 path_id, __u32 buckets)
 	second = (__u32)((w >> 32) * buckets >> 32);
 	return (struct ntm_relay_home){{first, second},
 				       first * NTM_RELAY_BUCKET + ((__u32)v & (NTM_RELAY_BUCKET - 1)),
-				       (__u16)(w | 1)};
+				       (__u16)((w & 0x7fff) | 1)};
 }
 
 /* ---- rs_state */
@@ -188,15 +198,25 @@ struct ntm_relay_hop {
 	__u16 generation; /* ntm_relay_hop_wanted() when it was looked up */
 };
 
+/* How much of what a next hop must have been looked up under has grown since nobody watches routes; turn: below 2^9 */
+static inline __u32 ntm_relay_hop_alone(__u32 watched_until, __u32 turn, __u32 tick)
+{
+	__u32 alone = tick > watched_until ? tick - watched_until : 0;
+
+	return (alone + (turn & ((1U << NTM_RELAY_ALONE_SHIFT) - 1))) >> NTM_RELAY_ALONE_SHIFT;
+}
+
 /*
- * What a next hop towards a leg must have been looked up under to hold now. It only grows: by ntm-rs, by moves, and, so
- * that nothing is kept for long when there is no ntm-rs, by time, not for all paths at once.
+ * What a next hop towards a leg must have been looked up under to hold now. It only grows: by ntm-rs, by moves, and by
+ * time, not for all paths at once: so that nothing is kept for long when there is no ntm-rs, and nothing for ever. An
+ * ntm-rs that comes back adds what ntm_relay_hop_alone() says at most, before it puts off watched_until.
  */
-static inline __u16 ntm_relay_hop_wanted(__u32 generation, __u8 moves, __u64 path_id, __u32 tick)
+static inline __u16 ntm_relay_hop_wanted(const struct ntm_relay_config *config, __u8 moves, __u64 path_id, __u32 tick)
 {
 	__u32 turn = (__u32)path_id & ((1U << NTM_RELAY_HOP_SHIFT) - 1);
 
-	return (__u16)(generation + moves + ((tick + turn) >> NTM_RELAY_HOP_SHIFT));
+	return (__u16)(config->generation + moves + ((tick + turn) >> NTM_RELAY_HOP_SHIFT) +
+		       ntm_relay_hop_alone(config->watched_until, turn, tick));
 }
 
 /* Two lines of 64 bytes; arrays by enum ntm_side of the leg that packets came from. */

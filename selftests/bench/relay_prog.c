@@ -116,7 +116,7 @@ static void paths_fill(const struct pair *pair, uint32_t from, uint32_t to)
 		long_ways += err != 0;
 		hop = &world.slots.state[slot[i]].hop[0];
 		*hop = world.slots.state[slot[0]].hop[0];
-		hop->generation = i ? ntm_relay_hop_wanted(world.config.generation, 0, id, now_tick()) : 0;
+		hop->generation = i ? ntm_relay_hop_wanted(&world.config, 0, id, now_tick()) : 0;
 	}
 }
 
@@ -382,6 +382,7 @@ int main(int argc, char **argv)
 	if (world_open(&world, most))
 		return 1;
 	world.config.unknown_limit = 0;
+	world.config.watched_until = UINT32_MAX; /* ntm-rs is there */
 	world_config(&world);
 	bench_open();
 	sink_attach();

@@ -10,6 +10,7 @@
 # shellcheck source=selftests/netns/relay_steps.sh
 . "$(dirname "$0")/relay_steps.sh"
 
+SET=$PINS/v$(awk '$2 == "NTM_RELAY_LAYOUT" { print $3 }' "$ROOT/include/ntm/relay_map.h")
 legs() { ns rs1 ntmctl -j rs tunnel list | jq -c 'map([.path_id, .leg0, .leg1]) | sort'; }
 directed_again() { [ "$(rs_status .inherited)" = 0 ]; }
 detach() { ns rs1 ntm-rs -c "$WORK/rs1/ntm-rs.conf" --detach; }
@@ -50,13 +51,13 @@ stopped() {
 }
 upgraded() {
 	killed
-	ns rs1 mv $PINS/v2 $PINS/v77
+	ns rs1 mv $SET $PINS/v77
 }
 again "killed" killed
 again "stopped" stopped
 again "another layout" upgraded
 check "the set of the other layout is gone" ns rs1 test ! -e $PINS/v77
-check "ours is there" ns rs1 test -e $PINS/v2/rs_paths
+check "ours is there" ns rs1 test -e $SET/rs_paths
 
 # ---- what needs the keys works again
 monitor_start rs1 rs
@@ -93,7 +94,7 @@ daemon_run rs1 ntm-rs
 check "with a new eth0, XDP is on that" xdp_is generic
 check "and relays" eventually 10 reaches p4 "$(vip4 q6)" -W 0.3
 by_xdp "on the new eth0" p4 q6 echoes p4 "$(vip4 q6)" 7001
-eq "one link is pinned" 1 "$(ns rs1 ls $PINS/v2 | grep -c ^link_)"
+eq "one link is pinned" 1 "$(ns rs1 ls $SET | grep -c ^link_)"
 NEXT[srv2]=20
 host_detach rs1 eth0
 host_attach rs1 srv2 eth0 100

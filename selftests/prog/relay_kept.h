@@ -125,11 +125,19 @@ static bool goes_to(uint8_t mac)
 	return run_one(P44, DATA0, "192.0.2.10:1000", &in, &run) == XDP_REDIRECT && !memcmp(run.out, dmac, 6);
 }
 
+/* Until this many ticks from now somebody watches routes. */
+static void watched(int ticks)
+{
+	world.config.watched_until = (uint32_t)((int64_t)(now_ns() >> NTM_RELAY_TICK_SHIFT) + ticks);
+	world_config(&world);
+}
+
 static void test_hops(void)
 {
 	struct ntm_relay_hop hop;
 	struct world_path path = path_make(P44);
 
+	watched(100);
 	check(goes_to(0x20), "the next hop is the neighbour");
 	check(!system("ip neighbour replace 198.51.100.10 lladdr 02:00:00:00:01:21 dev nw1 nud permanent"),
 	      "(the neighbour changes)");
@@ -145,6 +153,18 @@ static void test_hops(void)
 	world_path(&world, ID(P44), &path, shown);
 	world.slots.state[path.entry.slot].hop[0] = hop;
 	check(goes_to(0x20), "and looked up again when the leg moves");
+	check(!system("ip neighbour replace 198.51.100.10 lladdr 02:00:00:00:01:21 dev nw1 nud permanent"),
+	      "(the neighbour changes again)");
+	watched(200);
+	check(goes_to(0x20), "it is kept as long as routes are watched");
+	watched(-(1 << NTM_RELAY_ALONE_SHIFT) - 1);
+	check(goes_to(0x21), "and looked up again when nobody does for a while");
+	check(!system("ip neighbour replace 198.51.100.10 lladdr 02:00:00:00:01:20 dev nw1 nud permanent"),
+	      "(and back)");
+	watched(-3 * (1 << NTM_RELAY_ALONE_SHIFT));
+	check(goes_to(0x20), "and again after that");
+	world.config.watched_until = 0;
+	world_config(&world);
 }
 
 /* With no next hop known. */

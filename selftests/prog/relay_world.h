@@ -189,8 +189,8 @@ static inline int world_open(struct world *w, uint32_t paths)
 	if (!w->bpf)
 		return -errno;
 	bpf_map__set_max_entries(w->bpf->maps.rs_paths, paths);
-	bpf_map__set_max_entries(w->bpf->maps.rs_state, paths);
-	bpf_map__set_max_entries(w->bpf->maps.rs_index, ntm_relay_buckets(paths));
+	bpf_map__set_max_entries(w->bpf->maps.rs_state, ntm_relay_slots(paths));
+	bpf_map__set_max_entries(w->bpf->maps.rs_index, ntm_relay_buckets(ntm_relay_slots(paths)));
 	err = xdp_relay_bpf__load(w->bpf);
 	if (err) {
 		fprintf(stderr, "the programs do not load: %s\n", strerror(-err));

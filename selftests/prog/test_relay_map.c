@@ -18,6 +18,7 @@
 #include "rs/rs.h"
 
 #define PATHS 100
+#define SLOTS ntm_relay_slots(PATHS)
 #define ID(i) (0x1000000000000001ULL * (uint64_t)((i) + 1))
 
 static struct xdp_relay_bpf *bpf;
@@ -98,7 +99,7 @@ static struct ntm_relay_state state_of(unsigned i)
 /* Slots that the short way finds for it. */
 static unsigned ways_to(unsigned i)
 {
-	struct ntm_relay_home home = ntm_relay_home(ID(i), ntm_relay_buckets(PATHS));
+	struct ntm_relay_home home = ntm_relay_home(ID(i), ntm_relay_buckets(SLOTS));
 	struct ntm_relay_bucket bucket;
 	struct ntm_relay_state state;
 	unsigned ways = 0;
@@ -144,7 +145,7 @@ static void test_ways(void)
 {
 	struct rs_path *path = path_new(0);
 
-	check(path && !rs_relay_map_put(map, path, ntm_loop_now_ms()) && entry_of(0).slot < PATHS && !ways_to(0),
+	check(path && !rs_relay_map_put(map, path, ntm_loop_now_ms()) && entry_of(0).slot < SLOTS && !ways_to(0),
 	      "a path that is not bound is in rs_paths alone");
 	path->rate = 12345;
 	check(!leg_bind(path, 0, 1000, 1) && !ways_to(0), "nor is one with one leg in rs_index");
@@ -168,7 +169,7 @@ static void test_full(void)
 {
 	struct rs_path *path[PATHS];
 	unsigned found = 0, right = 0;
-	bool used[PATHS] = {false}, alone = true;
+	bool used[2 * PATHS] = {false}, alone = true;
 
 	for (unsigned i = 0; i < PATHS; i++) {
 		path[i] = path_new(i);
@@ -180,8 +181,8 @@ static void test_full(void)
 	for (unsigned i = 0; i < right; i++) {
 		uint32_t slot = entry_of(i).slot;
 
-		alone &= slot < PATHS && !used[slot];
-		used[slot % PATHS] = true;
+		alone &= slot < SLOTS && !used[slot];
+		used[slot % SLOTS] = true;
 		found += ways_to(i) == 1;
 		alone &= ways_to(i) <= 1;
 	}
@@ -190,7 +191,7 @@ static void test_full(void)
 	check(found >= PATHS * 8 / 10, "most of them by rs_index");
 	paths.max++;
 	path[0] = path_new(PATHS);
-	check(path[0] && rs_relay_map_put(map, path[0], ntm_loop_now_ms()) == -ENOSPC, "and for no more");
+	check(path[0] && rs_relay_map_put(map, path[0], ntm_loop_now_ms()) == -E2BIG, "and for no more");
 	rs_path_remove(&paths, path[0]);
 }
 
@@ -247,6 +248,49 @@ static void test_locals(void)
 	rs_path_remove(&paths, path);
 }
 
+static struct ntm_relay_config config_get(void)
+{
+	struct ntm_relay_config config = {0};
+
+	bpf_map_lookup_elem(bpf_map__fd(bpf->maps.rs_config), &(uint32_t){0}, &config);
+	return config;
+}
+
+/* What next hops must have been looked up under never falls back. */
+static void test_watched(const struct rs_relay_map_fds *fds)
+{
+	struct ntm_relay_config config;
+	uint32_t generation, tick;
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	tick = (uint32_t)(((uint64_t)now.tv_sec * 1000000000ULL + (uint64_t)now.tv_nsec) >> NTM_RELAY_TICK_SHIFT);
+	rs_relay_map_watched(map);
+	config = config_get();
+	check(config.watched_until > tick && config.watched_until <= tick + NTM_RELAY_WATCH_TICKS + 1,
+	      "routes are watched, for a while");
+	generation = config.generation;
+	rs_relay_map_watched(map);
+	check(config_get().generation == generation, "next hops stay as they are");
+	config.watched_until = tick > 1000 ? tick - 1000 : 0; /* it is dead for so long */
+	bpf_map_update_elem(fds->config, &(uint32_t){0}, &config, BPF_ANY);
+	rs_relay_map_close(map);
+	if (rs_relay_map_open(&map, fds))
+		abort();
+	check(config_get().watched_until == config.watched_until, "another one does not watch yet");
+	rs_relay_map_watched(map);
+	for (uint64_t id = 0; id < 1 << NTM_RELAY_HOP_SHIFT; id++) {
+		struct ntm_relay_config after = config_get();
+		uint16_t was = ntm_relay_hop_wanted(&config, 0, id, tick), is = ntm_relay_hop_wanted(&after, 0, id, tick);
+
+		if ((int16_t)(is - was) <= 0) {
+			check(false, "what was kept meanwhile is looked up again");
+			return;
+		}
+	}
+	check(config_get().watched_until > tick, "and when it does, what was kept meanwhile is looked up again");
+}
+
 static int device_number(uint32_t route)
 {
 	struct ntm_relay_device device;
@@ -277,8 +321,8 @@ int main(void)
 	bpf = xdp_relay_bpf__open();
 	if (bpf) {
 		bpf_map__set_max_entries(bpf->maps.rs_paths, PATHS);
-		bpf_map__set_max_entries(bpf->maps.rs_state, PATHS);
-		bpf_map__set_max_entries(bpf->maps.rs_index, ntm_relay_buckets(PATHS));
+		bpf_map__set_max_entries(bpf->maps.rs_state, SLOTS);
+		bpf_map__set_max_entries(bpf->maps.rs_index, ntm_relay_buckets(SLOTS));
 	}
 	if (!bpf || xdp_relay_bpf__load(bpf) || rs_paths_init(&paths, PATHS)) {
 		check(false, "the maps are made");
@@ -305,6 +349,7 @@ int main(void)
 	rs_paths_init(&paths, PATHS);
 	test_locals();
 	test_devices();
+	test_watched(&fds);
 	rs_relay_map_close(map);
 	rs_paths_clear(&paths);
 	xdp_relay_bpf__destroy(bpf);

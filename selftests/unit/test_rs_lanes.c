@@ -15,6 +15,8 @@
 #include <stdatomic.h>
 
 #define PATHS 6
+#define FLOOD 40000 /* more than a receive buffer takes */
+#define FLOOD_LEN 1200
 #define PACKETS 200 /* each way of each path: as many as the receive buffer of a node takes */
 
 #ifndef UDP_SEGMENT
@@ -131,6 +133,36 @@ static void a_bind_in_a_train_reaches_control(void **state)
 	node_send(node, buf, sizeof(buf));
 	assert_int_equal(node_receive(&pair.node[1], buf, sizeof(buf), WAIT_MS), sizeof(alive));
 	node_answer(node, &alive, NTM_BIND_ACK);
+	pair_end(&pair);
+}
+
+/* What a new tunnel needs gets through when more data comes than a thread can take, of paths that nobody knows. */
+static void a_flood_of_data_leaves_room_for_handshakes(void **state)
+{
+	static const uint8_t type[] = {NTM_TYPE_TUNNEL_REQUEST, NTM_TYPE_PATH};
+	struct pair pair = pair_bound(true, true);
+	struct node *node = &pair.node[0];
+	uint8_t sent[FLOOD_LEN], came[FLOOD_LEN];
+	uint64_t overruns = ntm_drop_get(NTM_DROP_SOCKET_OVERRUN);
+
+	(void)state;
+	/* Threads look nothing up meanwhile, and their sockets fill. */
+	assert_int_equal(pthread_rwlock_wrlock(&rs.paths.lock), 0);
+	data_build(sent, sizeof(sent), data_type(node), pair.id ^ 1ULL << 40); /* the same thread has it */
+	for (unsigned i = 0; i < FLOOD; i++)
+		node_send(node, sent, sizeof(sent));
+	for (unsigned i = 0; i < sizeof(type); i++) {
+		data_build(sent, 200, type[i], pair.id);
+		node_send(node, sent, 200);
+	}
+	assert_int_equal(pthread_rwlock_unlock(&rs.paths.lock), 0);
+	for (unsigned i = 0; i < sizeof(type); i++) {
+		assert_int_equal(node_receive(&pair.node[1], came, sizeof(came), WAIT_MS), 200);
+		assert_int_equal(came[0], type[i]);
+	}
+	run(NULL, NULL, QUIET_MS);
+	assert_true(ntm_drop_get(NTM_DROP_SOCKET_OVERRUN) > overruns);
+	data_passes(node, &pair.node[1], 100);
 	pair_end(&pair);
 }
 
@@ -361,6 +393,7 @@ int main(void)
 		cmocka_unit_test(trains_arrive_whole_and_in_order),
 		cmocka_unit_test(congestion_marks_are_carried_on),
 		cmocka_unit_test(a_bind_in_a_train_reaches_control),
+		cmocka_unit_test(a_flood_of_data_leaves_room_for_handshakes),
 		cmocka_unit_test(control_changes_the_table_while_threads_relay),
 		cmocka_unit_test(a_rate_holds_for_all_threads_together),
 		cmocka_unit_test(icmp_errors_quote_what_was_sent),
