@@ -1,7 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 # test: nodes keep their registrations while strangers flood the DC with handshakes, from addresses they show to be theirs
-# timeout: 180
 #
 #	load ---- core ---- dc (srv1)	load: 200 nodes and the flood, from 512 addresses (bench/dcload.c)
 # shellcheck source=selftests/netns/lib.sh
