@@ -16,7 +16,7 @@
 #	ok - sentence		not ok - sentence		skip - sentence: reason
 #
 # or TAP (cmocka). A test that fails otherwise, prints no such line, lasts longer than NTM_TIMEOUT seconds
-# (120; a line "# timeout: SECONDS" in a script has its own), or leaves namespaces, processes, mounts or
+# (300; a line "# timeout: SECONDS" in a script has its own), or leaves namespaces, processes, mounts or
 # files behind has failed as well. The last line is always "N passed, N failed, N skipped".
 #
 #	NTM_BIN		where the programs are: .output (default) or .output/asan
@@ -126,7 +126,7 @@ run_one() { # TIER NAME
 	MARK=ntmt$$x$RUNNING # of this test's processes, namespaces and files
 	start=$(date +%s%3N)
 	limit=$(sed -n 's/^# timeout: //p' "selftests/$tier/$name.sh" 2>/dev/null | head -n 1)
-	limit=${limit:-${NTM_TIMEOUT:-120}}
+	limit=${limit:-${NTM_TIMEOUT:-300}}
 	if [ "$tier" = fuzz ]; then limit=$((limit + ${FUZZ_SECONDS:-10})); fi
 	if command_of "$tier" "$name"; then
 		# timeout makes a process group, and ends all of it. TERM first: then the test cleans up.

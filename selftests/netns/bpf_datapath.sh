@@ -1,7 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 # test: attached, BPF has the inline lane of both ends: small packets, counted exactly; bulk stays in its lane; attach and detach lose nothing
-# timeout: 240
 #
 #	dc (srv1) ---- core ---- mn, cn (dual, dual2)	by IPv6
 #	                 '------ mn4, cn4 (v4, v4b)	by IPv4

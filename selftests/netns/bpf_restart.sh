@@ -1,7 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 # test: the kernel goes on while ntmd is dead: no packet of the inline lane is lost, bulk TCP goes inline, and comes back to its lane
-# timeout: 150
 #
 #	dc (srv1) ---- core ---- mn (v4), cn (v4b)
 #

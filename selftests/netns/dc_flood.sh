@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 # test: nodes keep their registrations while strangers flood the DC with handshakes, from addresses they show to be theirs; and
 # its DNS answers whom it can while somebody has it flood another network
-# timeout: 180
 #
 #	load ---- core ---- dc (srv1)	load: 200 nodes and the flood, from 512 addresses (bench/dcload.c); and queries from
 #					the addresses of two networks

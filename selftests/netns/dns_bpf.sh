@@ -9,7 +9,6 @@
 #	                                                              '------ old (v4b): without cgroup2
 #
 # mn's stub asks world: whoever asks dc for www.example.com gets 192.0.2.80 by the stub, and code 5 (REFUSED) by dc.
-# timeout: 180
 # shellcheck source=selftests/netns/lib.sh
 . "$(dirname "$0")/lib.sh"
 

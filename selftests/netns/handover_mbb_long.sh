@@ -76,7 +76,8 @@ for port in 7300 7301; do
 	dropped=$((dropped + LOST))
 	echo "# $way: $LOST of $SENT lost"
 	eq "$way: none came twice" 0 "$DUPLICATE"
-	check "$way: at most one of 10000 overtaken ($REORDERED)" test "$REORDERED" -le $((SENT / 10000))
+	# Two cables, two processors, of which one may have other work just then.
+	check "$way: no more overtaken than it moved ($REORDERED)" test "$REORDERED" -le $MOVES
 done
 drops=$(($(queue_drops) - drops))
 echo "# $drops dropped by full queues of this machine"

@@ -1,7 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 # test: after 100 handovers in a row, a flapping link, addresses that come and go, and a suspended node all is as before
-# timeout: 240
 #
 #	dc (srv1), rs1 (srv2) ---- core ---- cn (dual)
 #	                            |------- v4: mn's eth0

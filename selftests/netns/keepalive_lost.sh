@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 # test: idle tunnels outlast short NAT timeouts, and a peer, DC or relay that is gone is noticed
 # long
-# timeout: 300
 #
 #	dc (srv1), rs1 (srv2) ---- core ---- g, dead (v4)
 #	                            '------- [NAT, forgets in 30 s] n1 (nat1)

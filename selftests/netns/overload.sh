@@ -1,7 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 # test: twice the UDP that a tunnel can carry costs little of what it carries, and neither control nor the tunnel
-# timeout: 180
 #
 #	dc (srv1) ---- core ---- mn (v4)
 #	                 '------ cn (v4b)

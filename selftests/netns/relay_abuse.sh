@@ -1,7 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 # test: floods and forgeries at a relay gain nothing: nothing is amplified or reflected, all is counted, and control goes on
-# timeout: 180
 #
 #	dc (srv1), rs1 (srv2) ---- core ---- a, c to i (v4)		each to b: by rs1
 #	                             |------ b (v6)

@@ -1,7 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 # test: a relay whose outgoing interface is too narrow tells the sender, also where the packet has grown by crossing families
-# timeout: 180
 #
 #	dc (srv1) ---- core ---- four (v4)
 #	                |  |---- six (v6)

@@ -15,7 +15,7 @@ SIZE=500 # with headers of the tunnel and IP inside 500 + 28 + 32
 drops_rate() { ns rs1 ntmctl -j rs stats | jq '.drops.rate // 0'; }
 load() { # FROM PPS: sets BYTES, what arrived at six in 3 s, as the relay counts it
 	local sink
-	nsbg six sink.log "$NTM_BIN/udpload" sink 7300 10
+	nsbg six sink.log "$NTM_BIN/udpload" sink 7300 10 2
 	sink=$SPAWNED
 	eventually 2 listening six 7300
 	ns "$1" "$NTM_BIN/udpload" send "$(vip4 six)" 7300 $SIZE 3 "$2" >"$WORK/sent"

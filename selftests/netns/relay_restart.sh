@@ -4,7 +4,6 @@
 #
 #	dc (srv1), rs1 (srv2) ---- core ---- p4 (v4)  q4 (v4b)
 #	                             '------ p6 (v6)  q6 (v6b)	v4 and v4b, v6 and v6b only reach each other by rs1
-# timeout: 180
 # shellcheck source=selftests/netns/lib.sh
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/netns/relay_steps.sh

@@ -73,7 +73,7 @@ whole() { # SENTENCE FROM TO WHERE
 STREAM_FROM='' STREAM_TO=''
 stream_start() { # FROM TO ADDR SECONDS
 	rm -f "$WORK/stream-sent.log" "$WORK/stream.log"
-	nsbg "$2" stream.log "$NTM_BIN/udpload" sink 7200 $(($4 + 10))
+	nsbg "$2" stream.log "$NTM_BIN/udpload" sink 7200 $(($4 + 10)) 3
 	STREAM_TO=$SPAWNED
 	eventually 2 listening "$2" 7200
 	nsbg "$1" stream-sent.log "$NTM_BIN/udpload" send "$3" 7200 400 "$4" 400

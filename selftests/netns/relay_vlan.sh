@@ -1,7 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 # test: a relay on a VLAN device (802.1Q) relays by XDP with tags in, out, and in and out: generic on it, native on the one below
-# timeout: 180
 #
 #	dc (srv1) ---- core ---- p4 (v4)  q4 (v4b)  q6 (v6)	p4 and q4 only reach each other by rs1
 #	                | |===== rs1 eth0 (srv2): IPv4, a VLAN device on the cable `wire`, which carries nothing without tag 7

@@ -4,7 +4,6 @@
 #
 #	dc (srv1), rs1 (srv2) ---- core ---- p4 (v4)  q4 (v4b)
 #	                             '------ p6 (v6)  q6 (v6b)	v4 and v4b, v6 and v6b only reach each other by rs1
-# timeout: 180
 # shellcheck source=selftests/netns/lib.sh
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=selftests/netns/relay_steps.sh
@@ -100,7 +99,7 @@ from=$(rs_path p4 q4 .leg0) to=$(rs_path p4 q4 .leg1)
 for name in p4 p6 q4 q6; do daemon_stop $name ntmd KILL; done
 counts() { ns rs1 ntmctl -j rs tunnel list | jq -r ".[] | select(.path_id == \"$id\") | \"\(.xdp_packets0) \(.bytes0)\""; }
 read -r packets0 bytes0 <<<"$(counts)"
-nsbg q4 exact.log "$NTM_BIN/udpload" sink "${to##*:}" 10
+nsbg q4 exact.log "$NTM_BIN/udpload" sink "${to##*:}" 10 2
 sink=$SPAWNED
 eventually 2 listening q4 "${to##*:}"
 sent=$(ns p4 "$NTM_BIN/udpload" send "$(host_addr4 rs1)" 6866 100 0.5 2000 from="$from" head="8000000000000001$id" | awk '{ print $2 }')
