@@ -226,7 +226,8 @@ struct ntm_relay_state {
 	__u64 rate; /* UDP payload bytes a second, both directions together; 0: no limit */
 	__u32 expires; /* tick from which on it is as an unknown Path ID: nobody need be there to remove it */
 	__u32 drops; /* XDP's, as all that follows but flags */
-	__u64 packets[2], bytes[2]; /* passed on; bytes of UDP payload, as ntm-rs counts them */
+	/* Passed on; bytes of UDP payload, as ntm-rs counts them. If two CPUs relay for one leg at once, one may be missed. */
+	__u64 packets[2], bytes[2];
 	__u64 rate_ns; /* virtual time of the rate's bucket, as in rs/path.c, which takes out of it as well: CLOCK_MONOTONIC */
 	struct ntm_relay_hop hop[2]; /* of what came from this side: so to the other leg */
 	__u16 used; /* when the last packet was passed on: ticks, low 16 bits, never 0; 0: never */

@@ -3,8 +3,8 @@
 test_configs: daemon/config dc/addr_pool dc/config rs/config
 test_state: daemon/state
 test_rs_path: rs/path
-test_rs_relay: rs/config rs/control rs/device rs/drain rs/inherit rs/keepalive rs/next_hop rs/path rs/pin rs/relay_map rs/relay_slot rs/xdp rs/xdp_attach rs/xdp_link rs/receive rs/registration rs/relay rs/server rs/too_big rs/user_lane rs/user_relay
-test_rs_lanes: rs/config rs/control rs/device rs/drain rs/inherit rs/keepalive rs/next_hop rs/path rs/pin rs/relay_map rs/relay_slot rs/xdp rs/xdp_attach rs/xdp_link rs/receive rs/registration rs/relay rs/server rs/too_big rs/user_lane rs/user_relay
+test_rs_relay: rs/config rs/control rs/device rs/drain rs/inherit rs/keepalive rs/next_hop rs/path rs/pin rs/relay_map rs/relay_slot rs/xdp rs/xdp_attach rs/xdp_link rs/receive rs/registration rs/relay rs/server rs/too_big rs/user_lane rs/user_relay rs/user_send
+test_rs_lanes: rs/config rs/control rs/device rs/drain rs/inherit rs/keepalive rs/next_hop rs/path rs/pin rs/relay_map rs/relay_slot rs/xdp rs/xdp_attach rs/xdp_link rs/receive rs/registration rs/relay rs/server rs/too_big rs/user_lane rs/user_relay rs/user_send
 test_dns_stub: daemon/dns_answer daemon/dns_cache daemon/dns_lookup daemon/dns_servers daemon/dns_stub daemon/dns_tcp daemon/dns_upstream daemon/resolv_conf
 test_resolver: daemon/dns_answer daemon/dns_cache daemon/dns_lookup daemon/dns_servers daemon/dns_stub daemon/dns_tcp daemon/dns_upstream daemon/resolv_conf daemon/resolver daemon/resolver_bpf daemon/resolver_file daemon/resolver_resolved
 test_inner: daemon/inner
