@@ -55,8 +55,7 @@ static void move(struct ntmd_path *path, const char *why)
 	char sequence[32];
 
 	direct_unprove(path, NULL);
-	path->interrupted = NTMD_PATH_INTERRUPTED;
-	path->why = why;
+	ntmd_route_interrupted(path, why);
 	if (path->move) {
 		path->move->announce_nonce = 0;
 		memset(&path->move->announced, 0, sizeof(path->move->announced));
@@ -87,8 +86,7 @@ static bool switch_over(struct ntmd_path *path)
 
 	if (!route)
 		return false;
-	path->interrupted = NTMD_PATH_INTERRUPTED;
-	path->why = "the network before is gone, and this one stood by";
+	ntmd_route_interrupted(path, "the network before is gone, and this one stood by");
 	ntmd_route_announce(path, route);
 	ntmd_route_select(path);
 	ntmd_route_probe(path);
@@ -127,7 +125,6 @@ void ntmd_handover_route_dead(struct ntmd_path *path, int64_t since_ms)
 	ntmd_event(path->ntmd, "route_failed", "peer", path->cn->fqdn, "route", ntm_route_name(dead->kind), NULL);
 	path->misses = 0;
 	path->keepalive_us = 0;
-	path->interrupted = NTMD_PATH_INTERRUPTED;
 	/* What was proven before is not proven now. */
 	for (unsigned i = 0; i < path->routes; i++) {
 		struct ntmd_route *route = path->route[i];
@@ -146,7 +143,7 @@ void ntmd_handover_route_dead(struct ntmd_path *path, int64_t since_ms)
 		move(path, "nothing else answered, and this does now");
 		return;
 	}
-	path->why = "the route before does not answer, and this one does";
+	ntmd_route_interrupted(path, "the route before does not answer, and this one does");
 	ntmd_route_announce(path, next);
 	ntmd_route_select(path);
 	ntmd_route_probe(path);
@@ -223,8 +220,7 @@ static void peer_moved(struct ntmd_path *path, struct ntmd_route *route, const c
 	uint64_t cap = route->kind == NTM_ROUTE_RELAY ? 0 : NTM_UNPROVEN_BYTES;
 
 	direct_unprove(path, route);
-	path->interrupted = NTMD_PATH_INTERRUPTED;
-	path->why = why;
+	ntmd_route_interrupted(path, why);
 	if (route->state == NTMD_ROUTE_PROVEN) {
 		ntmd_route_select(path);
 		return;
@@ -291,12 +287,12 @@ static void update_again(struct ntmd_path *path, struct ntmd_route *route)
 	}
 	if (active >= 0 && active != index && path->route[active]->state != NTMD_ROUTE_PROVEN &&
 	    ntmd_route_outranks_active(path, route)) {
-		path->interrupted = NTMD_PATH_INTERRUPTED;
+		ntmd_route_interrupted(path, path->why);
 		ntmd_route_resume(path, NTMD_PATH_GUESSED);
 		ntmd_route_apply(path, index, path->second >= 0 && path->second != index ? path->second : active,
 				 NTM_UNPROVEN_BYTES);
 	} else if (active == index && route->kind == NTM_ROUTE_RELAY && path->interrupted == NTMD_PATH_GUESSED) {
-		path->interrupted = NTMD_PATH_INTERRUPTED;
+		ntmd_route_interrupted(path, path->why);
 		ntmd_route_resume(path, NTMD_PATH_GUESSED);
 		ntmd_route_apply(path, active, path->second, 0);
 	}

@@ -91,7 +91,7 @@ void ntmd_path_up(struct ntmd_path *path)
 		struct ntmd_path *old = cn->path;
 
 		ntmd_engine_path_hand_over(old->engine, path->engine);
-		path->interrupted = NTMD_PATH_INTERRUPTED; /* the other end had lost the old one, perhaps */
+		ntmd_route_interrupted(path, NULL); /* the other end had lost the old one, perhaps */
 		cn->path = path;
 		cn->next_path = NULL;
 		ntmd_path_free(old, false); /* the other end does the same */

@@ -350,6 +350,8 @@ struct ntmd_route *ntmd_route_best(struct ntmd_path *path, enum ntmd_route_state
 /* Chooses the best proven route, or the best guess, and tells the engine. */
 void ntmd_route_select(struct ntmd_path *path);
 void ntmd_route_tell(struct ntmd_path *path); /* the peer, which network of ours is in use, unless it knows */
+/* What was sent lately may be lost. why: in words, why the route is taken that is next; NULL: as the first that works. */
+void ntmd_route_interrupted(struct ntmd_path *path, const char *why);
 /* Before ntmd_route_apply: tells the engine if the path was interrupted, which is `now` what it says (enum in struct ntmd_path). */
 void ntmd_route_resume(struct ntmd_path *path, int now);
 /* Sets the engine's routes: unproven ones with a second one beside it. */

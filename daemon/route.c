@@ -417,6 +417,12 @@ struct ntmd_route *ntmd_route_best(struct ntmd_path *path, enum ntmd_route_state
 	return found;
 }
 
+void ntmd_route_interrupted(struct ntmd_path *path, const char *why)
+{
+	path->interrupted = NTMD_PATH_INTERRUPTED;
+	path->why = why;
+}
+
 /* TCP need not wait for its timers: by a guess, and once more by the route that is proven. */
 void ntmd_route_resume(struct ntmd_path *path, int now)
 {
