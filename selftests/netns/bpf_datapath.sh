@@ -126,6 +126,10 @@ node_start_refused() { # SENTENCE NAME LINES EXPECTED
 node_start_refused "without a BPF file system" mn4 'engine = auto\npin-dir = /run/ntm/pins' 'mount -t bpf'
 check "the tunnel works" eventually 5 reaches mn4 "$(vip4 cn4)"
 
+ns mn4 mkdir -p -m 700 /sys/fs/bpf/ntm/ntm0
+node_start_refused "a folder where the symbolic link should be" mn4 'engine = auto' 'is not the symbolic link'
+ns mn4 rmdir /sys/fs/bpf/ntm/ntm0
+
 ns mn4 chown 65534 /sys/fs/bpf/ntm
 node_start_refused "in somebody else's folder no keys are pinned" mn4 'engine = auto' 'folder'
 eq "nothing is" "" "$(ns mn4 sh -c 'ls /sys/fs/bpf/ntm')"
