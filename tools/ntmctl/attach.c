@@ -39,7 +39,7 @@ static int request_send(const struct ntmctl *ctl, struct json_object *request, c
 	} else {
 		puts(done);
 		interfaces = ntm_print_find(result, "interfaces");
-		if (interfaces && json_object_array_length(interfaces))
+		if (json_object_is_type(interfaces, json_type_array) && json_object_array_length(interfaces))
 			ntm_print_table(stdout, NTM_PRINT_TEXT, interfaces, interface_columns, "");
 	}
 	json_object_put(result);
