@@ -131,6 +131,9 @@ static void load_explain(int err, char *why, size_t why_len)
 	case -ENOSYS:
 		snprintf(why, why_len, "this kernel has no BPF");
 		break;
+	case -EMFILE:
+		snprintf(why, why_len, "too many open files: a limit (`ulimit -n`, LimitNOFILE=) of 1024 is enough");
+		break;
 	case -ENOMEM:
 		snprintf(why, why_len, "no memory for the BPF maps: fewer [datapath] paths need less");
 		break;

@@ -71,6 +71,9 @@ void ntmd_bpf_set_stop(struct ntmd_bpf_set *set);
 void ntmd_bpf_set_remove(struct ntmd_bpf_set *set);
 void ntmd_bpf_set_free(struct ntmd_bpf_set *set);
 
+/* Whether the kernel takes the programs: they are loaded, and let go. 0, or -errno and a sentence in ret_why. */
+int ntmd_bpf_check(char *ret_why, size_t why_len);
+
 /* Removes what a crash left half made, or with all: everything. 0: nothing was there; 1 something was removed. */
 int ntmd_bpf_clean(const char *pin_dir, const char *device, bool all);
 

@@ -11,6 +11,7 @@
 
 #include "cipher.h"
 #include "crypto.h"
+#include "daemon/bpf_attach.h"
 #include "daemon/bpf_engine.h"
 #include "endpoint.h"
 #include "key.h"
@@ -280,13 +281,22 @@ int main(int argc, char **argv)
 {
 	struct ntm_loop_options options;
 	uint8_t private_key[NTM_KEY_LEN];
+	bool check_bpf = ntm_loop_option_take(&argc, argv, "--check-bpf");
 	static struct ntmd ntmd;
 	char why[512];
 	int status;
 
-	status = ntm_loop_options_parse(&options, argc, argv, "ntmd", "NTMobile node", "/etc/ntm/ntmd.conf");
+	status = ntm_loop_options_parse(&options, argc, argv, "ntmd",
+					"NTMobile node.\nWith --check-bpf it only tells whether the kernel takes its BPF programs.",
+					"/etc/ntm/ntmd.conf");
 	if (status >= 0)
 		return status;
+	if (check_bpf) {
+		status = ntmd_bpf_check(why, sizeof(why)) ? NTM_EXIT_SYSTEM : NTM_EXIT_OK;
+		if (status)
+			ntm_error("%s", why);
+		return status;
+	}
 	if (ntmd_config_read(&ntmd.config, options.config, why, sizeof(why))) {
 		ntm_error("%s", why);
 		ntmd_config_clear(&ntmd.config);

@@ -64,7 +64,11 @@ static void virtual_addresses_set(struct ntmd *ntmd, const struct ntm_registrati
 	ntmd->registration.vip6_prefix = response->vip6_prefix;
 	ntmd_engine_own_set(ntmd->engine, &vip4, &vip6);
 	err = ntmd_interface_configure(ntmd);
-	if (err)
+	if (err == -EACCES) /* what the kernel says to an IPv6 address then, and to nothing else here */
+		ntm_warn("no virtual IPv6 address: IPv6 is switched off on %s; `sysctl net.ipv6.conf.%s.disable_ipv6=0` and a "
+			 "restart of ntmd set it",
+			 ntmd->config.device, ntmd->config.device);
+	else if (err)
 		ntm_error("cannot set the virtual addresses on %s: %s", ntmd->config.device, strerror(-err));
 	ntm_timer_set_ms(ntmd->network_timer, 0); /* real addresses are those of no pool */
 	ntm_notice("virtual addresses: %s %s", ntm_addr_format(&vip4, text4), ntm_addr_format(&vip6, text6));

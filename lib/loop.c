@@ -93,6 +93,18 @@ static int usage(const char *program, const char *what, const char *value)
 	return NTM_EXIT_CONFIG;
 }
 
+bool ntm_loop_option_take(int *argc, char **argv, const char *option)
+{
+	for (int i = 1; i < *argc; i++) {
+		if (strcmp(argv[i], option))
+			continue;
+		memmove(&argv[i], &argv[i + 1], (size_t)(*argc - i) * sizeof(*argv));
+		(*argc)--;
+		return true;
+	}
+	return false;
+}
+
 int ntm_loop_options_parse(struct ntm_loop_options *ret_options, int argc, char **argv, const char *program,
 			   const char *role, const char *default_config)
 {

@@ -36,6 +36,9 @@ struct ntm_loop_options {
 int ntm_loop_options_parse(struct ntm_loop_options *ret_options, int argc, char **argv, const char *program,
 			   const char *role, const char *default_config);
 
+/* Whether this option of one daemon alone is there; it is taken out, before the common ones are parsed. */
+bool ntm_loop_option_take(int *argc, char **argv, const char *option);
+
 /*
  * Events of three kinds, the first first: 0 signals, 1 whatever says nothing (control, timers, DNS), 2 the
  * sockets and devices that carry data. These take a bounded time each (udp.c, user_egress.c), and after each

@@ -72,11 +72,17 @@ static int folder_name(struct ntm_pins *pins, const char *pin_dir, unsigned layo
 int ntm_pins_find(struct ntm_pins *ret_pins, const char *pin_dir, unsigned layout, char *ret_why, size_t why_len)
 {
 	const char *name = strrchr(pin_dir, '/');
+	struct stat st;
 
 	if (pin_dir[0] != '/' || !name[1] || strchr(name, '.') || folder_name(ret_pins, pin_dir, layout)) {
 		snprintf(ret_why, why_len, "[datapath] pin-dir = %s: expected a folder below %s, without dots in its name", pin_dir,
 			 BPFFS);
 		return -EINVAL;
+	}
+	if (!lstat(ret_pins->link, &st) && !S_ISLNK(st.st_mode)) {
+		snprintf(ret_why, why_len, "%s is not the symbolic link of an earlier ntmd: remove it, or set another [datapath] pin-dir",
+			 pin_dir);
+		return -EEXIST;
 	}
 	return bpffs_need(pin_dir, ret_why, why_len);
 }

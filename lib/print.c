@@ -41,7 +41,7 @@ static int printable_len(const unsigned char *s)
 	return len;
 }
 
-static void write_string(FILE *out, const char *text)
+void ntm_print_string(FILE *out, const char *text)
 {
 	const unsigned char *s = (const unsigned char *)text;
 
@@ -78,7 +78,7 @@ static void write_plain(FILE *out, struct json_object *value)
 		fputs(json_object_get_boolean(value) ? "yes" : "no", out);
 		break;
 	case json_type_string:
-		write_string(out, json_object_get_string(value));
+		ntm_print_string(out, json_object_get_string(value));
 		break;
 	case json_type_array:
 		if (!json_object_array_length(value))
@@ -93,7 +93,7 @@ static void write_plain(FILE *out, struct json_object *value)
 			fputc('-', out);
 		json_object_object_foreach(value, key, member) {
 			fputs(between, out);
-			write_string(out, key);
+			ntm_print_string(out, key);
 			fputc('=', out);
 			write_plain(out, member);
 			between = " ";
@@ -383,7 +383,7 @@ static int walk_member(FILE *out, struct json_object *value, const char *parent,
 	wide = width_of(path);
 	if (out) {
 		text = ntm_print_text(value, NTM_PRINT_PLAIN);
-		write_string(out, path);
+		ntm_print_string(out, path);
 		fprintf(out, "%*s%s\n", width > wide ? width - wide + GAP : GAP, "", text);
 		free(text);
 	}
@@ -461,7 +461,7 @@ static void write_pair(FILE *out, const char *key, struct json_object *value)
 	const char *quote = !*text || strpbrk(text, " \"=") ? "\"" : "";
 
 	fputc(' ', out);
-	write_string(out, key);
+	ntm_print_string(out, key);
 	fprintf(out, "=%s%s%s", quote, text, quote);
 	free(text);
 }

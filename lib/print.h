@@ -33,6 +33,8 @@ struct ntm_print_column {
 	enum ntm_print_form form;
 };
 
+/* Control characters, and what is no UTF-8, as question marks. */
+void ntm_print_string(FILE *out, const char *text);
 /* JSON, of one line or indented, with a newline; in text mode on one line as well. */
 void ntm_print_json(FILE *out, enum ntm_print_mode mode, struct json_object *value);
 

@@ -19,19 +19,6 @@ static void reload(void *ctx)
 	rs_reload(ctx);
 }
 
-/* Ours alone among the options: taken out before the common ones are read. */
-static bool option_take(int *argc, char **argv, const char *option)
-{
-	for (int i = 1; i < *argc; i++) {
-		if (strcmp(argv[i], option))
-			continue;
-		memmove(&argv[i], &argv[i + 1], (size_t)(*argc - i) * sizeof(*argv));
-		(*argc)--;
-		return true;
-	}
-	return false;
-}
-
 static void no_part(void *ctx, struct json_object *part)
 {
 	(void)ctx;
@@ -76,7 +63,7 @@ int main(int argc, char **argv)
 	static struct rs rs;
 	struct rs_config config;
 	struct ntm_loop loop;
-	bool detach_only = option_take(&argc, argv, "--detach");
+	bool detach_only = ntm_loop_option_take(&argc, argv, "--detach");
 	char why[512];
 	int r;
 

@@ -36,6 +36,18 @@ NTM_ENGINE=bpf nodes_add mn4=v4 cn4=v4b
 for name in cn cn4; do server_start $name 7001; done
 reaches mn "$(vip4 cn)" -W 3 >/dev/null
 eventually 3 route_is mn cn direct
+
+# ---- without ntmd
+daemon_stop mn ntmd
+check "ntmctl attach --check works without ntmd" ns mn ntmctl attach --check
+eq "also to programs" '{"engine":null,"interfaces":[]}' "$(ns mn ntmctl -j attach --check)"
+check_not "without privilege there is no answer but why" ns mn setpriv --bounding-set=-bpf,-sys_admin,-net_admin,-perfmon ntmctl attach --check
+nothing_pinned "nothing is left of it" mn
+daemon_run mn ntmd
+eventually 5 nodes_registered mn
+reaches mn "$(vip4 cn)" -W 3 >/dev/null
+eventually 3 route_is mn cn direct
+
 reaches mn4 "$(vip4 cn4)" -W 3 >/dev/null
 eventually 3 inline_is mn4 cn4 bpf
 eventually 3 inline_is cn4 mn4 bpf
@@ -136,6 +148,10 @@ node_start_refused() { # SENTENCE NAME LINES EXPECTED
 }
 node_start_refused "without a BPF file system" mn4 'engine = auto\npin-dir = /run/ntm/pins' 'mount -t bpf'
 check "the tunnel works" eventually 5 reaches mn4 "$(vip4 cn4)"
+
+ns mn4 mkdir -p -m 700 /sys/fs/bpf/ntm/ntm0
+node_start_refused "a folder where the symbolic link should be" mn4 'engine = auto' 'is not the symbolic link'
+ns mn4 rmdir /sys/fs/bpf/ntm/ntm0
 
 ns mn4 chown 65534 /sys/fs/bpf/ntm
 node_start_refused "in somebody else's folder no keys are pinned" mn4 'engine = auto' 'folder'

@@ -157,6 +157,8 @@ refuses "too many arguments" mn 2 'too much' status now
 refuses "no such option" mn 2 'unknown option' --rubbish
 refuses "an option of another command" mn 2 'no option' status -c 3
 refuses "a count that is none" mn 2 'number' ping cn.$ZONE -c many
+refuses "no name, but for a terminal" mn 2 'a\?\[31m' tunnel show $'a\e[31m..b'
+check_not "errors hold nothing but text" grep -q $'\e' "$WORK/err"
 refuses "an interface of no name" mn 2 'no name of an interface' attach --interface a/b
 refuses "no daemon: status" alone 1 'ntmd' status
 refuses "no daemon: dc" alone 1 'ntm-dc' dc node list

@@ -133,6 +133,21 @@ refuses "a port that is taken (ntmd)" bad 2 7777 ntmd -c "$WORK/bad/ntmd.conf"
 refuses "a port that is taken (ntm-dc)" dc 2 6866 ntm-dc -c \
 	"$(with "$WORK/dc/ntm-dc.conf" 's|^control-socket.*|control-socket = /run/ntm/dc2.sock|; s|^database.*|database = sqlite:/var/lib/ntm/dc2.sqlite|')"
 
+head -c 1000 /dev/urandom >"$WORK/dc/lib/rubbish.sqlite"
+refuses "a database that is none" dc 2 'put a copy back' ntm-dc -c \
+	"$(with "$WORK/dc/ntm-dc.conf" 's|^control-socket.*|control-socket = /run/ntm/dc2.sock|; s|^database.*|database = sqlite:/var/lib/ntm/rubbish.sqlite|')"
+touch "$WORK/bad/lib/file"
+refuses "a file for a state folder" bad 2 'Not a directory; set .node. state-dir' \
+	ntmd -c "$(with "$conf" 's|^state-dir.*|state-dir = /var/lib/ntm/file|')"
+
+# ---- a host whose IPv6 is switched off
+host_add four v4b
+nssysctl four net.ipv6.conf.{all,default}.disable_ipv6=1
+node_start four four.$ZONE
+check "without IPv6 a node registers" eventually 5 nodes_registered four
+check "the log says what is missing, and how to have it" grep -q 'IPv6 is switched off on ntm0; .*sysctl' "$WORK/four-ntmd.log"
+check "and it has its virtual IPv4 address" reaches four "$(vip4 a)"
+
 # ---- a full pool
 daemon_stop dc ntm-dc
 sed -i 's|^virtual4.*|virtual4 = 198.18.0.0/29|; s|^database.*|database = sqlite:/var/lib/ntm/small.sqlite|' "$WORK/dc/ntm-dc.conf"

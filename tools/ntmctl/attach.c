@@ -6,12 +6,15 @@
 #include <errno.h>
 #include <net/if.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "netlink.h"
 #include "ntmctl.h"
 #include "pins.h"
+#include "run.h"
 
 #define PIN_DIR "/sys/fs/bpf/ntm/ntm0"
 #define THROUGH_US 50000 /* packets between the programs are through by then */
@@ -36,10 +39,33 @@ static int request_send(const struct ntmctl *ctl, struct json_object *request, c
 	} else {
 		puts(done);
 		interfaces = ntm_print_find(result, "interfaces");
-		if (interfaces && json_object_array_length(interfaces))
+		if (json_object_is_type(interfaces, json_type_array) && json_object_array_length(interfaces))
 			ntm_print_table(stdout, NTM_PRINT_TEXT, interfaces, interface_columns, "");
 	}
 	json_object_put(result);
+	return NTMCTL_DONE;
+}
+
+/* Without ntmd: the program has what would be loaded. */
+static int check_alone(const struct ntmctl *ctl)
+{
+	char *program = ntmctl_ntmd_find();
+	int status = -1;
+	pid_t pid;
+
+	if (!program)
+		return NTMCTL_FAILED;
+	pid = fork();
+	if (!pid) {
+		execl(program, "ntmd", "--check-bpf", (char *)NULL);
+		_exit(NTMCTL_FAILED);
+	}
+	free(program);
+	if (pid < 0 || waitpid(pid, &status, 0) < 0)
+		return ntmctl_fail("cannot start ntmd: %s", strerror(errno));
+	if (status)
+		return NTMCTL_FAILED; /* it has said why */
+	puts(ctl->mode == NTM_PRINT_TEXT ? "the kernel takes the BPF programs; ntmd does not run" : "{\"engine\":null,\"interfaces\":[]}");
 	return NTMCTL_DONE;
 }
 
@@ -51,6 +77,10 @@ int ntmctl_attach(const struct ntmctl *ctl)
 	if (strcmp(mode, "auto") && strcmp(mode, "native") && strcmp(mode, "generic")) {
 		json_object_put(interfaces);
 		return ntmctl_usage(ctl, "--mode %s: expected auto, native or generic", mode);
+	}
+	if (ctl->check && !ntmctl_answers(ctl)) {
+		json_object_put(interfaces);
+		return check_alone(ctl);
 	}
 	for (unsigned i = 0; i < ctl->interfaces; i++)
 		json_object_array_add(interfaces, json_object_new_string(ctl->interface[i]));

@@ -81,13 +81,30 @@ static const struct ntmctl_command commands[] = {
 	{ .words = NULL },
 };
 
+/* What a daemon says may come from the network: a terminal gets nothing of it but text. */
+__attribute__((format(printf, 1, 0))) static void say(const char *format, va_list ap)
+{
+	char *text, *rest, *line;
+
+	fputs("ntmctl: ", stderr);
+	if (vasprintf(&text, format, ap) < 0)
+		return;
+	rest = text;
+	line = strsep(&rest, "\n");
+	ntm_print_string(stderr, line);
+	while ((line = strsep(&rest, "\n"))) {
+		fputc('\n', stderr);
+		ntm_print_string(stderr, line);
+	}
+	free(text);
+}
+
 int ntmctl_fail(const char *format, ...)
 {
 	va_list ap;
 
-	fputs("ntmctl: ", stderr);
 	va_start(ap, format);
-	vfprintf(stderr, format, ap);
+	say(format, ap);
 	va_end(ap);
 	fputc('\n', stderr);
 	return NTMCTL_FAILED;
@@ -98,9 +115,8 @@ int ntmctl_usage(const struct ntmctl *ctl, const char *format, ...)
 	const struct ntmctl_command *command = ctl->command;
 	va_list ap;
 
-	fputs("ntmctl: ", stderr);
 	va_start(ap, format);
-	vfprintf(stderr, format, ap);
+	say(format, ap);
 	va_end(ap);
 	if (command)
 		fprintf(stderr, "\nusage: ntmctl %s%s%s\n", command->words, *command->usage ? " " : "",

@@ -94,37 +94,35 @@ static int config_find(struct run_places *places, const char *given)
 	return RUN_FAILED;
 }
 
-/* Beside ntmctl, where it is installed next to that, or where the shell looks for programs. */
-static int program_find(struct run_places *places)
+char *ntmctl_ntmd_find(void)
 {
 	static const char *const beside[] = { "ntmd", "../sbin/ntmd" };
-	const char *path = getenv("PATH");
-	char self[4096], *list, *rest, *folder;
+	char self[4096], *list, *rest, *folder, *program = NULL;
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	const char *path = getenv("PATH");
 
 	self[n > 0 ? n : 0] = '\0';
 	if (strrchr(self, '/'))
 		strrchr(self, '/')[1] = '\0';
 	for (int i = 0; n > 0 && i < 2; i++) {
-		places->program = text("%s%s", self, beside[i]);
-		if (places->program && !access(places->program, X_OK))
-			return 0;
-		free(places->program);
+		program = text("%s%s", self, beside[i]);
+		if (program && !access(program, X_OK))
+			return program;
+		free(program);
 	}
-	places->program = NULL;
+	program = NULL;
 	rest = list = text("%s:/usr/local/sbin:/usr/sbin", path ? path : "");
 	while (rest && (folder = strsep(&rest, ":"))) {
-		places->program = *folder == '/' ? text("%s/ntmd", folder) : NULL;
-		if (places->program && !access(places->program, X_OK))
+		program = *folder == '/' ? text("%s/ntmd", folder) : NULL;
+		if (program && !access(program, X_OK))
 			break;
-		free(places->program);
-		places->program = NULL;
+		free(program);
+		program = NULL;
 	}
 	free(list);
-	if (places->program)
-		return 0;
-	ntmctl_fail("ntmd is not installed: it is not beside ntmctl, nor in PATH");
-	return RUN_FAILED;
+	if (!program)
+		ntmctl_fail("ntmd is not installed: it is not beside ntmctl, nor in PATH");
+	return program;
 }
 
 /* With the folders above it. */
@@ -171,8 +169,10 @@ static int places_find(struct run_places *places, const char *config)
 	if (!places->socket)
 		return RUN_FAILED;
 	r = config_find(places, config);
-	if (!r)
-		r = program_find(places);
+	if (!r) {
+		places->program = ntmctl_ntmd_find();
+		r = places->program ? 0 : RUN_FAILED;
+	}
 	if (!r)
 		r = folder_make(places->runtime);
 	if (!r)

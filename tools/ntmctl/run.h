@@ -25,6 +25,9 @@ struct run_places {
 	char *socket; /* the control socket of this run */
 };
 
+/* Beside ntmctl, where it is installed next to that, or where the shell looks for programs; to be freed. NULL: said why. */
+char *ntmctl_ntmd_find(void);
+
 /* The descriptors that ntmd gets, in this order, from 3 on. */
 enum run_fd { RUN_TUN, RUN_NETLINK, RUN_UDP, RUN_TCP, RUN_FDS };
 
