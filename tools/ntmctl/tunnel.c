@@ -64,7 +64,7 @@ static const struct ntm_print_column show_lines[] = {
 	{ "drops", "drops", NTM_PRINT_COUNT },
 	{ "held_packets", "held packets", NTM_PRINT_COUNT },
 	{ "engine", "engine", NTM_PRINT_PLAIN },
-	{ "lane", "lane for bulk", NTM_PRINT_PLAIN },
+	{ "lane", "lane", NTM_PRINT_PLAIN },
 	{ "cipher", "cipher", NTM_PRINT_PLAIN },
 	{ "key_age_s", "age of the key", NTM_PRINT_AGO },
 	{ "phase", "key phase", NTM_PRINT_PLAIN },
