@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * dns_guard.h - who gets whole answers by UDP: whoever shows by a DNS cookie (RFC 7873, RFC 9018) that queries come from where
+ * dns_guard.h - who gets long answers by UDP: whoever shows by a DNS cookie (RFC 7873, RFC 9018) that queries come from where
  * they say, and of all others so many a second from one network. Sources can be forged, and answers are longer than queries.
  */
 #ifndef DC_DNS_GUARD_H
@@ -35,7 +35,7 @@ void dc_guard_free(struct dc_guard *guard);
  */
 enum dc_guard_cookie dc_guard_cookie(struct dc_guard *guard, int64_t now_us, const struct ntm_endpoint *from,
 				     const uint8_t *cookie, size_t len, uint8_t ret_cookie[DC_GUARD_COOKIE_LEN]);
-/* What a query by UDP without a cookie of ours gets. Of those beyond the limit every second is truncated: real clients come by TCP. */
+/* What a query by UDP gets that has no cookie of ours, and a long answer. Of those beyond the limit every second is truncated: real clients come by TCP. */
 enum dc_guard_verdict dc_guard_take(struct dc_guard *guard, int64_t now_us, const struct ntm_endpoint *from);
 
 #endif

@@ -303,6 +303,7 @@ static void name_answer(struct dc_zone *zone, uint16_t type)
 /* ---- the packet around it */
 
 #define COOKIE_HEADER 4 /* of an EDNS option: code and length */
+#define WORTH 2 /* times the query: A and AAAA are below; who floods others gets as much from any server */
 
 union cookie_room {
 	knot_rdata_t rdata;
@@ -371,46 +372,58 @@ static void answer_fill(struct dc_zone *zone, enum dc_guard_cookie cookie, bool 
 	}
 }
 
-/* false: nothing is to be answered. */
-static bool answer_make(struct dc_zone *zone, const struct dc_zone_asker *asker)
+/* After knot_pkt_init_response. opt: NULL without EDNS; known: its version */
+static void answer_put(struct dc_zone *zone, enum dc_guard_cookie cookie, const knot_rrset_t *opt, bool known, bool truncate)
 {
-	enum dc_guard_verdict verdict = DC_GUARD_ANSWER;
-	enum dc_guard_cookie cookie = DC_GUARD_NONE;
-	knot_pkt_t *query = zone->query, *answer = zone->answer;
-	bool edns = knot_pkt_has_edns(query), known = !edns || knot_edns_get_version(query->opt_rr) == KNOT_EDNS_VERSION;
-	knot_rrset_t opt = zone->opt;
-	union cookie_room room;
-	uint16_t reserved;
+	knot_pkt_t *answer = zone->answer;
+	uint16_t reserved = opt ? (uint16_t)knot_edns_wire_size((knot_rrset_t *)opt) : 0;
 
-	if (edns && known)
-		cookie = cookie_take(zone, asker, &opt, &room);
-	if (!asker->tcp && cookie != DC_GUARD_OURS)
-		verdict = dc_guard_take(zone->guard, asker->now_us, asker->from);
-	if (verdict == DC_GUARD_SILENT)
-		return false;
-	reserved = edns ? (uint16_t)knot_edns_wire_size(&opt) : 0;
 	knot_pkt_reserve(answer, reserved);
 	if (known)
-		answer_fill(zone, cookie, verdict == DC_GUARD_TRUNCATE);
-	else
-		knot_edns_set_ext_rcode(&opt, KNOT_RCODE_BADVERS >> 4);
-	if (!edns)
-		return true;
-	if (knot_edns_do(query->opt_rr))
-		knot_edns_set_do(&opt);
+		answer_fill(zone, cookie, truncate);
+	if (!opt)
+		return;
 	knot_pkt_reclaim(answer, reserved);
 	if (answer->current != KNOT_ADDITIONAL)
 		knot_pkt_begin(answer, KNOT_ADDITIONAL);
-	knot_pkt_put(answer, KNOT_COMPR_HINT_NONE, &opt, KNOT_PF_NOTRUNC);
+	knot_pkt_put(answer, KNOT_COMPR_HINT_NONE, opt, KNOT_PF_NOTRUNC);
+}
+
+/*
+ * What goes by UDP to whom sent no cookie of ours, and would be more than WORTH times the query, is counted. false: nothing
+ * is to be answered.
+ */
+static bool answer_make(struct dc_zone *zone, const struct dc_zone_asker *asker)
+{
+	knot_pkt_t *query = zone->query, *answer = zone->answer;
+	bool edns = knot_pkt_has_edns(query), known = !edns || knot_edns_get_version(query->opt_rr) == KNOT_EDNS_VERSION;
+	enum dc_guard_cookie cookie = DC_GUARD_NONE;
+	enum dc_guard_verdict verdict;
+	knot_rrset_t opt = zone->opt;
+	union cookie_room room;
+
+	if (edns && known)
+		cookie = cookie_take(zone, asker, &opt, &room);
+	if (!known)
+		knot_edns_set_ext_rcode(&opt, KNOT_RCODE_BADVERS >> 4);
+	if (edns && knot_edns_do(query->opt_rr))
+		knot_edns_set_do(&opt);
+	answer_put(zone, cookie, edns ? &opt : NULL, known, false);
+	if (asker->tcp || cookie == DC_GUARD_OURS || answer->size <= WORTH * query->size)
+		return true;
+	verdict = dc_guard_take(zone->guard, asker->now_us, asker->from);
+	if (verdict != DC_GUARD_TRUNCATE)
+		return verdict == DC_GUARD_ANSWER;
+	knot_pkt_clear(answer);
+	if (knot_pkt_init_response(answer, query))
+		return false;
+	answer_put(zone, cookie, edns ? &opt : NULL, known, true);
 	return true;
 }
 
-/* To what cannot be read as a query: the header with this code, or nothing. */
-static size_t error_make(struct dc_zone *zone, const struct dc_zone_asker *asker, const uint8_t *query, int rcode,
-			 uint8_t *ret_answer)
+/* To what cannot be read as a query: the header with this code. */
+static size_t error_make(const uint8_t *query, int rcode, uint8_t *ret_answer)
 {
-	if (!asker->tcp && dc_guard_take(zone->guard, asker->now_us, asker->from) != DC_GUARD_ANSWER)
-		return 0;
 	memset(ret_answer, 0, KNOT_WIRE_HEADER_SIZE);
 	knot_wire_set_id(ret_answer, knot_wire_get_id(query));
 	knot_wire_set_qr(ret_answer);
@@ -427,7 +440,7 @@ size_t dc_zone_answer(struct dc_zone *zone, const struct dc_zone_asker *asker, c
 	if (len < KNOT_WIRE_HEADER_SIZE || len > DC_ZONE_QUERY_MAX || knot_wire_get_qr(query))
 		return 0; /* an answer is never answered */
 	if (knot_wire_get_opcode(query) != KNOT_OPCODE_QUERY)
-		return error_make(zone, asker, query, KNOT_RCODE_NOTIMPL, ret_answer);
+		return error_make(query, KNOT_RCODE_NOTIMPL, ret_answer);
 	knot_pkt_clear(zone->query);
 	knot_pkt_clear(zone->answer);
 	memcpy(zone->query->wire, query, len);
@@ -435,10 +448,10 @@ size_t dc_zone_answer(struct dc_zone *zone, const struct dc_zone_asker *asker, c
 	zone->query->max_size = DC_ZONE_QUERY_MAX;
 	if (knot_wire_get_qdcount(query) != 1 || knot_wire_get_ancount(query) ||
 	    knot_pkt_parse(zone->query, 0))
-		return error_make(zone, asker, query, KNOT_RCODE_FORMERR, ret_answer);
+		return error_make(query, KNOT_RCODE_FORMERR, ret_answer);
 	zone->answer->max_size = answer_limit(zone->query, asker->tcp);
 	if (knot_pkt_init_response(zone->answer, zone->query))
-		return error_make(zone, asker, query, KNOT_RCODE_FORMERR, ret_answer);
+		return error_make(query, KNOT_RCODE_FORMERR, ret_answer);
 	if (!answer_make(zone, asker))
 		return 0;
 	memcpy(ret_answer, zone->answer->wire, zone->answer->size);

@@ -48,28 +48,28 @@ printf '%s\n' "[dc]" "$(dc_section)" "[dns]" "listen = $DC_ADDR4:53" "rate-limit
 daemon_stop dc ntm-dc
 daemon_run dc ntm-dc
 NAME=n1.$ZONE
-ask() { ns load dig +time=1 +tries=1 "@$DC_ADDR4" "$NAME" A "$@"; }
-VIP=$(ask -b 11.0.7.1 +short)
-check "the name is known ($VIP)" test -n "$VIP"
+ask() { ns load dig +time=1 +tries=1 "@$DC_ADDR4" "$NAME" TYPE65281 "$@"; }
+RECORD=$(ask -b 11.0.7.1 +short)
+check "the name is known" test ${#RECORD} -gt 196
 nsbg load dns-flood.log "$ROOT/selftests/netns/dns_flood.pl" "$DC_ADDR4" $NAME 11.0.5 4000 3
 sleep 1
 asked=0 answered=0
 for _ in {1..20}; do
 	asked=$((asked + 1))
-	[ "$(ask -b 11.0.6.9 +ignore +nocookie +short)" != "$VIP" ] || answered=$((answered + 1))
+	[ "$(ask -b 11.0.6.9 +ignore +nocookie +short)" != "$RECORD" ] || answered=$((answered + 1))
 done
 # Networks share places in the DC's table: one in a thousand pairs of them does.
 if [ $answered != $asked ]; then
 	echo "# another network: $answered of $asked, and now a third one"
 	answered=0
-	for _ in {1..20}; do [ "$(ask -b 11.0.7.9 +ignore +nocookie +short)" != "$VIP" ] || answered=$((answered + 1)); done
+	for _ in {1..20}; do [ "$(ask -b 11.0.7.9 +ignore +nocookie +short)" != "$RECORD" ] || answered=$((answered + 1)); done
 fi
 eq "another network gets all its answers" $asked $answered
-eq "by TCP the flooded one gets them" "$VIP" "$(ask -b 11.0.5.77 +tcp +short)"
+eq "by TCP the flooded one gets them" "$RECORD" "$(ask -b 11.0.5.77 +tcp +short)"
 cookie=$(ask -b 11.0.5.78 +tcp | sed -n 's/^; COOKIE: \([0-9a-f]*\).*/\1/p')
 check "a cookie comes with that (${#cookie} digits)" test ${#cookie} = 48
 answered=0
-for _ in {1..20}; do [ "$(ask -b 11.0.5.78 +ignore "+cookie=$cookie" +short)" != "$VIP" ] || answered=$((answered + 1)); done
+for _ in {1..20}; do [ "$(ask -b 11.0.5.78 +ignore "+cookie=$cookie" +short)" != "$RECORD" ] || answered=$((answered + 1)); done
 eq "and with it all answers by UDP" 20 $answered
 flood_ended() { grep -q ^sent "$WORK/dns-flood.log"; }
 check "the flood has ended" eventually 10 flood_ended

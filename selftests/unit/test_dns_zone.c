@@ -528,14 +528,35 @@ static void a_network_gets_so_many_answers_a_second_and_others_theirs(void **sta
 	assert_int_equal(flood("198.51.100.%u:53", LIMIT, 0, NULL, 0).whole, LIMIT);
 	got = flood("198.51.100.%u:53", LIMIT, 0, NULL, 0);
 	assert_int_equal(got.whole, 0);
-	/* what is no query is not answered either then */
-	wire[4] = wire[5] = 0;
+}
+
+/* There is nothing to gain by having them sent elsewhere. */
+static void short_answers_are_not_counted(void **state)
+{
+	static const uint16_t types[] = { KNOT_RRTYPE_A, KNOT_RRTYPE_AAAA };
+	uint8_t wire[1024];
+	size_t len;
+
+	(void)state;
+	limited_zone_make();
+	assert_int_equal(flood("198.51.100.%u:53", 10 * LIMIT, 0, NULL, 0).whole, LIMIT);
 	asker_at = "198.51.100.1:53";
+	for (int i = 0; i < 10 * LIMIT; i++) {
+		len = query_make(wire, "mn.ntm.example.", types[i & 1], i & 2 ? 1232 : 0);
+		ask_wire(wire, len, false);
+		assert_int_equal(count(KNOT_ANSWER), 1);
+		assert_in_range(answer_len, len, 2 * len);
+	}
+	/* nor are errors */
+	wire[4] = wire[5] = 0;
 	ask_wire(wire, len, false);
-	assert_int_equal(answer_len, 0);
+	assert_int_equal(answer_len, 12);
 	knot_wire_set_opcode(wire, KNOT_OPCODE_UPDATE);
 	ask_wire(wire, len, false);
-	assert_int_equal(answer_len, 0);
+	assert_int_equal(answer_len, 12);
+	/* but that a name is not there takes more */
+	ask_wire(wire, query_make(wire, "nobody.ntm.example.", KNOT_RRTYPE_A, 0), false);
+	assert_true(answer_len == 0 || knot_wire_get_tc(answer_wire));
 }
 
 static void without_a_limit_all_is_answered(void **state)
@@ -560,7 +581,7 @@ static void cookie_get(uint8_t cookie[DC_GUARD_COOKIE_LEN])
 	static const uint8_t client[8] = "client!";
 	uint8_t wire[1024];
 
-	ask_wire(wire, query_with(wire, "mn.ntm.example.", KNOT_RRTYPE_A, 1232, client, 8), false);
+	ask_wire(wire, query_with(wire, "mn.ntm.example.", NTM_RRTYPE_NTMV6, 1232, client, 8), false);
 	assert_non_null(answer_cookie());
 	memcpy(cookie, answer_cookie(), DC_GUARD_COOKIE_LEN);
 	assert_memory_equal(cookie, client, 8);
@@ -647,6 +668,7 @@ int main(void)
 		TEST(packets_that_are_no_queries_get_an_error_or_silence),
 		TEST(broken_packets_of_every_kind_do_no_harm),
 		TEST(a_network_gets_so_many_answers_a_second_and_others_theirs),
+		TEST(short_answers_are_not_counted),
 		TEST(without_a_limit_all_is_answered),
 		TEST(whoever_has_a_cookie_of_ours_is_not_limited),
 		TEST(a_limited_client_gets_its_cookie_with_the_truncation),
