@@ -39,8 +39,8 @@ static __always_inline void count(const struct packet *p, int side, struct ntm_r
 {
 	__u32 len = p->udp_len - sizeof(struct udphdr);
 
-	state->packets[side]++;
-	state->bytes[side] += len;
+	__sync_fetch_and_add(&state->packets[side], 1);
+	__sync_fetch_and_add(&state->bytes[side], len);
 	state->used = (__u16)tick | 1;
 	load->packets++;
 	load->bytes += len;

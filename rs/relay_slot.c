@@ -125,10 +125,11 @@ int rs_relay_slot_take(struct rs_relay_slots *slots, uint64_t id, uint32_t tick,
 	uint32_t first = 0, second = 0, slot;
 	unsigned firsts = free_in(slots, home.bucket[0], tick, &first),
 		 seconds = free_in(slots, home.bucket[1], tick, &second);
+	bool homes[2] = {is_free(slots, home.slot[0], tick), is_free(slots, home.slot[1], tick)};
 	int err = 0;
 
-	if (is_free(slots, home.slot, tick))
-		slot = home.slot;
+	if (homes[0] || homes[1])
+		slot = home.slot[!homes[0] || (homes[1] && seconds > firsts)]; /* where XDP looks anyway */
 	else if (firsts || seconds)
 		slot = firsts >= seconds ? first : second;
 	else

@@ -150,12 +150,12 @@ struct ntm_relay_bucket {
 };
 
 /*
- * Where a path is found by the short way: in a slot of one of two buckets, and best in this slot of the first one, which
- * XDP has on its way from memory while it looks into rs_index.
+ * Where a path is found by the short way: in a slot of one of two buckets, and best in one of these two slots, which XDP
+ * has on their way from memory while it looks into rs_index.
  */
 struct ntm_relay_home {
 	__u32 bucket[2];
-	__u32 slot;
+	__u32 slot[2]; /* one of each */
 	__u16 tag;
 };
 
@@ -180,7 +180,8 @@ static inline struct ntm_relay_home ntm_relay_home(__u64 path_id, __u32 buckets)
 	first = (__u32)((v >> 32) * buckets >> 32);
 	second = (__u32)((w >> 32) * buckets >> 32);
 	return (struct ntm_relay_home){{first, second},
-				       first * NTM_RELAY_BUCKET + ((__u32)v & (NTM_RELAY_BUCKET - 1)),
+				       {first * NTM_RELAY_BUCKET + ((__u32)v & (NTM_RELAY_BUCKET - 1)),
+					second * NTM_RELAY_BUCKET + ((__u32)(v >> 4) & (NTM_RELAY_BUCKET - 1))},
 				       (__u16)((w & 0x7fff) | 1)};
 }
 
@@ -226,8 +227,7 @@ struct ntm_relay_state {
 	__u64 rate; /* UDP payload bytes a second, both directions together; 0: no limit */
 	__u32 expires; /* tick from which on it is as an unknown Path ID: nobody need be there to remove it */
 	__u32 drops; /* XDP's, as all that follows but flags */
-	/* Passed on; bytes of UDP payload, as ntm-rs counts them. If two CPUs relay for one leg at once, one may be missed. */
-	__u64 packets[2], bytes[2];
+	__u64 packets[2], bytes[2]; /* passed on; bytes of UDP payload, as ntm-rs counts them */
 	__u64 rate_ns; /* virtual time of the rate's bucket, as in rs/path.c, which takes out of it as well: CLOCK_MONOTONIC */
 	struct ntm_relay_hop hop[2]; /* of what came from this side: so to the other leg */
 	__u16 used; /* when the last packet was passed on: ticks, low 16 bits, never 0; 0: never */
