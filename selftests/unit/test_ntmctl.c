@@ -504,10 +504,11 @@ static void what_a_status_has_beyond_its_description_is_shown_too(void **state)
 	(void)state;
 	skip_without_program();
 	assert_run(ASK("dc", "status"), 0,
-		   "virtual IPv4: 198.18.0.1\nvirtual IPv6: fd4e:544d:1::1\npublic key:   " PUBLIC_KEY "\n"
-		   "running for:  3 min 2 s\nversion:      0.1.0\n"
+		   "virtual IPv4:   198.18.0.1\nvirtual IPv6:   fd4e:544d:1::1\nregistered now: yes\n"
+		   "relays:         name=rs1.ntm.example rtt_us=900 endpoint=203.0.113.20:6866 "
+		   "name=rs2.ntm.example rtt_us=- endpoint=203.0.113.21:6866\n"
+		   "public key:     " PUBLIC_KEY "\nrunning for:    3 min 2 s\nversion:        0.1.0\n"
 		   "fqdn                         mn.ntm.example\n"
-		   "registered                   yes\n"
 		   "dc.name                      dc.ntm.example\n"
 		   "dc.endpoint                  203.0.113.10:6866\n"
 		   "dc.rtt_us                    412\n"
@@ -531,12 +532,6 @@ static void what_a_status_has_beyond_its_description_is_shown_too(void **state)
 		   "nat                          easy\n"
 		   "real                         192.168.1.2 2001:db8::2\n"
 		   "observed                     198.51.100.7:40001\n"
-		   "relays.0.name                rs1.ntm.example\n"
-		   "relays.0.rtt_us              900\n"
-		   "relays.0.endpoint            203.0.113.20:6866\n"
-		   "relays.1.name                rs2.ntm.example\n"
-		   "relays.1.rtt_us              -\n"
-		   "relays.1.endpoint            203.0.113.21:6866\n"
 		   "tunnels                      2\n"
 		   "device                       ntm0\n"
 		   "dns.mode                     resolv.conf\n"
