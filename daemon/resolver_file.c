@@ -141,6 +141,20 @@ static char *text_make(const struct ntmd_resolver_file *file, const char *old)
 	return text;
 }
 
+/* Taking over failed half way (a full disk): what was there is there, or comes back, and is kept no more. */
+static void give_back(struct ntmd_resolver_file *file, const char *old)
+{
+	char *now = NULL;
+
+	if (ntmd_resolv_conf_read(&now, NULL, file->path) || strcmp(now, old)) {
+		if (write_in_place(file->path, old, strlen(old)))
+			goto out; /* the kept copy stays */
+	}
+	unlink(file->saved);
+out:
+	free(now);
+}
+
 /*
  * Makes the file ours. The kept copy is complete before the file is touched, so that a crash in between loses nothing.
  */
@@ -176,6 +190,8 @@ static int take_over(struct ntmd_resolver_file *file)
 	text = text_make(file, old);
 	err = text ? file_write(file->path, text, file->path) : -ENOMEM;
 	free(text);
+	if (err && !now && existed)
+		give_back(file, old);
 	if (err)
 		goto out;
 	ntmd_resolv_conf_stat(&file->state, file->path);
@@ -269,7 +285,8 @@ int ntmd_resolver_file_open(struct ntmd_resolver_file **ret_file, struct event_b
 	file->timer = ntm_timer_new(base, check_timer, file);
 	err = file->timer ? take_over(file) : -ENOMEM;
 	if (err) {
-		snprintf(ret_why, why_len, "cannot take over %s: %s", file->path, strerror(-err));
+		snprintf(ret_why, why_len, "cannot take over %s: %s; see to it, or set another [dns] mode", file->path,
+			 strerror(-err));
 		goto failed;
 	}
 	ntm_timer_set_ms(file->timer, CHECK_MS);

@@ -105,6 +105,7 @@ check "monitor as text" grep -q direction_requested "$WORK/text-monitor.log"
 
 # ---- the DC
 says "dc status" dc 'ntm\.example' dc status
+says "dc status tells how many are here" dc '^registered now: +2$' dc status
 json "dc status -j" dc '.name == "dc.ntm.example" and .zone == "ntm.example"' dc status
 says "dc node list" dc 'mn\.ntm\.example +198' dc node list
 json "dc node list -j" dc 'length == 2 and all(.[]; .registered)' dc node list

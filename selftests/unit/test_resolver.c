@@ -236,7 +236,7 @@ static void modes_without_a_way_are_said(void **state)
 	ntmd_resolver_close(resolver);
 }
 
-/* As containers have it: nothing can be renamed onto it. The last test: it leaves the mounts of the others.
+/* As containers have it: nothing can be renamed onto it. The last tests: they leave the mounts of the others.
  */
 static void mounted_file_is_written_in_place(void **state)
 {
@@ -253,6 +253,22 @@ static void mounted_file_is_written_in_place(void **state)
 	assert_absent(saved);
 	assert_int_equal(umount(conf), 0);
 	assert_text(conf, original);
+}
+
+/* Room for the file and the kept copy, and for nothing else. */
+static void full_disk_leaves_the_file_as_it_was(void **state)
+{
+	(void)state;
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		skip(); /* needs root */
+	assert_int_equal(mount("tmpfs", dir, "tmpfs", 0, "nr_blocks=2"), 0);
+	text_write(conf, original);
+	assert_int_equal(take_over(conf, 53), -ENOSPC);
+	assert_non_null(strstr(why, "set another [dns] mode"));
+	assert_text(conf, original);
+	assert_absent(saved);
+	unlink(conf);
+	assert_int_equal(umount2(dir, MNT_DETACH), 0);
 }
 
 /* ---- for netns/resolved.sh */
@@ -391,6 +407,7 @@ int main(int argc, char **argv)
 		T(absent_file_is_absent_again),		  T(link_is_followed),
 		T(other_port_than_53_is_refused),	  T(modes_without_a_way_are_said),
 		T(mounted_file_is_written_in_place),
+		T(full_disk_leaves_the_file_as_it_was),
 	};
 
 	if (argc == 7 && strcmp(argv[1], "serve") == 0)
