@@ -433,7 +433,7 @@ static void tunnels_are_listed_shown_and_closed(void **state)
 		   "drops:          3\n"
 		   "held packets:   0\n"
 		   "engine:         user\n"
-		   "lane for bulk:  bulk\n"
+		   "lane:           bulk\n"
 		   "cipher:         aes-256-gcm\n"
 		   "age of the key: 1 min 1 s\n"
 		   "key phase:      2\n"
