@@ -121,6 +121,7 @@ struct dc_location { /* where a member is: soft state, forgotten NTM_LOCATION_LI
 		uint32_t rtt_us;
 	} rtt[NTM_RELAYS_MAX];
 	struct ntm_endpoint observed[2]; /* [0] IPv4, [1] IPv6; proven sources only */
+	uint16_t version; /* another one with every change of real or observed addresses */
 	uint8_t nat; /* enum ntm_nat, as the node says */
 	uint8_t rtts, reals;
 	struct ntm_endpoint real[]; /* as many as it told of: there may be a million locations */

@@ -61,6 +61,8 @@ static void select_route(struct dc_direction *direction, const struct ntm_locati
 		select_remote(dc, &cn, remote);
 	else
 		select_local(&cn, direction->cn->location);
+	if (!remote)
+		direction->cn_version = direction->cn->location->version;
 	for (unsigned i = 0; i < dc->relays; i++)
 		relay[i] = (struct dc_select_relay){
 			.name = dc->relay[i].config->name,
@@ -131,8 +133,9 @@ static int path_take(struct dc_direction *direction)
 }
 
 /*
- * Directions of this pair that are under way: of the same requester the newer one is kept, of crossing ones
- * that whose requester has the lower public key. false: this one was refused.
+ * Directions of this pair that are under way: of the same requester the newer one is kept; of crossing ones that whose
+ * requester has the lower public key, unless this requester has moved since: the other one leads to where it was. false:
+ * this one was refused.
  */
 static bool crossing_settle(struct dc_direction *direction)
 {
@@ -150,7 +153,8 @@ static bool crossing_settle(struct dc_direction *direction)
 		next = LIST_NEXT(old, by_requester);
 		if (old->cn != direction->mn)
 			continue;
-		if (memcmp(direction->mn->actor.peer.key, direction->cn->actor.peer.key, NTM_KEY_LEN) > 0) {
+		if (old->cn_version == direction->mn->location->version &&
+		    memcmp(direction->mn->actor.peer.key, direction->cn->actor.peer.key, NTM_KEY_LEN) > 0) {
 			dc_direction_cancel(direction, NTM_ERROR_SUPERSEDED,
 					    "the other node's direction for this pair is kept");
 			return false;

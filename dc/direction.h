@@ -30,6 +30,7 @@ struct dc_direction {
 	struct dc_relay *relay_before; /* the path's, to return to */
 	unsigned draws; /* of Path IDs */
 	struct dc_selection selection;
+	uint16_t cn_version; /* of CN's location, where CN is ours, when that was made */
 	struct ntm_session_request *cn_request;
 	bool cn_told, cn_ok, relay_ok;
 };

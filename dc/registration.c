@@ -87,7 +87,10 @@ static struct dc_location *location_of(struct dc *dc, struct dc_member *member, 
 		location->reals = (uint8_t)reals;
 		member->location = location;
 		TAILQ_INSERT_TAIL(&dc->location, location, by_expiry);
+		location->version++;
 		dc->locations++;
+	} else if (memcmp(location->real, real, reals * sizeof(*real))) {
+		location->version++;
 	}
 	memcpy(location->real, real, reals * sizeof(*real));
 	return location;
@@ -203,6 +206,7 @@ void dc_registration_moved(struct dc *dc, struct dc_member *member)
 	(void)dc;
 	if (member->location) {
 		member->location->observed[!ntm_endpoint_is4(remote)] = *remote;
+		member->location->version++;
 		dc_recall_note(member);
 	}
 	dc_direction_moved(member);

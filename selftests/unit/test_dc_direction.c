@@ -351,6 +351,32 @@ static void of_crossing_directions_that_of_the_lower_key_is_kept(void **state)
 	assert_int_equal(refused->route.side, 1);
 }
 
+/* The other one would leave both on what was possible from there, and nobody would ask again. */
+static void a_crossing_direction_to_where_a_node_was_is_not_kept(void **state)
+{
+	bool mn_is_lower = memcmp(mn.sessions.public_key, cn.sessions.public_key, NTM_KEY_LEN) < 0;
+	struct station *old = mn_is_lower ? &mn : &cn, *moved = mn_is_lower ? &cn : &mn;
+	const char *old_name = mn_is_lower ? MN : CN, *moved_name = mn_is_lower ? CN : MN;
+
+	(void)state;
+	registered(&mn, MN);
+	registered(&cn, CN);
+	rs.silent = true; /* holds it in the middle */
+	send_direction(old, moved_name, 0, NTM_REASON_NAME);
+	settle();
+	moved->real = "198.51.100.77";
+	registered(moved, moved_name);
+	send_direction(moved, old_name, 0, NTM_REASON_NAME);
+	until(old->outcome.done);
+	assert_refused(old, NTM_ERROR_SUPERSEDED);
+	until(moved->outcome.done);
+	assert_int_equal(moved->outcome.err, 0);
+	settle();
+	assert_int_equal(dc.path.count, 1);
+	assert_true(old->route.path_id == moved->route.path_id);
+	assert_int_equal(moved->route.side, 0);
+}
+
 /* ---- the end of paths */
 
 static void removing_a_member_ends_its_paths_everywhere(void **state)
@@ -470,6 +496,7 @@ int main(void)
 		TEST(a_path_id_that_is_taken_is_drawn_again),
 		TEST(what_the_correspondent_refuses_is_passed_on),
 		TEST(of_crossing_directions_that_of_the_lower_key_is_kept),
+		TEST(a_crossing_direction_to_where_a_node_was_is_not_kept),
 		TEST(removing_a_member_ends_its_paths_everywhere),
 		TEST(a_node_withdraws_its_own_paths_only),
 		TEST(a_restarted_relay_is_directed_again),
