@@ -267,13 +267,15 @@ static __always_inline int crypt_open_xdp(struct xdp_md *ctx, __u32 offset, __u3
 }
 
 /*
- * Seals a packet. offset: of the text in the packet, as bpf_skb_load_bytes counts; len: of the text, behind which there
- * is room for the tag of 16 bytes; ad: what is written into the 16 bytes before it, the associated data; key: as above.
- * Returns 0 and the sum of all three for the outer checksum (as of bpf_csum_diff, as if they began at an even offset),
- * -NTM_DROP_SHORT (also if the packet is shorter) or -NTM_DROP_LONG. Pointers into the packet are invalid afterwards.
+ * Seals a packet. offset: of the text in the packet, as bpf_skb_load_bytes counts; len: of the text, behind
+ * which there is room for the tag of 16 bytes; ad: what is written into the 16 bytes before it, the
+ * associated data; key: as above. Returns 0 and the sum of all three for the outer checksum (as of
+ * bpf_csum_diff, as if they began at an even offset), -NTM_DROP_SHORT (also if the packet is shorter) or
+ * -NTM_DROP_LONG. Pointers into the packet are invalid afterwards.
  */
-static __always_inline int crypt_seal_tc(struct __sk_buff *skb, __u32 offset, __u32 len, const struct crypt_ad *ad,
-					 const __u8 key[32], __u64 counter, __wsum *ret_csum)
+static __always_inline int crypt_seal_tc(struct __sk_buff *skb, __u32 offset, __u32 len,
+					 const struct crypt_ad *ad, const __u8 key[32], __u64 counter,
+					 __wsum *ret_csum)
 {
 	struct ntm_crypt *c = crypt_scratch();
 	struct crypt_ad *at;
@@ -293,7 +295,8 @@ static __always_inline int crypt_seal_tc(struct __sk_buff *skb, __u32 offset, __
 	crypt_nonce(&s, key, counter);
 	if (crypt_seal_buffer(c, &s, NTM_HEADER_LEN, len))
 		return -NTM_DROP_LONG;
-	if (bpf_skb_store_bytes(skb, offset - NTM_HEADER_LEN, c->b, crypt_bound(NTM_HEADER_LEN + len + NTM_TAG_LEN), 0))
+	if (bpf_skb_store_bytes(skb, offset - NTM_HEADER_LEN, c->b,
+				crypt_bound(NTM_HEADER_LEN + len + NTM_TAG_LEN), 0))
 		return -NTM_DROP_SHORT;
 	*ret_csum = c->sum;
 	return 0;

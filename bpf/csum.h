@@ -20,7 +20,8 @@ static __always_inline __u16 csum_fold(__u64 sum)
 	return (__u16)((sum & 0xffff) + (sum >> 16));
 }
 
-#define CSUM_ZERO (0xffffULL << 32) /* a multiple of 0xffff, which is 0 here: what is taken from it stays positive */
+/* A multiple of 0xffff, which is 0 here: what is taken from it stays positive */
+#define CSUM_ZERO (0xffffULL << 32)
 
 /* Field `check` of a header when words of sum `before` became words of sum `after`, both below 2^47. */
 static __always_inline __u16 csum_replace(__u16 check, __u64 before, __u64 after)

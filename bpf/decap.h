@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * decap.h - from an outer packet to the inner one: what is before and behind it goes, congestion marks come in, and a mark
- * in the metadata tells tc_ingress.bpf.c. At the near end: encap.h; before it: crypt.h.
+ * decap.h - from an outer packet to the inner one: what is before and behind it goes, congestion marks come
+ * in, and a mark in the metadata tells tc_ingress.bpf.c. At the near end: encap.h; before it: crypt.h.
  */
 #ifndef NTM_BPF_DECAP_H
 #define NTM_BPF_DECAP_H
@@ -19,8 +19,8 @@ struct decap_meta {
 };
 
 /*
- * The inner packet's ECN field from both (RFC 6040, figure 4), or -NTM_DROP_ECN: a mark for a flow that would not
- * understand it is a drop.
+ * The inner packet's ECN field from both (RFC 6040, figure 4), or -NTM_DROP_ECN: a mark for a flow that would
+ * not understand it is a drop.
  */
 static __always_inline int decap_ecn(__u8 inner, __u8 outer)
 {
@@ -88,10 +88,10 @@ static __always_inline bool decap_source_is_marked(const struct decap_meta *end,
  * Cuts the inner packet of `len` bytes at `offset` out of the frame, and gives it the frame's Ethernet
  * destination and both marks, for which there is room. 0 or -NTM_DROP_SEND.
  *
- * What is behind it (tag, padding) must go before GRO sees it. But after bpf_xdp_adjust_tail in generic mode the kernel
- * takes the end of its buffer for 14 bytes later than it is, and what it later appends there (TCP does, to the packet
- * before) begins with 14 bytes of nothing. So where that can be, where there is no GRO behind XDP either,
- * tc_ingress.bpf.c cuts it off.
+ * What is behind it (tag, padding) must go before GRO sees it. But after bpf_xdp_adjust_tail in generic mode
+ * the kernel takes the end of its buffer for 14 bytes later than it is, and what it later appends there (TCP
+ * does, to the packet before) begins with 14 bytes of nothing. So where that can be, where there is no GRO
+ * behind XDP either, tc_ingress.bpf.c cuts it off.
  */
 static __always_inline int decap_cut(struct xdp_md *ctx, __u32 offset, __u32 len, __u8 version,
 				     const struct ntm_config *config)

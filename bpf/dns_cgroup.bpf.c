@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * dns_cgroup.bpf.c - [dns] mode = bpf: leads the name queries of applications to ntmd's stub, and shows the applications the
- * server that they asked. daemon/resolver_bpf.c loads it and attaches it to the top of the cgroup tree.
+ * dns_cgroup.bpf.c - [dns] mode = bpf: leads the name queries of applications to ntmd's stub, and shows the
+ * applications the server that they asked. daemon/resolver_bpf.c loads it and attaches it to the top of the
+ * cgroup tree.
  *
- *	connect(), sendto() to SERVER port 53 --> dns_connect, dns_sendmsg: to 127.0.0.1 or ::1, a port of the stub
- *	recvfrom(), getpeername() say SERVER <-- dns_recvmsg, dns_peername <-- the stub's answer (daemon/dns_stub.c)
+ *	connect(), sendto() to SERVER port 53 --> dns_connect, dns_sendmsg: to the stub, on the loopback
+ *	recvfrom(), getpeername(): SERVER <-- dns_recvmsg, dns_peername <-- an answer of daemon/dns_stub.c
  *
- * The hooks see the sockets of every network namespace and of ntmd itself; what is not for the stub is left as it is. So is
- * everything while the stub says nothing.
+ * The hooks see the sockets of every network namespace and of ntmd itself; what is not for the stub is left
+ * as it is. So is everything while the stub says nothing.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_endian.h>
@@ -25,7 +26,8 @@
 const volatile struct ntm_dns_config config;
 struct ntm_dns_live live;
 
-/* The servers that a socket asked last, all zero if none. One per family: an IPv6 socket may ask IPv4 servers, too. */
+/* The servers that a socket asked last, all zero if none. One per family: an IPv6 socket may ask IPv4
+ * servers, too. */
 struct asked {
 	struct ntm_dns_addr server4, server6;
 };
@@ -41,7 +43,8 @@ struct {
 /* b may be in config. */
 static __always_inline bool addr_equal(const struct ntm_dns_addr *a, const volatile struct ntm_dns_addr *b)
 {
-	return a->word[0] == b->word[0] && a->word[1] == b->word[1] && a->word[2] == b->word[2] && a->word[3] == b->word[3];
+	return a->word[0] == b->word[0] && a->word[1] == b->word[1] && a->word[2] == b->word[2] &&
+	       a->word[3] == b->word[3];
 }
 
 static __always_inline bool is_mapped(const struct ntm_dns_addr *addr)
@@ -106,8 +109,9 @@ static __always_inline bool stub_lives(void)
 }
 
 /*
- * Decides about a socket that is about to ask server: the port that it is led to, 0: the server's. The server is remembered
- * then. A socket that is bound to an interface could not reach the loopback; and it asks there on purpose.
+ * Decides about a socket that is about to ask server: the port that it is led to, 0: the server's. The server
+ * is remembered then. A socket that is bound to an interface could not reach the loopback; and it asks there
+ * on purpose.
  */
 static __always_inline __u16 lead(struct bpf_sock_addr *ctx, const struct ntm_dns_addr *server)
 {
@@ -116,7 +120,8 @@ static __always_inline __u16 lead(struct bpf_sock_addr *ctx, const struct ntm_dn
 	struct bpf_sock *sk = ctx->sk;
 	struct asked *asked;
 
-	if ((__u16)ctx->user_port != DNS_PORT || !port || !sk || bpf_get_netns_cookie(ctx) != config.netns_cookie)
+	if ((__u16)ctx->user_port != DNS_PORT || !port || !sk ||
+	    bpf_get_netns_cookie(ctx) != config.netns_cookie)
 		return 0;
 	if (sk->mark == NTM_DNS_MARK || sk->bound_dev_if || !is_wanted(server) || !stub_lives())
 		return 0;
@@ -149,8 +154,8 @@ static __always_inline void lead4(struct bpf_sock_addr *ctx)
 }
 
 /*
- * An IPv6 socket that is not connected is told the sender's address with the interface that a link-local address needs, which
- * cannot be given here: an application that compares all of it would drop the answer.
+ * An IPv6 socket that is not connected is told the sender's address with the interface that a link-local
+ * address needs, which cannot be given here: an application that compares all of it would drop the answer.
  */
 static __always_inline void lead6(struct bpf_sock_addr *ctx, bool connects)
 {
@@ -182,7 +187,8 @@ static __always_inline bool asked_find(struct ntm_dns_addr *ret_server, struct b
 
 	if (!port || (__u16)ctx->user_port != port || !sk)
 		return false;
-	if (from->word[3] != (is4 ? LOOPBACK4 : bpf_htonl(1)) || from->word[0] || from->word[1] || (!is4 && from->word[2]))
+	if (from->word[3] != (is4 ? LOOPBACK4 : bpf_htonl(1)) || from->word[0] || from->word[1] ||
+	    (!is4 && from->word[2]))
 		return false;
 	asked = bpf_sk_storage_get(&ntm_dns_asked, sk, NULL, 0);
 	if (!asked)

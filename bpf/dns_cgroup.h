@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * dns_cgroup.h - what daemon/resolver_bpf.c tells dns_cgroup.bpf.c. Addresses are 16 bytes, IPv4 as ::ffff:a.b.c.d;
- * addresses and ports are in network byte order. The includer has __u32 and the like (vmlinux.h or linux/types.h).
+ * dns_cgroup.h - what daemon/resolver_bpf.c tells dns_cgroup.bpf.c. Addresses are 16 bytes, IPv4 as
+ * ::ffff:a.b.c.d; addresses and ports are in network byte order. The includer has __u32 and the like
+ * (vmlinux.h or linux/types.h).
  */
 #ifndef NTM_BPF_DNS_CGROUP_H
 #define NTM_BPF_DNS_CGROUP_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * encap.h - the outer headers: room for them, the NTM header before crypt.h seals, IP and UDP with all checksums after.
- * At the far end: decap.h.
+ * encap.h - the outer headers: room for them, the NTM header before crypt.h seals, IP and UDP with all
+ * checksums after. At the far end: decap.h.
  */
 #ifndef NTM_BPF_ENCAP_H
 #define NTM_BPF_ENCAP_H
@@ -69,9 +69,9 @@ static __always_inline void encap_header(struct crypt_ad *ret, __u8 type, __u64 
 }
 
 /*
- * Makes the packet one of the other IP version for the kernel: 20 bytes come or go behind the Ethernet header. (There
- * are flags of bpf_skb_adjust_room for that. They leave a mark on the packet that other helpers do not like, also at
- * the far end if that is on this machine.)
+ * Makes the packet one of the other IP version for the kernel: 20 bytes come or go behind the Ethernet
+ * header. (There are flags of bpf_skb_adjust_room for that. They leave a mark on the packet that other
+ * helpers do not like, also at the far end if that is on this machine.)
  */
 static __always_inline long encap_turn(struct __sk_buff *skb, bool four)
 {
@@ -79,9 +79,9 @@ static __always_inline long encap_turn(struct __sk_buff *skb, bool four)
 }
 
 /*
- * Makes room for the tag behind and the outer headers before the inner packet of `len` bytes. simple: it goes one way
- * only, and that is of its own IP version. 0 or -NTM_DROP_SEND; then the packet may be changed. Pointers into it are
- * invalid.
+ * Makes room for the tag behind and the outer headers before the inner packet of `len` bytes. simple: it goes
+ * one way only, and that is of its own IP version. 0 or -NTM_DROP_SEND; then the packet may be changed.
+ * Pointers into it are invalid.
  */
 static __always_inline int encap_room(struct __sk_buff *skb, bool four, __u32 len, bool simple)
 {
@@ -89,12 +89,13 @@ static __always_inline int encap_room(struct __sk_buff *skb, bool four, __u32 le
 	__u32 room = inner4 ? ENCAP4 : ENCAP6;
 
 	/* Linear first: growing wants it. What is behind the inner packet is cut off. */
-	if ((void *)(long)skb->data + skb->len > (void *)(long)skb->data_end && bpf_skb_pull_data(skb, skb->len))
+	if ((void *)(long)skb->data + skb->len > (void *)(long)skb->data_end &&
+	    bpf_skb_pull_data(skb, skb->len))
 		return -NTM_DROP_SEND;
 	if (bpf_skb_change_tail(skb, ETH_HLEN + len + NTM_TAG_LEN, 0))
 		return -NTM_DROP_SEND;
-	/* In front of all, where nothing needs to be moved: then the kernel still takes the inner packet's header for
-	 * the packet's, which bpf_redirect_neigh does not mind. */
+	/* In front of all, where nothing needs to be moved: then the kernel still takes the inner packet's
+	 * header for the packet's, which bpf_redirect_neigh does not mind. */
 	if (simple)
 		return bpf_skb_change_head(skb, room, 0) ? -NTM_DROP_SEND : 0;
 	if (bpf_skb_adjust_room(skb, room, BPF_ADJ_ROOM_MAC, 0) || (four != inner4 && encap_turn(skb, four)))
@@ -103,7 +104,8 @@ static __always_inline int encap_room(struct __sk_buff *skb, bool four, __u32 le
 }
 
 /* The UDP header, checksummed with pseudo: the sum of both addresses. */
-static __always_inline void encap_udp(struct udphdr *udp, const struct encap *e, __u16 source, __u16 dest, __u64 pseudo)
+static __always_inline void encap_udp(struct udphdr *udp, const struct encap *e, __u16 source, __u16 dest,
+				      __u64 pseudo)
 {
 	__be16 len = bpf_htons(e->udp_len);
 
@@ -114,8 +116,8 @@ static __always_inline void encap_udp(struct udphdr *udp, const struct encap *e,
 					 udp->source + udp->dest));
 }
 
-static __always_inline int encap_write4(struct __sk_buff *skb, const struct encap *e, const struct ntm_source *source,
-					const struct ntm_way *way)
+static __always_inline int encap_write4(struct __sk_buff *skb, const struct encap *e,
+					const struct ntm_source *source, const struct ntm_way *way)
 {
 	struct ethhdr *eth = (void *)(long)skb->data;
 	struct encap4 *p = (void *)(eth + 1);
@@ -137,8 +139,8 @@ static __always_inline int encap_write4(struct __sk_buff *skb, const struct enca
 	return 0;
 }
 
-static __always_inline int encap_write6(struct __sk_buff *skb, const struct encap *e, const struct ntm_source *source,
-					const struct ntm_way *way)
+static __always_inline int encap_write6(struct __sk_buff *skb, const struct encap *e,
+					const struct ntm_source *source, const struct ntm_way *way)
 {
 	struct ethhdr *eth = (void *)(long)skb->data;
 	struct encap6 *p = (void *)(eth + 1);
@@ -157,11 +159,11 @@ static __always_inline int encap_write6(struct __sk_buff *skb, const struct enca
 }
 
 /*
- * IP and UDP for one way, before a packet that has encap_room for its family. 0 or -NTM_DROP_SEND. A function of its
- * own: it is called for each of two ways.
+ * IP and UDP for one way, before a packet that has encap_room for its family. 0 or -NTM_DROP_SEND. A function
+ * of its own: it is called for each of two ways.
  */
-static __noinline int encap_write(struct __sk_buff *skb, const struct encap *e, const struct ntm_source *source,
-				  const struct ntm_way *way)
+static __noinline int encap_write(struct __sk_buff *skb, const struct encap *e,
+				  const struct ntm_source *source, const struct ntm_way *way)
 {
 	return addr_is4(&way->addr) ? encap_write4(skb, e, source, way) : encap_write6(skb, e, source, way);
 }

@@ -18,7 +18,8 @@ struct {
 } ntm_event_ns SEC(".maps") __weak;
 
 /* If the ring is full, ntmd does not read it: then nobody is told. */
-static __always_inline void event_send(const struct path *path, __u32 kind, __u32 phase, __u64 value, __u64 now)
+static __always_inline void event_send(const struct path *path, __u32 kind, __u32 phase, __u64 value,
+				       __u64 now)
 {
 	struct ntm_event *event = bpf_ringbuf_reserve(&ntm_events, sizeof(*event), 0);
 
@@ -35,7 +36,8 @@ static __always_inline void event_send(const struct path *path, __u32 kind, __u3
 }
 
 /* The same, at most once in NTM_EVENT_NS: for what strangers can cause. */
-static __always_inline void event_hint(const struct path *path, __u32 kind, __u32 phase, __u64 value, __u64 now)
+static __always_inline void event_hint(const struct path *path, __u32 kind, __u32 phase, __u64 value,
+				       __u64 now)
 {
 	__u64 *last = bpf_map_lookup_elem(&ntm_event_ns, &kind);
 

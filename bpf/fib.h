@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * fib.h - where an outer packet goes next: the last look before tc_seal.bpf.c uses up a counter, and the redirect after
- * encap.h.
+ * fib.h - where an outer packet goes next: the last look before tc_seal.bpf.c uses up a counter, and the
+ * redirect after encap.h.
  *
- * The lookup is that of a packet which came in by ntm0p, where forwarding is on: bpf_fib_lookup refuses others, and
- * whether this host forwards must not matter. Neighbours are left to bpf_redirect_neigh, which asks for unknown ones
- * and confirms those in use, as the socket's packets do.
+ * The lookup is that of a packet which came in by ntm0p, where forwarding is on: bpf_fib_lookup refuses
+ * others, and whether this host forwards must not matter. Neighbours are left to bpf_redirect_neigh, which
+ * asks for unknown ones and confirms those in use, as the socket's packets do.
  *
- * An answer holds for FIB_KNOWN_NS, since asking takes 0.2 us, and 0.4 with IPv6: a fifth to a third of what tc_seal
- * takes for a small packet. It ends sooner when ntmd hears of any change (`routes` of struct ntm_config).
+ * An answer holds for FIB_KNOWN_NS, since asking takes 0.2 us, and 0.4 with IPv6: a fifth to a third of what
+ * tc_seal takes for a small packet. It ends sooner when ntmd hears of any change (`routes` of struct
+ * ntm_config).
  */
 #ifndef NTM_BPF_FIB_H
 #define NTM_BPF_FIB_H
@@ -24,7 +25,8 @@ struct fib_hop {
 	__u32 mtu; /* of the device, outer packet; 0: the kernel looks at it */
 	__u32 result; /* -NTM_DROP_NO_ROUTE: of bpf_fib_lookup */
 	bool waits; /* its neighbour is not known yet: the kernel will ask, and keep the packet meanwhile */
-	struct bpf_redir_neigh neigh; /* nh_family 0: the kernel looks for the route, among those of that device */
+	/* nh_family 0: the kernel looks for the route, among those of that device */
+	struct bpf_redir_neigh neigh;
 };
 
 /* What fib_ask said of a way; now < until_ns and no change of routes since: it still holds. */
@@ -44,11 +46,11 @@ struct {
 } ntm_hops SEC(".maps") __weak;
 
 /*
- * One lookup for an outer packet of `len` bytes. 0, -NTM_DROP_NO_ROUTE (also for a route into the tunnel itself) or
- * -NTM_DROP_TOO_BIG.
+ * One lookup for an outer packet of `len` bytes. 0, -NTM_DROP_NO_ROUTE (also for a route into the tunnel
+ * itself) or -NTM_DROP_TOO_BIG.
  */
-static __noinline int fib_ask(struct __sk_buff *skb, const struct ntm_source *source, const struct ntm_way *way,
-			       __u32 len, struct fib_hop *ret)
+static __noinline int fib_ask(struct __sk_buff *skb, const struct ntm_source *source,
+			      const struct ntm_way *way, __u32 len, struct fib_hop *ret)
 {
 	const struct ntm_config *config = config_get();
 	struct bpf_fib_lookup fib = {};
@@ -66,8 +68,8 @@ static __noinline int fib_ask(struct __sk_buff *skb, const struct ntm_source *so
 	fib.l4_protocol = IPPROTO_UDP;
 	fib.sport = bpf_htons(source->port);
 	fib.dport = bpf_htons(way->port);
-	/* tot_len stays 0: then it is the device's MTU that counts, as for the socket. What ICMP has told of the route
-	 * is for ntmd to believe or not; it says so in the path's MTU. */
+	/* tot_len stays 0: then it is the device's MTU that counts, as for the socket. What ICMP has told of
+	 * the route is for ntmd to believe or not; it says so in the path's MTU. */
 	fib.ifindex = config->seal_out;
 	if (addr_is4(&way->addr)) {
 		fib.family = AF_INET;
@@ -117,8 +119,9 @@ static __always_inline struct fib_known *fib_place(const struct ntm_way *way)
 }
 
 /* As fib_ask, or what that said a moment ago. now: boot-time clock */
-static __always_inline int fib_find(struct __sk_buff *skb, const struct ntm_config *config, const struct ntm_source *source,
-				    const struct ntm_way *way, __u32 len, __u64 now, struct fib_hop *ret)
+static __always_inline int fib_find(struct __sk_buff *skb, const struct ntm_config *config,
+				    const struct ntm_source *source, const struct ntm_way *way, __u32 len,
+				    __u64 now, struct fib_hop *ret)
 {
 	struct fib_known *known = fib_place(way);
 	__u32 routes = READ_ONCE(config->routes);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * inline_commit.bpf.c - ntmd's question, by BPF_PROG_TEST_RUN, whether a packet of BPF's inline lane that it opened
- * itself is new: replay.h on the same window that xdp_ingress.bpf.c uses. struct ntm_commit in include/ntm/maps.h
+ * inline_commit.bpf.c - ntmd's question, by BPF_PROG_TEST_RUN, whether a packet of BPF's inline lane that it
+ * opened itself is new: replay.h on the same window that xdp_ingress.bpf.c uses. struct ntm_commit in
+ * include/ntm/maps.h
  */
 #include "event.h"
 #include "replay.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * inner.h - the headers of the IP packets inside the tunnel, as daemon/inner.c reads them: lengths that do not fit
- * each other are refused.
+ * inner.h - the headers of the IP packets inside the tunnel, as daemon/inner.c reads them: lengths that do
+ * not fit each other are refused.
  */
 #ifndef NTM_BPF_INNER_H
 #define NTM_BPF_INNER_H
@@ -33,9 +33,9 @@ struct inner {
 };
 
 /*
- * Reads the header at p, of a packet of `len` bytes, where more may be there: the packet's own length is ret's.
- * 0, -NTM_DROP_INNER_SHORT, -NTM_DROP_INNER_VERSION, or -NTM_DROP_INNER_SOURCE/DEST: an IPv4-mapped address in
- * IPv6, which would be taken for an IPv4 one.
+ * Reads the header at p, of a packet of `len` bytes, where more may be there: the packet's own length is
+ * ret's. 0, -NTM_DROP_INNER_SHORT, -NTM_DROP_INNER_VERSION, or -NTM_DROP_INNER_SOURCE/DEST: an IPv4-mapped
+ * address in IPv6, which would be taken for an IPv4 one.
  */
 static __always_inline int inner_parse(struct inner *ret, struct parse p, __u32 len)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * lane.h - which lane a packet takes while ntmd lives at both ends: inline saves the way through two daemons, bulk
- * saves work where there is much of it. The thresholds are in struct ntm_config.
+ * lane.h - which lane a packet takes while ntmd lives at both ends: inline saves the way through two daemons,
+ * bulk saves work where there is much of it. The thresholds are in struct ntm_config.
  */
 #ifndef NTM_BPF_LANE_H
 #define NTM_BPF_LANE_H
@@ -11,7 +11,8 @@
 #define LANE_ACKED_MAX (1U << 22) /* more at once is no progress: the table had another flow there */
 #define LANE_SEGMENT 1400 /* bytes of a full segment, about */
 #define LANE_COUNT_MAX 0x7fff /* packets that are counted: far more than any threshold */
-#define LANE_HASH 0x9e3779b97f4a7c15ULL /* odd, its bits as if by chance: the upper half of a product depends on all bits */
+/* Odd, its bits as if by chance: the upper half of a product depends on all bits */
+#define LANE_HASH 0x9e3779b97f4a7c15ULL
 #define LANE_NO_SLOT 0xffff /* of a flow: not known. It may be one: there is no harm in looking at that */
 #define LANE_SHIFT 10 /* times are kept in 1024 ns: 32 bits of them last for 73 minutes */
 
@@ -43,10 +44,12 @@ static __always_inline __u32 lane_transport(const struct inner *inner, struct pa
 }
 
 /*
- * The flow as a number. The kernel's own, which comes with what TCP sends; to ask for it (bpf_get_hash_recalc) costs as
- * much as the rest of tc_egress, so others get one of their addresses and ports. at: of lane_transport
+ * The flow as a number. The kernel's own, which comes with what TCP sends; to ask for it
+ * (bpf_get_hash_recalc) costs as much as the rest of tc_egress, so others get one of their addresses and
+ * ports. at: of lane_transport
  */
-static __always_inline __u32 lane_hash(const struct __sk_buff *skb, const struct inner *inner, struct parse p, __u32 at)
+static __always_inline __u32 lane_hash(const struct __sk_buff *skb, const struct inner *inner, struct parse p,
+				       __u32 at)
 {
 	const __u32 *from = (const void *)&inner->source, *to = (const void *)&inner->dest;
 	__u32 hash = skb->hash, ports = 0;
@@ -60,16 +63,17 @@ static __always_inline __u32 lane_hash(const struct __sk_buff *skb, const struct
 }
 
 /*
- * How many packets a TCP segment without data acknowledges; 0: it is none, or nothing new. Acknowledgements belong into the
- * lane of what they acknowledge: inline ones come so early that the other end has little to put into its next
- * super-packet. at: where TCP begins
+ * How many packets a TCP segment without data acknowledges; 0: it is none, or nothing new. Acknowledgements
+ * belong into the lane of what they acknowledge: inline ones come so early that the other end has little to
+ * put into its next super-packet. at: where TCP begins
  */
 static __always_inline __u32 lane_acked(struct __sk_buff *skb, __u32 at, struct ntm_map_flow *flow)
 {
 	__u8 tcp[14] = {};
 	__u32 ack, more;
 
-	if (skb->len > 120 || bpf_skb_load_bytes(skb, at, tcp, sizeof(tcp)) || skb->len != at + (tcp[12] >> 4) * 4)
+	if (skb->len > 120 || bpf_skb_load_bytes(skb, at, tcp, sizeof(tcp)) ||
+	    skb->len != at + (tcp[12] >> 4) * 4)
 		return 0;
 	ack = (__u32)tcp[8] << 24 | (__u32)tcp[9] << 16 | (__u32)tcp[10] << 8 | tcp[11];
 	more = ack - flow->ack;
@@ -96,12 +100,14 @@ static __always_inline struct ntm_map_flow *lane_flow(const struct ntm_config *c
 }
 
 /*
- * Whether this packet, with its IP header at p, is bulk. A flow that was bulk stays so for lane_hold_ns, since packets that
- * take the inline lane overtake what ntmd still has. Two flows with one place in the table: the bulk one keeps it, the other
- * is judged packet by packet: super-packets are bulk. CPUs do not wait for each other here: a wrong count is no harm.
+ * Whether this packet, with its IP header at p, is bulk. A flow that was bulk stays so for lane_hold_ns,
+ * since packets that take the inline lane overtake what ntmd still has. Two flows with one place in the
+ * table: the bulk one keeps it, the other is judged packet by packet: super-packets are bulk. CPUs do not
+ * wait for each other here: a wrong count is no harm.
  */
-static __always_inline void lane_choose(struct lane *ret, struct __sk_buff *skb, const struct ntm_config *config,
-					const struct inner *inner, struct parse p, __u64 now)
+static __always_inline void lane_choose(struct lane *ret, struct __sk_buff *skb,
+					const struct ntm_config *config, const struct inner *inner,
+					struct parse p, __u64 now)
 {
 	__u32 at, time = (__u32)(now >> LANE_SHIFT), weight = skb->len > config->lane_size ? 2 : 1;
 	struct ntm_map_flow *flow;

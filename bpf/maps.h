@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * maps.h - the maps of the node's BPF programs. Keys, values and who writes them: include/ntm/maps.h. Each object
- * that includes this has them weakly; bpftool links them into one. ntmd sets the sizes of those marked "slots"
- * before loading.
+ * maps.h - the maps of the node's BPF programs. Keys, values and who writes them: include/ntm/maps.h. Each
+ * object that includes this has them weakly; bpftool links them into one. ntmd sets the sizes of those marked
+ * "slots" before loading.
  */
 #ifndef BPF_MAPS_H
 #define BPF_MAPS_H
@@ -59,7 +59,8 @@ struct {
 	__type(value, struct ntm_map_key);
 } ntm_keys SEC(".maps") __weak;
 
-/* tag of a key -> replay window; 2 * slots, but most of the time only half of them are there: not allocated before */
+/* tag of a key -> replay window; 2 * slots, but most of the time only half of them are there: not allocated
+ * before */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * outer.h - a frame that may hold a packet of the inline lane: parse.h's steps, and what is not plain is left to the
- * kernel. For xdp_ingress.bpf.c.
+ * outer.h - a frame that may hold a packet of the inline lane: parse.h's steps, and what is not plain is left
+ * to the kernel. For xdp_ingress.bpf.c.
  */
 #ifndef NTM_BPF_OUTER_H
 #define NTM_BPF_OUTER_H
@@ -28,8 +28,8 @@ static __always_inline bool outer_ip4_right(const struct iphdr *ip)
 }
 
 /*
- * The IP and UDP headers: the length of what UDP carries, or negative: not for BPF (options, extension headers,
- * fragments, lengths or checksums that do not fit, which the kernel counts).
+ * The IP and UDP headers: the length of what UDP carries, or negative: not for BPF (options, extension
+ * headers, fragments, lengths or checksums that do not fit, which the kernel counts).
  */
 static __always_inline int outer_ip(struct outer *ret, struct parse *p, __be16 proto)
 {
@@ -69,7 +69,8 @@ static __always_inline int outer_ip(struct outer *ret, struct parse *p, __be16 p
 	return len - (int)sizeof(*udp);
 }
 
-/* 0, or negative: nothing of the inline lane, or not plain. Tagged frames too: the tag may lead to another network. */
+/* 0, or negative: nothing of the inline lane, or not plain. Tagged frames too: the tag may lead to another
+ * network. */
 static __always_inline int outer_parse(struct outer *ret, struct parse p)
 {
 	struct ethhdr *eth = parse_take(&p, sizeof(*eth));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * path.h - from a virtual address or a Path ID to what is known of the path, and counting what is dropped. Used by
- * every program of the node; who writes what: include/ntm/maps.h.
+ * path.h - from a virtual address or a Path ID to what is known of the path, and counting what is dropped.
+ * Used by every program of the node; who writes what: include/ntm/maps.h.
  */
 #ifndef NTM_BPF_PATH_H
 #define NTM_BPF_PATH_H
@@ -112,9 +112,9 @@ static __always_inline void addr_set6(struct ntm_addr *addr, const struct in6_ad
 }
 
 /*
- * What is known of a slot's path; ret_now: the part of ntm_ends that changes, as it was at one moment. ntmd fills the
- * copy that is not in use, then counts the version up: a copy read between two equal versions is whole. Twice in vain
- * only if ntmd writes all the time. 0 or -NTM_DROP_NO_PATH.
+ * What is known of a slot's path; ret_now: the part of ntm_ends that changes, as it was at one moment. ntmd
+ * fills the copy that is not in use, then counts the version up: a copy read between two equal versions is
+ * whole. Twice in vain only if ntmd writes all the time. 0 or -NTM_DROP_NO_PATH.
  */
 static __always_inline int path_take(struct path *path, struct ntm_ends_copy *ret_now, __u32 slot)
 {
@@ -150,9 +150,10 @@ static __always_inline const struct ntm_map_key *path_key(__u32 slot, __u32 phas
 	return key;
 }
 
-/* Whether `bytes` more may go to the path's route: one that is not proven takes only so much. take: and counts them. */
-static __always_inline bool path_allowed(const struct path *path, const struct ntm_ends_copy *now, __u32 bytes,
-					 bool take)
+/* Whether `bytes` more may go to the path's route: one that is not proven takes only so much. take: and
+ * counts them. */
+static __always_inline bool path_allowed(const struct path *path, const struct ntm_ends_copy *now,
+					 __u32 bytes, bool take)
 {
 	__u64 serial = (__u64)now->serial << 32, before, after;
 

@@ -16,7 +16,8 @@
 
 #define RATE_BURST_NS 100000000ULL /* as rs/path.c: a tenth of a second's bytes at once, */
 #define RATE_BURST_BYTES 65536ULL /* and at least so many */
-#define RATE_ASKED_BYTES 1500U /* rate_left() looks for no more room than this: a train's first datagram may fit */
+/* rate_left() looks for no more room than this: a train's first datagram may fit */
+#define RATE_ASKED_BYTES 1500U
 #define RATE_TRIES 4 /* when other CPUs take from the same bucket */
 
 /* The side that sends packets of this type. */
@@ -74,8 +75,8 @@ static __always_inline bool is_moving_source(const struct packet *p, const struc
 }
 
 /* Bit 1 << side: the source is one of that leg's. -1: ntm-rs must decide. */
-static __attribute__((noinline)) int source_sides(const struct packet *p, const struct ntm_relay_leg *leg, __u32 flags,
-						  __u64 now_ns)
+static __attribute__((noinline)) int source_sides(const struct packet *p, const struct ntm_relay_leg *leg,
+						  __u32 flags, __u64 now_ns)
 {
 	const struct ntm_relay_moving *moving;
 	int sides = is_source(p, &leg[0].remote) | is_source(p, &leg[1].remote) << 1;
@@ -90,7 +91,8 @@ static __attribute__((noinline)) int source_sides(const struct packet *p, const 
 }
 
 /* The sender's side by its source, for a type that claims `side`; SIDE_UP, or -NTM_DROP_SIDE or _SOURCE. */
-static __always_inline int source_side(const struct packet *p, const struct found *found, int side, __u64 now_ns)
+static __always_inline int source_side(const struct packet *p, const struct found *found, int side,
+				       __u64 now_ns)
 {
 	const struct ntm_relay_leg *leg = found->leg;
 	int sides;
@@ -118,8 +120,9 @@ static __always_inline __u64 rate_burst_ns(__u64 rate)
 }
 
 /*
- * Whether there is anything left in the bucket. What is asked before a packet goes up: ntm-rs takes its bytes out of
- * the same bucket, each datagram's of a train, and what is far beyond the rate is not to cost it anything.
+ * Whether there is anything left in the bucket. What is asked before a packet goes up: ntm-rs takes its bytes
+ * out of the same bucket, each datagram's of a train, and what is far beyond the rate is not to cost it
+ * anything.
  */
 static __always_inline bool rate_left(__u64 rate, const __u64 *rate_ns, __u32 len, __u64 now_ns)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * relay_find.h - a path by its ID: by rs_index to its slot of rs_state, where all is in two lines of memory; or, if it is
- * not there, by rs_paths. relay_packet.h -> here -> relay_admit.h.
+ * relay_find.h - a path by its ID: by rs_index to its slot of rs_state, where all is in two lines of memory;
+ * or, if it is not there, by rs_paths. relay_packet.h -> here -> relay_admit.h.
  */
 #ifndef NTM_BPF_RELAY_FIND_H
 #define NTM_BPF_RELAY_FIND_H
@@ -25,12 +25,13 @@ static __always_inline __u64 tags_differ(__u64 word, __u64 tags)
 /* The same of a bucket: of tag i of word k at bit 16 * i + 12 + k. */
 static __always_inline __u64 bucket_differ(const __u64 word[4], __u64 tags)
 {
-	return tags_differ(word[0], tags) >> 3 | tags_differ(word[1], tags) >> 2 | tags_differ(word[2], tags) >> 1 |
-	       tags_differ(word[3], tags);
+	return tags_differ(word[0], tags) >> 3 | tags_differ(word[1], tags) >> 2 |
+	       tags_differ(word[2], tags) >> 1 | tags_differ(word[3], tags);
 }
 
 #define TAG_PLACES 0xff00ff00ff00ff00ULL /* of both buckets, the second one's bits four lower */
-#define BIT_HASH 0x03f79d71b4cb0a89ULL /* the upper 6 bits of its products with powers of 2 are all different */
+/* The upper 6 bits of its products with powers of 2 are all different */
+#define BIT_HASH 0x03f79d71b4cb0a89ULL
 #define BIT_PLACE(bit) ((BIT_HASH << (bit)) >> 58)
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 #define LANE_BIT(tag) (16 * (tag))
@@ -56,7 +57,8 @@ static __always_inline void slot_fetch(__u32 slot)
 }
 
 /*
- * The state of a path that rs_index knows, or NULL. Where it is is found out without a branch: nobody could foresee it.
+ * The state of a path that rs_index knows, or NULL. Where it is is found out without a branch: nobody could
+ * foresee it.
  */
 static __always_inline struct ntm_relay_state *find_short(__u64 id, const struct ntm_relay_config *config)
 {
@@ -76,7 +78,8 @@ static __always_inline struct ntm_relay_state *find_short(__u64 id, const struct
 	if (!same)
 		return NULL;
 	number = tag_of_bit[(same & -same) * BIT_HASH >> 58];
-	slot = (home.bucket[0] + (home.bucket[1] - home.bucket[0]) * (number / NTM_RELAY_BUCKET)) * NTM_RELAY_BUCKET +
+	slot = (home.bucket[0] + (home.bucket[1] - home.bucket[0]) * (number / NTM_RELAY_BUCKET)) *
+		       NTM_RELAY_BUCKET +
 	       number % NTM_RELAY_BUCKET;
 	state = bpf_map_lookup_elem(&rs_state, &slot);
 	return state && state->id == id ? state : NULL;

@@ -2,7 +2,8 @@
 /*
  * relay_forward.h - the relay's decision on a packet to one of its endpoints: which path, from which leg,
  * where to, and whether it may. The order matters: until a packet is sure to be sent, nothing is taken from
- * its path's rate (only looked at) and nothing is counted as passed on, since ntm-rs does both for what goes up.
+ * its path's rate (only looked at) and nothing is counted as passed on, since ntm-rs does both for what goes
+ * up.
  */
 #ifndef NTM_BPF_RELAY_FORWARD_H
 #define NTM_BPF_RELAY_FORWARD_H
@@ -19,9 +20,10 @@ static __always_inline __u32 flow_label(__u64 id, __u64 key)
 	return (__u32)(((id ^ key) * 0x9e3779b97f4a7c15ULL) >> 44);
 }
 
-static __always_inline int outgrown(struct xdp_md *ctx, const struct packet *p, const struct ntm_relay_leg *from,
-				    struct ntm_relay_load *load, const struct ntm_relay_config *config, __u32 mtu,
-				    __u32 tick, bool generic)
+static __always_inline int outgrown(struct xdp_md *ctx, const struct packet *p,
+				    const struct ntm_relay_leg *from, struct ntm_relay_load *load,
+				    const struct ntm_relay_config *config, __u32 mtu, __u32 tick,
+				    bool generic)
 {
 	/* Maybe a train of smaller ones: the socket takes it apart. */
 	if (generic && check_looks_partial(p))
@@ -51,9 +53,9 @@ static __always_inline void count(const struct packet *p, int side, struct ntm_r
 }
 
 /* Sends the packet, which came from leg[side], on to the other one. side: a constant */
-static __always_inline int forward_from(struct xdp_md *ctx, const struct packet *p, int side, const struct found *found,
-					const struct ntm_relay_config *config, struct ntm_relay_load *load,
-					__u64 now_ns, bool generic)
+static __always_inline int forward_from(struct xdp_md *ctx, const struct packet *p, int side,
+					const struct found *found, const struct ntm_relay_config *config,
+					struct ntm_relay_load *load, __u64 now_ns, bool generic)
 {
 	const struct ntm_relay_leg *from = &found->leg[side], *to = &found->leg[!side];
 	struct ntm_relay_state *state = found->state;

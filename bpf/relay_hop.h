@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
  * relay_hop.h - the next hop towards a leg: interface and link-layer addresses by the kernel's routes and
- * neighbours, kept with the path until ntm-rs tells that those changed (rs_config.generation); what all paths by one
- * device have in common is in rs_exits.
+ * neighbours, kept with the path until ntm-rs tells that those changed (rs_config.generation); what all paths
+ * by one device have in common is in rs_exits.
  * relay_admit.h -> here -> relay_rewrite.h.
  */
 #ifndef NTM_BPF_RELAY_HOP_H
@@ -29,9 +29,9 @@ static __always_inline const struct ntm_relay_local *leg_local(const struct ntm_
 }
 
 /*
- * Asks the kernel. As `lo`, so that the rules for the host's own packets apply: no reverse path, forwarding of
- * real interfaces off or on. Without a route, a neighbour or a device that may be used ntm-rs sends the packet,
- * which also makes the kernel look for the neighbour. What is the device's goes to rs_exits, too.
+ * Asks the kernel. As `lo`, so that the rules for the host's own packets apply: no reverse path, forwarding
+ * of real interfaces off or on. Without a route, a neighbour or a device that may be used ntm-rs sends the
+ * packet, which also makes the kernel look for the neighbour. What is the device's goes to rs_exits, too.
  */
 static __attribute__((noinline)) int hop_lookup(struct xdp_md *ctx, const struct ntm_relay_leg *leg,
 						struct way_out *ret_way)
@@ -59,8 +59,8 @@ static __attribute__((noinline)) int hop_lookup(struct xdp_md *ctx, const struct
 	}
 	if (bpf_fib_lookup(ctx, &fib, sizeof(fib), 0) != BPF_FIB_LKUP_RET_SUCCESS)
 		return XDP_PASS;
-	/* The device's, as for ntm-rs's sockets. fib.mtu_result is what ICMP has told of the route: by anybody, good for
-	 * ten minutes, and the ends find out themselves what passes. */
+	/* The device's, as for ntm-rs's sockets. fib.mtu_result is what ICMP has told of the route: by
+	 * anybody, good for ten minutes, and the ends find out themselves what passes. */
 	if (bpf_check_mtu(ctx, fib.ifindex, &mtu, 0, 0) < 0 || !mtu)
 		return XDP_PASS;
 	device = bpf_map_lookup_elem(&rs_devices, &fib.ifindex);
@@ -82,8 +82,8 @@ static __attribute__((noinline)) int hop_lookup(struct xdp_md *ctx, const struct
 }
 
 /* wanted: ntm_relay_hop_wanted(). 0, or XDP_PASS. */
-static __always_inline int hop_find(struct xdp_md *ctx, struct ntm_relay_hop *hop, const struct ntm_relay_leg *leg,
-				    __u16 wanted, struct way_out *ret_way)
+static __always_inline int hop_find(struct xdp_md *ctx, struct ntm_relay_hop *hop,
+				    const struct ntm_relay_leg *leg, __u16 wanted, struct way_out *ret_way)
 {
 	if (*(volatile const __u16 *)&hop->generation == wanted) {
 		__u32 number = hop->number - 1U;

@@ -115,8 +115,8 @@ static __always_inline void stats_count(__u32 reason)
 }
 
 /*
- * CLOCK_MONOTONIC to a jiffy. Asking for it takes a fifth of the whole relay's time, the jiffies none: so it is
- * asked once in each.
+ * CLOCK_MONOTONIC to a jiffy. Asking for it takes a fifth of the whole relay's time, the jiffies none: so it
+ * is asked once in each.
  */
 static __always_inline __u64 clock_ns(struct ntm_relay_load *load)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * relay_packet.h - what the relay must know of a packet, taken out of it once: pointers would not survive
- * the moving of its head. parse.h -> here -> relay_find.h, relay_admit.h, relay_hop.h, relay_rewrite.h, relay_too_big.h.
+ * relay_packet.h - what the relay must know of a packet, taken out of it once: pointers would not survive the
+ * moving of its head. parse.h -> here -> relay_find.h, relay_admit.h, relay_hop.h, relay_rewrite.h,
+ * relay_too_big.h.
  */
 #ifndef NTM_BPF_RELAY_PACKET_H
 #define NTM_BPF_RELAY_PACKET_H

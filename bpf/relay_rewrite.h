@@ -5,8 +5,8 @@
  *
  * The IPv4 header is written anew, the UDP checksum changed by what it no longer covers and what it now does.
  * But it may not be made yet (CHECKSUM_PARTIAL: packets of a local stack behind veth or virtio, which native
- * XDP sends as they are): then the field holds the sum of the pseudo header. A finished checksum does so once in
- * 65536 packets, too; what it is, only the sum of the whole packet tells.
+ * XDP sends as they are): then the field holds the sum of the pseudo header. A finished checksum does so once
+ * in 65536 packets, too; what it is, only the sum of the whole packet tells.
  */
 #ifndef NTM_BPF_RELAY_REWRITE_H
 #define NTM_BPF_RELAY_REWRITE_H
@@ -44,8 +44,8 @@ static __always_inline bool check_looks_partial(const struct packet *p)
 }
 
 /* 0 or XDP_PASS: the packet is too long to be summed. */
-static __attribute__((noinline)) int check_partial(struct xdp_md *ctx, const struct packet *p, struct rewrite *out,
-						   bool generic)
+static __attribute__((noinline)) int check_partial(struct xdp_md *ctx, const struct packet *p,
+						   struct rewrite *out, bool generic)
 {
 	__u64 after = pseudo_sum(&out->source, &out->dest, p->udp_len);
 	__s64 sum = csum_packet(ctx, p->l2_len + ip_len(p->is4), p->udp_len);
@@ -134,7 +134,8 @@ static __always_inline void write_ip4(void *at, __u16 len, __u8 protocol, const 
 
 /* IPv6, 40 bytes. len: of what follows them */
 static __always_inline void write_ip6(void *at, __u16 len, __u8 next, const struct address *source,
-				      const struct address *dest, const struct packet *p, __u8 ttl, __u32 flow_label)
+				      const struct address *dest, const struct packet *p, __u8 ttl,
+				      __u32 flow_label)
 {
 	struct ipv6hdr *ip = at;
 
@@ -147,8 +148,8 @@ static __always_inline void write_ip6(void *at, __u16 len, __u8 next, const stru
 }
 
 /* Writes the headers; the room is there. 0, or -NTM_DROP_SHORT, which cannot be. */
-static __always_inline int rewrite_headers(struct xdp_md *ctx, const struct packet *p, const struct rewrite *out,
-					   const struct way_out *way)
+static __always_inline int rewrite_headers(struct xdp_md *ctx, const struct packet *p,
+					   const struct rewrite *out, const struct way_out *way)
 {
 	void *end = (void *)(long)ctx->data_end;
 	void *at = write_eth((void *)(long)ctx->data, end, way, out->vlan, out->is4);
@@ -160,13 +161,14 @@ static __always_inline int rewrite_headers(struct xdp_md *ctx, const struct pack
 		udp = at + sizeof(struct iphdr);
 		if ((void *)(udp + 1) > end)
 			return -NTM_DROP_SHORT;
-		write_ip4(at, (__u16)(sizeof(struct iphdr) + p->udp_len), IPPROTO_UDP, &out->source, &out->dest, p,
-			  p->ttl - 1);
+		write_ip4(at, (__u16)(sizeof(struct iphdr) + p->udp_len), IPPROTO_UDP, &out->source,
+			  &out->dest, p, p->ttl - 1);
 	} else {
 		udp = at + sizeof(struct ipv6hdr);
 		if ((void *)(udp + 1) > end)
 			return -NTM_DROP_SHORT;
-		write_ip6(at, p->udp_len, IPPROTO_UDP, &out->source, &out->dest, p, p->ttl - 1, out->flow_label);
+		write_ip6(at, p->udp_len, IPPROTO_UDP, &out->source, &out->dest, p, p->ttl - 1,
+			  out->flow_label);
 	}
 	udp->source = bpf_htons(out->sport);
 	udp->dest = bpf_htons(out->dport);

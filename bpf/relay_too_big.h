@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
  * relay_too_big.h - a packet that is larger than the next hop's MTU, or would be in the other family: its
- * sender is told by ICMP (RFC 1191, RFC 8201), and the packet is dropped. relay_rewrite.h is not reached then.
+ * sender is told by ICMP (RFC 1191, RFC 8201), and the packet is dropped. relay_rewrite.h is not reached
+ * then.
  *
  * Only the bound source is told: nobody can have us send to others. An error is a fraction of what caused
  * it, and there are at most rs_config.too_big_limit of them a tick.
@@ -18,8 +19,8 @@
 #define ICMP6_PACKET_TOO_BIG 2
 #define ICMP_LEN 8
 #define ICMP_TTL 64
-/* Quoted of the packet, from its IP header on: past the first bytes of the payload, by which an NTM node knows
- * its own packet. A multiple of 4. */
+/* Quoted of the packet, from its IP header on: past the first bytes of the payload, by which an NTM node
+ * knows its own packet. A multiple of 4. */
 #define ICMP_QUOTE 160
 
 /* Where the ICMP message is to begin, after `before` bytes of other headers. */
@@ -49,14 +50,15 @@ static __always_inline int icmp_build(struct xdp_md *ctx, const struct packet *p
 		icmp = at + sizeof(struct iphdr);
 		if ((void *)(icmp + 1) + ICMP_QUOTE > end)
 			return -NTM_DROP_TOO_BIG;
-		write_ip4(at, sizeof(struct iphdr) + ICMP_LEN + ICMP_QUOTE, IPPROTO_ICMP, &p->dest, &p->source,
-			  &fresh, ICMP_TTL);
+		write_ip4(at, sizeof(struct iphdr) + ICMP_LEN + ICMP_QUOTE, IPPROTO_ICMP, &p->dest,
+			  &p->source, &fresh, ICMP_TTL);
 		icmp_write(icmp, ICMP_UNREACH, ICMP_UNREACH_FRAG_NEEDED, mtu, 0);
 	} else {
 		icmp = at + sizeof(struct ipv6hdr);
 		if ((void *)(icmp + 1) + ICMP_QUOTE > end)
 			return -NTM_DROP_TOO_BIG;
-		write_ip6(at, ICMP_LEN + ICMP_QUOTE, IPPROTO_ICMPV6, &p->dest, &p->source, &fresh, ICMP_TTL, 0);
+		write_ip6(at, ICMP_LEN + ICMP_QUOTE, IPPROTO_ICMPV6, &p->dest, &p->source, &fresh, ICMP_TTL,
+			  0);
 		icmp_write(icmp, ICMP6_PACKET_TOO_BIG, 0, mtu,
 			   address_sum(&p->source) + address_sum(&p->dest) +
 				   bpf_htons(ICMP_LEN + ICMP_QUOTE) + bpf_htons(IPPROTO_ICMPV6));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * replay.h - which counters of one key were seen (RFC 6479), as lib/replay.c, for several CPUs at once. On a packet's
- * way: a look before crypt.h opens it, the decision after.
+ * replay.h - which counters of one key were seen (RFC 6479), as lib/replay.c, for several CPUs at once. On a
+ * packet's way: a look before crypt.h opens it, the decision after.
  */
 #ifndef NTM_BPF_REPLAY_H
 #define NTM_BPF_REPLAY_H
@@ -19,8 +19,8 @@ static __always_inline __u32 replay_word(__u64 counter)
 	return word < REPLAY_WORDS ? word : 0;
 }
 
-/* Whether this counter could still be new. Without the lock: a wrong answer costs an opening, or is as good as right
- * (a counter that is being marked by another CPU). */
+/* Whether this counter could still be new. Without the lock: a wrong answer costs an opening, or is as good
+ * as right (a counter that is being marked by another CPU). */
 static __always_inline bool replay_check(const struct ntm_window *window, __u64 counter)
 {
 	__u64 next = *(volatile const __u64 *)&window->next;
@@ -33,8 +33,8 @@ static __always_inline bool replay_check(const struct ntm_window *window, __u64 
 }
 
 /*
- * After the packet opened: true if it is new (and marks it). ret_first: it is the first one of all. No call is
- * allowed under the lock, so that everything is written out.
+ * After the packet opened: true if it is new (and marks it). ret_first: it is the first one of all. No call
+ * is allowed under the lock, so that everything is written out.
  */
 static __always_inline bool replay_commit(struct ntm_window *window, __u64 counter, bool *ret_first)
 {

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * steer.bpf.c - with several data threads (daemon/user_shard.c): which of them gets a packet. The kernel asks steer_tun for the
- * queue of the TUN device that an application's packet goes to, and steer_udp for the socket of our port that a datagram
- * goes to. Number 0 is the control loop's; a thread's number is that of its place among them, from 1. daemon/steer.c loads
- * these and fills the maps.
+ * steer.bpf.c - with several data threads (daemon/user_shard.c): which of them gets a packet. The kernel asks
+ * steer_tun for the queue of the TUN device that an application's packet goes to, and steer_udp for the
+ * socket of our port that a datagram goes to. Number 0 is the control loop's; a thread's number is that of
+ * its place among them, from 1. daemon/steer.c loads these and fills the maps.
  *
- * All data from one endpoint goes to one thread, known path or not: the kernel joins datagrams of one pair of endpoints
- * (GRO), whatever their Path IDs, and what it joins must not be taken apart again.
+ * All data from one endpoint goes to one thread, known path or not: the kernel joins datagrams of one pair of
+ * endpoints (GRO), whatever their Path IDs, and what it joins must not be taken apart again.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_endian.h>

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * tc_egress.bpf.c - at the egress of ntm0, where applications' packets come first: parse.h -> lane.h -> path.h. The
- * inline lane is redirected into ntm0s and comes out at ntm0p, before tc_seal.bpf.c; all else goes on to the TUN and
- * daemon/user_egress.c.
+ * tc_egress.bpf.c - at the egress of ntm0, where applications' packets come first: parse.h -> lane.h ->
+ * path.h. The inline lane is redirected into ntm0s and comes out at ntm0p, before tc_seal.bpf.c; all else
+ * goes on to the TUN and daemon/user_egress.c.
  *
- * A packet here may be a super-packet, and mostly lacks its checksum, which BPF cannot compute and must not cover
- * with a seal: it is sealed behind the helper pair, never here.
+ * A packet here may be a super-packet, and mostly lacks its checksum, which BPF cannot compute and must not
+ * cover with a seal: it is sealed behind the helper pair, never here.
  */
 #include "event.h"
 #include "inner.h"
@@ -20,15 +20,17 @@ static __always_inline bool path_sends(const struct path *path, const struct ntm
 {
 	if ((ends->flags & (NTM_ENDS_ROUTE | NTM_ENDS_AWAY)) != NTM_ENDS_ROUTE || ends->phase > 3)
 		return false;
-	return path_key(path->slot, ends->phase, now) && READ_ONCE(path->state->tx_next) < NTM_STOP_AFTER_CHACHA;
+	return path_key(path->slot, ends->phase, now) &&
+	       READ_ONCE(path->state->tx_next) < NTM_STOP_AFTER_CHACHA;
 }
 
 /*
- * Whether a packet that could go inline does. Without ntmd it must. With it, ntmd answers what is too big, and
- * holds what no route takes.
+ * Whether a packet that could go inline does. Without ntmd it must. With it, ntmd answers what is too big,
+ * and holds what no route takes.
  */
-static __always_inline bool goes_inline(struct __sk_buff *skb, const struct ntm_config *config, const struct path *path,
-					const struct ntm_ends_copy *ends, const struct lane *lane, __u64 now)
+static __always_inline bool goes_inline(struct __sk_buff *skb, const struct ntm_config *config,
+					const struct path *path, const struct ntm_ends_copy *ends,
+					const struct lane *lane, __u64 now)
 {
 	__u32 mtu = ends->mtu < CRYPT_LEN_MAX ? ends->mtu : CRYPT_LEN_MAX;
 
@@ -44,8 +46,10 @@ static __always_inline bool goes_inline(struct __sk_buff *skb, const struct ntm_
 	return ends->flags & NTM_ENDS_BULK_DEAD || !lane->bulk;
 }
 
-/* Into the helper pair, which wants an Ethernet header: no addresses, but the slot, which tc_seal need not look for. */
-static __always_inline int redirect(struct __sk_buff *skb, const struct ntm_config *config, __u8 version, __u32 slot)
+/* Into the helper pair, which wants an Ethernet header: no addresses, but the slot, which tc_seal need not
+ * look for. */
+static __always_inline int redirect(struct __sk_buff *skb, const struct ntm_config *config, __u8 version,
+				    __u32 slot)
 {
 	struct ethhdr *eth;
 

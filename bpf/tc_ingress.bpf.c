@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * tc_ingress.bpf.c - at the ingress of the NIC: what xdp_ingress.bpf.c decapsulated and marked, and GRO may have merged,
- * enters ntm0, so that firewalls, rp_filter and applications see it come from there.
+ * tc_ingress.bpf.c - at the ingress of the NIC: what xdp_ingress.bpf.c decapsulated and marked, and GRO may
+ * have merged, enters ntm0, so that firewalls, rp_filter and applications see it come from there.
  */
 #include "decap.h"
 #include "inner.h"

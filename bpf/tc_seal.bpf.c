@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * tc_seal.bpf.c - at the ingress of ntm0p, the far end of the helper pair: path.h -> fib.h -> crypt.h -> encap.h -> out.
- * Before it: tc_egress.bpf.c, or ntmd, which puts packets into ntm0s that waited; at the peer: xdp_ingress.bpf.c.
+ * tc_seal.bpf.c - at the ingress of ntm0p, the far end of the helper pair: path.h -> fib.h -> crypt.h ->
+ * encap.h -> out. Before it: tc_egress.bpf.c, or ntmd, which puts packets into ntm0s that waited; at the
+ * peer: xdp_ingress.bpf.c.
  *
- * Packets here are whole: one IP packet with all checksums. Everything that can refuse one comes before its counter is
- * taken. Nothing goes on to this host's own stack: whatever comes is sent, answered or dropped.
+ * Packets here are whole: one IP packet with all checksums. Everything that can refuse one comes before its
+ * counter is taken. Nothing goes on to this host's own stack: whatever comes is sent, answered or dropped.
  */
 #include "crypt.h"
 #include "encap.h"
@@ -41,7 +42,8 @@ static __always_inline bool way_is4(const struct ntm_way *way)
 
 static __always_inline __u32 way_overhead(const struct ntm_way *way)
 {
-	return OVERHEAD + sizeof(struct udphdr) + (way_is4(way) ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
+	return OVERHEAD + sizeof(struct udphdr) +
+	       (way_is4(way) ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
 }
 
 static __always_inline const struct ntm_source *way_source(const struct ntm_way *way)
@@ -51,7 +53,8 @@ static __always_inline const struct ntm_source *way_source(const struct ntm_way 
 	return bpf_map_lookup_elem(&ntm_sources, &index);
 }
 
-/* What this host itself says on ntm0s (router solicitations and the like) has a source address; ours have none. */
+/* What this host itself says on ntm0s (router solicitations and the like) has a source address; ours have
+ * none. */
 static __always_inline bool is_chatter(const struct ethhdr *eth)
 {
 	const __u16 *w = (const void *)eth->h_source;
@@ -72,8 +75,8 @@ static __always_inline int sealing_path(struct sealing *s, const struct inner *i
 }
 
 /*
- * From the frame to the path. 0, NOT_SENT or -NTM_DROP_*. Not inlined, as others here: its stack is not on the way to
- * crypt.h, where there is little left.
+ * From the frame to the path. 0, NOT_SENT or -NTM_DROP_*. Not inlined, as others here: its stack is not on
+ * the way to crypt.h, where there is little left.
  */
 static __noinline int sealing_begin(struct __sk_buff *skb, struct sealing *s)
 {
@@ -140,7 +143,8 @@ struct finished {
 
 #define NO_GROUP bpf_htonl(0xfeffffff) /* the first byte of a group's address is odd */
 
-static __always_inline void finished_mark(struct finished *eth, const struct ntm_config *config, __u32 ifindex)
+static __always_inline void finished_mark(struct finished *eth, const struct ntm_config *config,
+					  __u32 ifindex)
 {
 	eth->magic[0] = (__u32)config->magic & NO_GROUP;
 	eth->magic[1] = config->magic >> 32;
@@ -148,7 +152,8 @@ static __always_inline void finished_mark(struct finished *eth, const struct ntm
 }
 
 /* Sends a copy of the finished packet. 0 or -NTM_DROP_SEND */
-static __always_inline int copy_send(struct __sk_buff *skb, const struct sealing *s, const struct ntm_source *source)
+static __always_inline int copy_send(struct __sk_buff *skb, const struct sealing *s,
+				     const struct ntm_source *source)
 {
 	struct finished eth;
 
@@ -163,10 +168,12 @@ static __always_inline int second_send(struct __sk_buff *skb, const struct seali
 {
 	const struct ntm_source *source = way_source(&s->ends.second);
 
-	return !source || encap_write(skb, e, source, &s->ends.second) ? -NTM_DROP_SEND : copy_send(skb, s, source);
+	return !source || encap_write(skb, e, source, &s->ends.second) ? -NTM_DROP_SEND
+								       : copy_send(skb, s, source);
 }
 
-/* If this is a second copy, sends it on: the verdict, -NTM_DROP_SEND, -NTM_DROP_NO_ROUTE; or 0: it is none. */
+/* If this is a second copy, sends it on: the verdict, -NTM_DROP_SEND, -NTM_DROP_NO_ROUTE; or 0: it is
+ * none. */
 static __noinline int finished_send(struct __sk_buff *skb)
 {
 	const struct ntm_config *config = config_get();
@@ -224,8 +231,8 @@ static __noinline int sealed_send(struct __sk_buff *skb, struct sealing *s, cons
 	__sync_fetch_and_add(&s->path.state->tx_bytes, s->len);
 	s->path.state->tx_ns = s->now;
 	/*
-	 * Seconds, if the neighbour never answers: as after a move. TCP sends nothing again that it believes to be still on its
-	 * way out of this host, so this must not be the packet that it gave us.
+	 * Seconds, if the neighbour never answers: as after a move. TCP sends nothing again that it believes
+	 * to be still on its way out of this host, so this must not be the packet that it gave us.
 	 */
 	if (s->hop.waits)
 		return copy_send(skb, s, source) ? -NTM_DROP_SEND : TC_ACT_SHOT;
@@ -250,9 +257,11 @@ static __always_inline int sealing_send(struct __sk_buff *skb, struct sealing *s
 	err = sealing_room(skb, s, four);
 	if (err)
 		return err;
-	encap_header(&header, NTM_TYPE_DATA | s->ends.phase << NTM_TYPE_PHASE_SHIFT | (s->path.ends->side & 1) << 1, counter,
-		     s->path.ends->path_id);
-	err = crypt_seal_tc(skb, ETH_HLEN + (four ? ENCAP4 : ENCAP6), s->len, &header, s->key->send, counter, &e.sum);
+	encap_header(&header,
+		     NTM_TYPE_DATA | s->ends.phase << NTM_TYPE_PHASE_SHIFT | (s->path.ends->side & 1) << 1,
+		     counter, s->path.ends->path_id);
+	err = crypt_seal_tc(skb, ETH_HLEN + (four ? ENCAP4 : ENCAP6), s->len, &header, s->key->send, counter,
+			    &e.sum);
 	return err ? err : sealed_send(skb, s, &e);
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * too_big.h - answers an application whose packet is larger than the path's MTU, for tc_seal.bpf.c, where ntmd cannot
- * (it is dead), or the route's device has a smaller MTU than ntmd thought. As daemon/inner.c, but with a short quote.
+ * too_big.h - answers an application whose packet is larger than the path's MTU, for tc_seal.bpf.c, where
+ * ntmd cannot (it is dead), or the route's device has a smaller MTU than ntmd thought. As daemon/inner.c, but
+ * with a short quote.
  */
 #ifndef NTM_BPF_TOO_BIG_H
 #define NTM_BPF_TOO_BIG_H
@@ -75,7 +76,8 @@ static __always_inline int too_big_write4(struct __sk_buff *skb, __u32 mtu)
 	p->ip.check = (__u16)~csum_fold((__u64)w[0] + w[2] + w[3] + w[4]);
 	w[5] = bpf_htonl(ICMP_UNREACHABLE << 24 | ICMP_UNREACHABLE_FRAGMENT << 16);
 	w[6] = bpf_htonl(mtu);
-	p->icmp.checksum = (__u16)~csum_fold((__u32)bpf_csum_diff(NULL, 0, w + 5, sizeof(p->icmp) + TOO_BIG_QUOTE, 0));
+	p->icmp.checksum =
+		(__u16)~csum_fold((__u32)bpf_csum_diff(NULL, 0, w + 5, sizeof(p->icmp) + TOO_BIG_QUOTE, 0));
 	return 0;
 }
 
@@ -105,8 +107,8 @@ static __always_inline int too_big_write6(struct __sk_buff *skb, __u32 mtu)
 }
 
 /*
- * Makes the packet at ntm0p an answer to itself, from its destination, and puts it before the application: the verdict,
- * or -NTM_DROP_TOO_BIG: dropped unanswered. mtu: largest inner packet that passes
+ * Makes the packet at ntm0p an answer to itself, from its destination, and puts it before the application:
+ * the verdict, or -NTM_DROP_TOO_BIG: dropped unanswered. mtu: largest inner packet that passes
  */
 static __noinline int too_big_answer(struct __sk_buff *skb, __u32 version, __u32 mtu)
 {
@@ -115,7 +117,9 @@ static __noinline int too_big_answer(struct __sk_buff *skb, __u32 version, __u32
 
 	if (!config || skb->len < ETH_HLEN + TOO_BIG_QUOTE || !too_big_answerable(skb, version) ||
 	    bpf_skb_change_tail(skb, ETH_HLEN + TOO_BIG_QUOTE, 0) ||
-	    bpf_skb_adjust_room(skb, (version == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr)) + sizeof(struct icmphdr),
+	    bpf_skb_adjust_room(skb,
+				(version == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr)) +
+					sizeof(struct icmphdr),
 				BPF_ADJ_ROOM_MAC, 0))
 		return -NTM_DROP_TOO_BIG;
 	err = version == 4 ? too_big_write4(skb, mtu) : too_big_write6(skb, mtu);

@@ -3,9 +3,9 @@
  * xdp_ingress.bpf.c - at the NIC: outer.h -> path.h -> replay.h -> crypt.h -> decap.h -> the stack (GRO) ->
  * tc_ingress.bpf.c. At the near end: tc_seal.bpf.c.
  *
- * Only what is certainly ours is taken: to an address and port of our sockets, of a known path, from one of the two
- * endpoints it uses now, under a key that BPF has. Everything else passes untouched, to daemon/user_ingress.c, which
- * opens it too and asks the same window (inline_commit.bpf.c).
+ * Only what is certainly ours is taken: to an address and port of our sockets, of a known path, from one of
+ * the two endpoints it uses now, under a key that BPF has. Everything else passes untouched, to
+ * daemon/user_ingress.c, which opens it too and asks the same window (inline_commit.bpf.c).
  */
 #include "crypt.h"
 #include "decap.h"
@@ -36,8 +36,8 @@ static __always_inline int refused(const struct opening *o, int reason)
 }
 
 /*
- * Whether the frame is for BPF: path, key and window. 0, PASS, or -NTM_DROP_*. Not inlined, as opening_deliver: its
- * stack is not on the way to crypt.h, where there is little left.
+ * Whether the frame is for BPF: path, key and window. 0, PASS, or -NTM_DROP_*. Not inlined, as
+ * opening_deliver: its stack is not on the way to crypt.h, where there is little left.
  */
 static __noinline int opening_begin(struct xdp_md *ctx, struct opening *o)
 {
@@ -75,8 +75,8 @@ static __noinline int opening_begin(struct xdp_md *ctx, struct opening *o)
 }
 
 /*
- * Opens in place. Room for the mark is made before: where the driver has none, ntmd gets the packet as it came. The
- * plaintext's length, PASS or -NTM_DROP_*
+ * Opens in place. Room for the mark is made before: where the driver has none, ntmd gets the packet as it
+ * came. The plaintext's length, PASS or -NTM_DROP_*
  */
 static __always_inline int opening_open(struct xdp_md *ctx, struct opening *o)
 {
@@ -141,9 +141,9 @@ static __noinline int opening_deliver(struct xdp_md *ctx, struct opening *o, __u
 }
 
 /*
- * frags, though nothing is looked at but a frame's first part: in generic mode the kernel would first make whole
- * trains of the bulk lane (62 KiB) linear, without waiting for memory, and lose the train when none is free in one
- * piece (measured: several a second). With it, from Linux 6.9 on, it copies them page by page.
+ * frags, though nothing is looked at but a frame's first part: in generic mode the kernel would first make
+ * whole trains of the bulk lane (62 KiB) linear, without waiting for memory, and lose the train when none is
+ * free in one piece (measured: several a second). With it, from Linux 6.9 on, it copies them page by page.
  */
 SEC("xdp.frags")
 int xdp_ingress(struct xdp_md *ctx)

@@ -4,7 +4,7 @@
  * by its Path ID, and leaves by the right interface. Its payload is not looked at.
  *
  *	NIC -> relay_packet.h -> relay_find.h -> relay_admit.h -> relay_hop.h -> relay_rewrite.h -> NIC
- *	                                                                  \-> relay_too_big.h: ICMP to its sender
+ *	                                                                  \-> relay_too_big.h: ICMP back
  *	   \-> relay_control.h, and what this cannot or must not do: sockets of ntm-rs -> rs/user_relay.c
  *
  * include/ntm/relay_map.h is the contract with ntm-rs, which loads this (rs/xdp.c).

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * attach.c - the BPF engine from the node's side: attached at start, by `ntmctl attach`, or not at all; and the paths of an
- * earlier ntmd, whose kernel part goes on without keys for anything else: each gets a new direction. Behind it: bpf_engine.c.
+ * attach.c - the BPF engine from the node's side: attached at start, by `ntmctl attach`, or not at all; and
+ * the paths of an earlier ntmd, whose kernel part goes on without keys for anything else: each gets a new
+ * direction. Behind it: bpf_engine.c.
  */
 #include <errno.h>
 #include <net/if.h>
@@ -16,7 +17,8 @@
 #define PASSED "the device was passed to ntmd, and may lie in another network namespace"
 #define CHANGING "the BPF programs are being attached, or detached: try again in a moment"
 #define INHERIT_MS 50 /* until the DC knows us */
-#define INHERIT_AGAIN_MS 1000 /* between two tries for a peer that could not be directed, at first; then twice as long each time */
+/* Between two tries for a peer that could not be directed, at first; then twice as long each time */
+#define INHERIT_AGAIN_MS 1000
 #define INHERIT_WAIT_MAX_MS 60000
 #define INHERIT_UP_MS 1000 /* a new path is up for so long, and has replaced the old one if it can */
 #define INHERIT_AT_ONCE 32 /* directions begun at a time */
@@ -50,7 +52,8 @@ static bool inherited_direct(void *ctx, const struct ntm_addr *vip4, const struc
 		ntmd_cn_vips_set(cn, vip4, vip6);
 	}
 	/* The new one found no place in BPF: packets must not go on into the old one. */
-	if (cn->path && cn->path->state == NTMD_PATH_UP && ntm_loop_now_ms() - cn->path->up_ms >= INHERIT_UP_MS)
+	if (cn->path && cn->path->state == NTMD_PATH_UP &&
+	    ntm_loop_now_ms() - cn->path->up_ms >= INHERIT_UP_MS)
 		return true;
 	if (cn->path || cn->next_path || cn->direction || ntmd_direction_is_expected(cn))
 		return false; /* on its way */
@@ -88,7 +91,8 @@ static void inherit_fired(evutil_socket_t fd, short what, void *arg)
 
 void ntmd_attach_path_up(struct ntmd *ntmd)
 {
-	if (!event_pending(ntmd->attach.inherit_timer, EV_TIMEOUT, NULL) || ntmd->attach.inherit_wait_ms == INHERIT_AGAIN_MS)
+	if (!event_pending(ntmd->attach.inherit_timer, EV_TIMEOUT, NULL) ||
+	    ntmd->attach.inherit_wait_ms == INHERIT_AGAIN_MS)
 		return;
 	ntmd->attach.inherit_wait_ms = INHERIT_AGAIN_MS;
 	ntm_timer_set_ms(ntmd->attach.inherit_timer, INHERIT_AGAIN_MS);
@@ -126,7 +130,8 @@ static struct ntmd_bpf_attach attach_make(const struct ntmd *ntmd, enum ntmd_bpf
 		.interface = ntmd->attach.interfaces ? ntmd->attach.interface : ntmd->config.interface,
 		.interfaces = ntmd->attach.interfaces ? ntmd->attach.interfaces : ntmd->config.interfaces,
 		.mode = mode,
-		.port = { ntmd->udp4.fd >= 0 ? ntmd->udp4.bound.port : 0, ntmd->udp6.fd >= 0 ? ntmd->udp6.bound.port : 0 },
+		.port = {ntmd->udp4.fd >= 0 ? ntmd->udp4.bound.port : 0,
+			 ntmd->udp6.fd >= 0 ? ntmd->udp6.bound.port : 0},
 	};
 }
 
@@ -151,8 +156,10 @@ int ntmd_attach_open(struct ntmd *ntmd)
 		return -ENOMEM;
 	if (!strcmp(ntmd->config.engine, "user")) {
 		snprintf(ntmd->attach.why, sizeof(ntmd->attach.why), "[datapath] engine = user");
-		if (ntmd->config.tun_fd < 0 && ntmd_bpf_clean(ntmd->config.pin_dir, ntmd->config.device, true))
-			ntm_notice("removed the BPF programs that an earlier ntmd had attached: [datapath] engine = user");
+		if (ntmd->config.tun_fd < 0 &&
+		    ntmd_bpf_clean(ntmd->config.pin_dir, ntmd->config.device, true))
+			ntm_notice(
+				"removed the BPF programs that an earlier ntmd had attached: [datapath] engine = user");
 		return 0;
 	}
 	if (ntmd->config.tun_fd >= 0) {
@@ -167,11 +174,13 @@ int ntmd_attach_open(struct ntmd *ntmd)
 	if (!err || (!must && ntmd->config.tun_fd >= 0))
 		return 0;
 	if (must) {
-		ntm_error("%s ([datapath] engine = bpf; with auto the user engine does without)", ntmd->attach.why);
+		ntm_error("%s ([datapath] engine = bpf; with auto the user engine does without)",
+			  ntmd->attach.why);
 		return err;
 	}
 	ntm_notice("no BPF engine: %s; the user engine carries everything", ntmd->attach.why);
-	/* It does not while programs of an earlier ntmd take the packets, for paths that nobody looks after. */
+	/* It does not while programs of an earlier ntmd take the packets, for paths that nobody looks
+	 * after. */
 	if (ntmd_bpf_clean(ntmd->config.pin_dir, ntmd->config.device, true))
 		ntm_notice("removed the BPF programs that an earlier ntmd had attached");
 	return 0;
@@ -222,7 +231,8 @@ struct json_object *ntmd_attach_interfaces_json(const struct ntmd *ntmd)
 				       interface[i].how == NTM_PINS_TCX ?
 								json_object_new_string("tcx") :
 								json_object_new_string("clsact"));
-		json_object_object_add(o, "why", interface[i].why[0] ? json_object_new_string(interface[i].why) : NULL);
+		json_object_object_add(o, "why",
+				       interface[i].why[0] ? json_object_new_string(interface[i].why) : NULL);
 		json_object_array_add(array, o);
 	}
 	return array;
@@ -243,13 +253,15 @@ static bool interfaces_exist(struct ntm_control_request *request, struct json_ob
 	struct json_object *array;
 	const char *name;
 
-	if (!json_object_object_get_ex(args, "interfaces", &array) || !json_object_is_type(array, json_type_array))
+	if (!json_object_object_get_ex(args, "interfaces", &array) ||
+	    !json_object_is_type(array, json_type_array))
 		return true;
 	for (size_t i = 0; i < json_object_array_length(array); i++) {
 		name = json_object_get_string(json_object_array_get_idx(array, i));
 		if (name && if_nametoindex(name))
 			continue;
-		ntm_control_fail(request, "there is no interface %s; nothing was changed", name ? name : "of no name");
+		ntm_control_fail(request, "there is no interface %s; nothing was changed",
+				 name ? name : "of no name");
 		return false;
 	}
 	return true;
@@ -264,8 +276,8 @@ static bool is_listed(char *const *list, unsigned count, const char *name)
 }
 
 /*
- * "interfaces": ["eth0"]; none: as the configuration says. 0 or -ENOMEM: then the list stays, of which the engine has the
- * address.
+ * "interfaces": ["eth0"]; none: as the configuration says. 0 or -ENOMEM: then the list stays, of which the
+ * engine has the address.
  */
 static int interfaces_read(struct ntmd *ntmd, struct json_object *args)
 {
@@ -274,7 +286,8 @@ static int interfaces_read(struct ntmd *ntmd, struct json_object *args)
 	char **list = NULL;
 	unsigned count = 0, n = 0;
 
-	if (json_object_object_get_ex(args, "interfaces", &array) && json_object_is_type(array, json_type_array))
+	if (json_object_object_get_ex(args, "interfaces", &array) &&
+	    json_object_is_type(array, json_type_array))
 		count = (unsigned)json_object_array_length(array);
 	if (count) {
 		list = calloc(count, sizeof(*list));
@@ -315,7 +328,8 @@ static int named_check(struct ntmd *ntmd, struct ntm_control_request *request)
 		if (found && found->attached)
 			continue;
 		ntm_control_fail(request, "not attached to %s: %s; what comes in there is opened by ntmd",
-				 ntmd->attach.interface[i], found ? found->why : "it is one of our own, or the loopback device");
+				 ntmd->attach.interface[i],
+				 found ? found->why : "it is one of our own, or the loopback device");
 		return -ENODEV;
 	}
 	return 0;
@@ -369,7 +383,8 @@ void ntmd_attach_handle(void *ctx, struct ntm_control_request *request, struct j
 	if (!interfaces_exist(request, args))
 		return;
 	ntmd->attach.attaching = request;
-	ntmd->attach.check = json_object_object_get_ex(args, "check", &check) && json_object_get_boolean(check);
+	ntmd->attach.check =
+		json_object_object_get_ex(args, "check", &check) && json_object_get_boolean(check);
 	ntmd->attach.again = ntmd_bpf_is_attached(ntmd->engine);
 	if (!ntmd->attach.check)
 		err = interfaces_read(ntmd, args);

@@ -7,8 +7,8 @@
  *	in	interfaces, tc ingress	bpf/tc_ingress.bpf.c
  *	xdp	interfaces, XDP		bpf/xdp_ingress.bpf.c
  *
- * What is attached is only ever known by its pins, so that a new ntmd, or ntmctl without one, finds the same as we do. A new
- * ntmd always puts its own programs in the place of those that run.
+ * What is attached is only ever known by its pins, so that a new ntmd, or ntmctl without one, finds the same
+ * as we do. A new ntmd always puts its own programs in the place of those that run.
  */
 #include "daemon/bpf_attach.h"
 
@@ -83,7 +83,8 @@ static struct bpf_map *map_of(const struct ntmd_bpf_set *set, enum ntmd_map map)
 static int maps_size(struct ntmd_bpf_set *set)
 {
 	for (unsigned i = 0; i < sizeof(sized) / sizeof(sized[0]); i++) {
-		int err = bpf_map__set_max_entries(map_of(set, sized[i].map), sized[i].times * set->config.paths);
+		int err = bpf_map__set_max_entries(map_of(set, sized[i].map),
+						   sized[i].times * set->config.paths);
 
 		if (err)
 			return err;
@@ -101,7 +102,8 @@ static bool map_fits(const struct bpf_map *map, int fd)
 	       info.key_size == bpf_map__key_size(map) && info.value_size == bpf_map__value_size(map);
 }
 
-/* The programs use the maps that are pinned. 0, or -ESTALE: these are not what they expect, or some are missing. */
+/* The programs use the maps that are pinned. 0, or -ESTALE: these are not what they expect, or some are
+ * missing. */
 static int maps_take_over(struct ntmd_bpf_set *set)
 {
 	for (int i = 0; i < NTMD_MAPS; i++) {
@@ -122,24 +124,29 @@ static void load_explain(int err, char *why, size_t why_len)
 {
 	switch (err) {
 	case -EPERM:
-		snprintf(why, why_len,
-			 "no permission to load BPF programs: ntmd needs root, or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON");
+		snprintf(
+			why, why_len,
+			"no permission to load BPF programs: ntmd needs root, or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON");
 		break;
 	case -ESTALE:
-		snprintf(why, why_len, "the pinned BPF maps are of another build: `ntmctl detach` removes them");
+		snprintf(why, why_len,
+			 "the pinned BPF maps are of another build: `ntmctl detach` removes them");
 		break;
 	case -ENOSYS:
 		snprintf(why, why_len, "this kernel has no BPF");
 		break;
 	case -EMFILE:
-		snprintf(why, why_len, "too many open files: a limit (`ulimit -n`, LimitNOFILE=) of 1024 is enough");
+		snprintf(why, why_len,
+			 "too many open files: a limit (`ulimit -n`, LimitNOFILE=) of 1024 is enough");
 		break;
 	case -ENOMEM:
 		snprintf(why, why_len, "no memory for the BPF maps: fewer [datapath] paths need less");
 		break;
 	default:
-		snprintf(why, why_len, "this kernel does not take the BPF programs (%s); they need Linux 6.1, and `ntmd -v -v` says more",
-			 strerror(-err));
+		snprintf(
+			why, why_len,
+			"this kernel does not take the BPF programs (%s); they need Linux 6.1, and `ntmd -v -v` says more",
+			strerror(-err));
 	}
 }
 
@@ -153,7 +160,8 @@ static void other_layout_note(void *ctx, const struct ntm_pins *pins, bool compl
 	}
 }
 
-int ntmd_bpf_set_load(struct ntmd_bpf_set **ret_set, const struct ntmd_bpf_config *config, char *ret_why, size_t why_len)
+int ntmd_bpf_set_load(struct ntmd_bpf_set **ret_set, const struct ntmd_bpf_config *config, char *ret_why,
+		      size_t why_len)
 {
 	struct ntmd_bpf_set *set = calloc(1, sizeof(*set));
 	int err = -ENOMEM;
@@ -232,8 +240,9 @@ void ntmd_bpf_set_free(struct ntmd_bpf_set *set)
 /* ---- attaching */
 
 /*
- * Whether programs must work as generic XDP needs it (bpf/decap.h). Also while no interface is left: a program may still run
- * for a moment on one that was just left, and cutting the end of a packet there corrupts it. (Shown by selftests/netns/bpf_left.sh)
+ * Whether programs must work as generic XDP needs it (bpf/decap.h). Also while no interface is left: a
+ * program may still run for a moment on one that was just left, and cutting the end of a packet there
+ * corrupts it. (Shown by selftests/netns/bpf_left.sh)
  */
 static bool is_generic(const struct ntmd_bpf_set *set)
 {
@@ -249,10 +258,11 @@ static bool is_generic(const struct ntmd_bpf_set *set)
 
 static void config_tell(struct ntmd_bpf_set *set, bool generic)
 {
-	struct ntmd_maps_config config = {
-		.device = set->config.device_index, .seal_in = set->veth.in, .seal_out = set->veth.out, .generic = generic,
-		.lane = set->config.lane
-	};
+	struct ntmd_maps_config config = {.device = set->config.device_index,
+					  .seal_in = set->veth.in,
+					  .seal_out = set->veth.out,
+					  .generic = generic,
+					  .lane = set->config.lane};
 
 	ntmd_maps_config_set(set->maps, &config);
 }
@@ -280,7 +290,8 @@ static int maps_pin(struct ntmd_bpf_set *set)
 	int err = ntm_pins_begin(&set->pins);
 
 	for (int i = 0; !err && i < NTMD_MAPS; i++)
-		err = ntm_pins_map_add(&set->pins, ntmd_map_names[i], bpf_map__fd(map_of(set, (enum ntmd_map)i)));
+		err = ntm_pins_map_add(&set->pins, ntmd_map_names[i],
+				       bpf_map__fd(map_of(set, (enum ntmd_map)i)));
 	return err;
 }
 
@@ -299,8 +310,10 @@ int ntmd_bpf_set_attach(struct ntmd_bpf_set *set, char *ret_why, size_t why_len)
 	enum ntm_pins_how how;
 	int err;
 
-	set->other_veth = set->taken_over ? pins_have_other_veth(&set->pins) : set->front && !pins_have_other_veth(&set->old);
-	err = ntmd_veth_open(&set->veth, set->config.device, set->other_veth, set->config.mtu, ret_why, why_len);
+	set->other_veth = set->taken_over ? pins_have_other_veth(&set->pins)
+					  : set->front && !pins_have_other_veth(&set->old);
+	err = ntmd_veth_open(&set->veth, set->config.device, set->other_veth, set->config.mtu, ret_why,
+			     why_len);
 	if (err)
 		return err;
 	if (!set->taken_over) {
@@ -318,7 +331,9 @@ int ntmd_bpf_set_attach(struct ntmd_bpf_set *set, char *ret_why, size_t why_len)
 		err = ntm_pins_complete(&set->pins);
 	if (err) {
 		snprintf(ret_why, why_len, "cannot attach the BPF programs: %s%s", strerror(-err),
-			 err == -EPERM ? " (a folder for pins must be root's, and nobody else may write to it)" : "");
+			 err == -EPERM
+				 ? " (a folder for pins must be root's, and nobody else may write to it)"
+				 : "");
 		if (!set->taken_over)
 			ntmd_bpf_set_remove(set);
 		return err;
@@ -353,11 +368,13 @@ static bool is_native_now(unsigned ifindex)
 static int xdp_attach(struct ntmd_bpf_set *set, struct ntmd_bpf_interface *interface, enum ntmd_bpf_mode mode)
 {
 	int fd = bpf_program__fd(set->skel->progs.xdp_ingress), err;
-	bool native = mode == NTMD_BPF_NATIVE || (mode == NTMD_BPF_AUTO && is_native_better(interface->ifindex));
+	bool native =
+		mode == NTMD_BPF_NATIVE || (mode == NTMD_BPF_AUTO && is_native_better(interface->ifindex));
 
 	if (ntm_pins_hook_is_set(&set->pins, HOOK_XDP, interface->ifindex) && mode != NTMD_BPF_AUTO &&
 	    is_native_now(interface->ifindex) != native)
-		ntm_pins_hook_remove(&set->pins, HOOK_XDP, interface->ifindex); /* packets go up to ntmd meanwhile */
+		/* Packets go up to ntmd meanwhile */
+		ntm_pins_hook_remove(&set->pins, HOOK_XDP, interface->ifindex);
 	if (native) {
 		err = ntm_pins_xdp_set(&set->pins, HOOK_XDP, interface->ifindex, fd, XDP_FLAGS_DRV_MODE);
 		if (!err || mode == NTMD_BPF_NATIVE)
@@ -373,10 +390,11 @@ static void interface_detach(struct ntmd_bpf_set *set, unsigned ifindex)
 	ntm_pins_hook_remove(&set->pins, HOOK_IN, ifindex);
 }
 
-static void interface_attach(struct ntmd_bpf_set *set, struct ntmd_bpf_interface *interface, enum ntmd_bpf_mode mode)
+static void interface_attach(struct ntmd_bpf_set *set, struct ntmd_bpf_interface *interface,
+			     enum ntmd_bpf_mode mode)
 {
-	int err = ntm_pins_tc_set(&set->pins, HOOK_IN, interface->ifindex, bpf_program__fd(set->skel->progs.tc_ingress),
-				  set->front, &interface->how);
+	int err = ntm_pins_tc_set(&set->pins, HOOK_IN, interface->ifindex,
+				  bpf_program__fd(set->skel->progs.tc_ingress), set->front, &interface->how);
 
 	if (!err)
 		err = xdp_attach(set, interface, mode);
@@ -392,7 +410,8 @@ static void interface_attach(struct ntmd_bpf_set *set, struct ntmd_bpf_interface
 		 err == -EOPNOTSUPP		 ? "the driver has no native XDP" :
 						   strerror(-err));
 	if (!set->front)
-		ntm_warn("no BPF programs on %s: %s; ntmd opens what comes in there", interface->name, interface->why);
+		ntm_warn("no BPF programs on %s: %s; ntmd opens what comes in there", interface->name,
+			 interface->why);
 }
 
 static bool is_in(const unsigned *ifindex, unsigned count, unsigned one)
@@ -413,7 +432,8 @@ static void unwanted_remove(void *ctx, const struct ntm_pins *pins, const char *
 {
 	const struct wanted *wanted = ctx;
 
-	if ((!strcmp(hook, HOOK_XDP) || !strcmp(hook, HOOK_IN)) && !is_in(wanted->ifindex, wanted->count, ifindex))
+	if ((!strcmp(hook, HOOK_XDP) || !strcmp(hook, HOOK_IN)) &&
+	    !is_in(wanted->ifindex, wanted->count, ifindex))
 		ntm_pins_hook_remove(pins, hook, ifindex);
 }
 
@@ -425,7 +445,8 @@ static const struct ntmd_bpf_interface *interface_find(const struct ntmd_bpf_set
 	return NULL;
 }
 
-void ntmd_bpf_set_interfaces(struct ntmd_bpf_set *set, const unsigned *ifindex, unsigned count, enum ntmd_bpf_mode mode)
+void ntmd_bpf_set_interfaces(struct ntmd_bpf_set *set, const unsigned *ifindex, unsigned count,
+			     enum ntmd_bpf_mode mode)
 {
 	struct ntmd_bpf_interface list[NTMD_INTERFACES_MAX];
 	struct wanted wanted = { set, ifindex, count };
@@ -456,7 +477,8 @@ void ntmd_bpf_set_interfaces(struct ntmd_bpf_set *set, const unsigned *ifindex, 
 	config_tell(set, generic);
 }
 
-const struct ntmd_bpf_interface *ntmd_bpf_set_interface_list(const struct ntmd_bpf_set *set, unsigned *ret_count)
+const struct ntmd_bpf_interface *ntmd_bpf_set_interface_list(const struct ntmd_bpf_set *set,
+							     unsigned *ret_count)
 {
 	*ret_count = set->interfaces;
 	return set->interface;
@@ -502,7 +524,8 @@ struct ntm_addr *ntmd_bpf_set_old_vips(const struct ntmd_bpf_set *set, size_t *r
 	fd = ntm_pins_map_get(&set->old, ntmd_map_names[NTMD_MAP_VIPS]);
 	if (fd >= 0 && !bpf_obj_get_info_by_fd(fd, &info, &len) && info.key_size == sizeof(*list))
 		list = calloc(info.max_entries, sizeof(*list));
-	while (list && count < info.max_entries && !bpf_map_get_next_key(fd, count ? &list[count - 1] : NULL, &list[count]))
+	while (list && count < info.max_entries &&
+	       !bpf_map_get_next_key(fd, count ? &list[count - 1] : NULL, &list[count]))
 		count++;
 	if (fd >= 0)
 		close(fd);
@@ -518,7 +541,8 @@ static void old_hook_take(void *ctx, const struct ntm_pins *pins, const char *ho
 	if (strcmp(hook, HOOK_XDP))
 		return;
 	/* First who takes what our XDP program opens. */
-	if (ntm_pins_tc_set(&set->pins, HOOK_IN, ifindex, bpf_program__fd(set->skel->progs.tc_ingress), true, &how))
+	if (ntm_pins_tc_set(&set->pins, HOOK_IN, ifindex, bpf_program__fd(set->skel->progs.tc_ingress), true,
+			    &how))
 		return;
 	if (!ntm_pins_hook_move(pins, &set->pins, hook, ifindex))
 		ntm_pins_xdp_set(&set->pins, hook, ifindex, bpf_program__fd(set->skel->progs.xdp_ingress),

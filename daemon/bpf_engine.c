@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * bpf_engine.c - the BPF engine as a whole: attaching and detaching, what it tells the programs all the time (that we live, where
- * we are), and what they tell (bpf_event.c). Its paths are in bpf_path.c, programs in bpf_attach.c, maps in datapath_maps.c.
+ * bpf_engine.c - the BPF engine as a whole: attaching and detaching, what it tells the programs all the time
+ * (that we live, where we are), and what they tell (bpf_event.c). Its paths are in bpf_path.c, programs in
+ * bpf_attach.c, maps in datapath_maps.c.
  *
- * Detaching goes in two steps, so that nothing is lost: first no packet is taken any more, and a moment later, when those
- * that were are through, all is removed. Descriptors of the maps and of the program that asks the replay windows live on here
- * until the last key phase that began under BPF is over: its packets that still come are opened by the user engine.
+ * Detaching goes in two steps, so that nothing is lost: first no packet is taken any more, and a moment
+ * later, when those that were are through, all is removed. Descriptors of the maps and of the program that
+ * asks the replay windows live on here until the last key phase that began under BPF is over: its packets
+ * that still come are opened by the user engine.
  */
 #include "daemon/bpf_engine.h"
 
@@ -196,7 +198,8 @@ static void locals_tell(struct ntmd_kernel *kernel)
 	if (ntm_netlink_addresses(address_add, &locals))
 		return;
 	if (ntmd_maps_local_set(ntmd_bpf_set_maps(kernel->now->set), locals.local, locals.count))
-		ntm_warn("more than %d local addresses: packets to the others are opened by ntmd", NTM_LOCAL_SLOTS);
+		ntm_warn("more than %d local addresses: packets to the others are opened by ntmd",
+			 NTM_LOCAL_SLOTS);
 }
 
 static bool is_usable(const struct ntmd_kernel *kernel, unsigned ifindex)
@@ -207,7 +210,8 @@ static bool is_usable(const struct ntmd_kernel *kernel, unsigned ifindex)
 	if (!ifindex || ifindex == kernel->engine->tun.ifindex || !if_indextoname(ifindex, name))
 		return false;
 	/* XDP on the loopback device has made kernels panic. */
-	return strcmp(name, "lo") && (strncmp(name, kernel->attach.device, len) || (name[len] && name[len + 1]));
+	return strcmp(name, "lo") &&
+	       (strncmp(name, kernel->attach.device, len) || (name[len] && name[len + 1]));
 }
 
 /* The interfaces with a default route, each once. */
@@ -283,7 +287,8 @@ static void old_begin(struct ntmd_kernel *kernel)
 	kernel->old_vip = ntmd_bpf_set_old_vips(kernel->now->set, &kernel->old_vips);
 	if (!kernel->old_vip)
 		return;
-	ntm_notice("BPF programs of another version serve %zu addresses, until there are new tunnels to them", kernel->old_vips);
+	ntm_notice("BPF programs of another version serve %zu addresses, until there are new tunnels to them",
+		   kernel->old_vips);
 	kernel->old_until_ms = ntm_loop_now_ms() + OLD_MS;
 	ntm_timer_set_ms(kernel->old_timer, OLD_LOOK_MS);
 }
@@ -322,7 +327,8 @@ static int tools_open(struct ntmd_kernel *kernel)
 {
 	struct timeval interval = { 0, BEAT_MS * 1000 };
 
-	kernel->ring = ring_buffer__new(ntmd_bpf_set_events_fd(kernel->now->set), ntmd_bpf_event_take, kernel, NULL);
+	kernel->ring =
+		ring_buffer__new(ntmd_bpf_set_events_fd(kernel->now->set), ntmd_bpf_event_take, kernel, NULL);
 	if (!kernel->ring)
 		return -errno;
 	kernel->readable = event_new(kernel->base, ring_buffer__epoll_fd(kernel->ring), EV_READ | EV_PERSIST,
@@ -335,9 +341,10 @@ static int tools_open(struct ntmd_kernel *kernel)
 	return event_add(kernel->beat, &interval) < 0 ? -ENOMEM : 0;
 }
 
-/* From now on the set is the attached one; and the paths of an earlier ntmd, if it was its. On failure it stays the caller's. */
-static int set_begin(struct ntmd_kernel *kernel, const struct ntmd_bpf_attach *attach, struct ntmd_bpf_set *set, char *ret_why,
-		     size_t why_len)
+/* From now on the set is the attached one; and the paths of an earlier ntmd, if it was its. On failure it
+ * stays the caller's. */
+static int set_begin(struct ntmd_kernel *kernel, const struct ntmd_bpf_attach *attach,
+		     struct ntmd_bpf_set *set, char *ret_why, size_t why_len)
 {
 	struct ntmd_bpf_use *use = calloc(1, sizeof(*use));
 	int err = -ENOMEM;
@@ -359,7 +366,8 @@ static int set_begin(struct ntmd_kernel *kernel, const struct ntmd_bpf_attach *a
 	use->attached = true;
 	kernel->now = use;
 	kernel->attach = *attach;
-	/* Before we are seen to live: until then all goes inline, and must go on so for the paths that were there. */
+	/* Before we are seen to live: until then all goes inline, and must go on so for the paths that were
+	 * there. */
 	if (ntmd_bpf_set_is_taken_over(set))
 		ntmd_bpf_inherit(kernel);
 	return 0;
@@ -388,8 +396,8 @@ static void attach_again(struct ntmd_kernel *kernel, const struct ntmd_bpf_attac
 }
 
 /* Takes the set in any case. */
-static int set_attach(struct ntmd_kernel *kernel, const struct ntmd_bpf_attach *attach, struct ntmd_bpf_set *set, char *ret_why,
-		      size_t why_len)
+static int set_attach(struct ntmd_kernel *kernel, const struct ntmd_bpf_attach *attach,
+		      struct ntmd_bpf_set *set, char *ret_why, size_t why_len)
 {
 	struct ntmd_engine *engine = kernel->engine;
 	int err = set_begin(kernel, attach, set, ret_why, why_len);
@@ -417,7 +425,8 @@ fail:
 	return err;
 }
 
-int ntmd_bpf_attach(struct ntmd_engine *engine, const struct ntmd_bpf_attach *attach, char *ret_why, size_t why_len)
+int ntmd_bpf_attach(struct ntmd_engine *engine, const struct ntmd_bpf_attach *attach, char *ret_why,
+		    size_t why_len)
 {
 	struct ntmd_bpf_set *set;
 	int err = ntmd_bpf_load(&set, engine->kernel, attach, ret_why, why_len);
@@ -487,7 +496,8 @@ int ntmd_bpf_detach(struct ntmd_engine *engine, void (*done)(void *ctx), void *c
 const struct ntmd_bpf_interface *ntmd_bpf_interfaces(const struct ntmd_engine *engine, unsigned *ret_count)
 {
 	*ret_count = 0;
-	return ntmd_bpf_is_attached(engine) ? ntmd_bpf_set_interface_list(engine->kernel->now->set, ret_count) : NULL;
+	return ntmd_bpf_is_attached(engine) ? ntmd_bpf_set_interface_list(engine->kernel->now->set, ret_count)
+					    : NULL;
 }
 
 void ntmd_bpf_drops_add(const struct ntmd_engine *engine, uint64_t drops[NTM_DROP_MAX])
@@ -498,7 +508,8 @@ void ntmd_bpf_drops_add(const struct ntmd_engine *engine, uint64_t drops[NTM_DRO
 
 /* Of a set of another layout: true if one of this family wants a new path. */
 static bool old_each(struct ntmd_kernel *kernel, bool is4,
-		     bool (*each)(void *ctx, const struct ntm_addr *vip4, const struct ntm_addr *vip6), void *ctx)
+		     bool (*each)(void *ctx, const struct ntm_addr *vip4, const struct ntm_addr *vip6),
+		     void *ctx)
 {
 	static const struct ntm_addr none;
 	bool any = false;
@@ -506,7 +517,8 @@ static bool old_each(struct ntmd_kernel *kernel, bool is4,
 	for (size_t i = 0; i < kernel->old_vips; i++) {
 		const struct ntm_addr *vip = &kernel->old_vip[i];
 
-		if (ntm_addr_is4(vip) != is4 || ntmd_maps_is_reached(ntmd_bpf_set_maps(kernel->now->set), vip))
+		if (ntm_addr_is4(vip) != is4 ||
+		    ntmd_maps_is_reached(ntmd_bpf_set_maps(kernel->now->set), vip))
 			continue;
 		any = true;
 		each(ctx, is4 ? vip : &none, is4 ? &none : vip);
@@ -523,7 +535,9 @@ static bool is_expired(const struct ntmd_engine_path *path, int64_t now_ms)
 }
 
 void ntmd_bpf_inherited_each(struct ntmd_engine *engine,
-			     bool (*each)(void *ctx, const struct ntm_addr *vip4, const struct ntm_addr *vip6), void *ctx)
+			     bool (*each)(void *ctx, const struct ntm_addr *vip4,
+					  const struct ntm_addr *vip6),
+			     void *ctx)
 {
 	struct ntmd_engine_path *path, *next;
 	int64_t now = ntm_loop_now_ms();
@@ -535,7 +549,8 @@ void ntmd_bpf_inherited_each(struct ntmd_engine *engine,
 		if (is_expired(path, now) || each(ctx, &path->vip[0], &path->vip[1]))
 			ntmd_engine_path_delete(path, false);
 	}
-	/* Which two addresses are one node's is not known: those of the other family mostly come with the first. */
+	/* Which two addresses are one node's is not known: those of the other family mostly come with the
+	 * first. */
 	if (engine->kernel && !old_each(engine->kernel, true, each, ctx))
 		old_each(engine->kernel, false, each, ctx);
 }
@@ -545,13 +560,15 @@ static bool is_same(const struct ntm_addr *a, const struct ntm_addr *b)
 	return !ntm_addr_is_none(a) && ntm_addr_equal(a, b);
 }
 
-void ntmd_bpf_inherited_end(struct ntmd_engine *engine, const struct ntm_addr *vip4, const struct ntm_addr *vip6)
+void ntmd_bpf_inherited_end(struct ntmd_engine *engine, const struct ntm_addr *vip4,
+			    const struct ntm_addr *vip6)
 {
 	struct ntmd_engine_path *path, *next;
 
 	for (path = LIST_FIRST(&engine->paths); path; path = next) {
 		next = LIST_NEXT(path, all);
-		if (path->kernel && path->kernel->inherited && (is_same(&path->vip[0], vip4) || is_same(&path->vip[1], vip6)))
+		if (path->kernel && path->kernel->inherited &&
+		    (is_same(&path->vip[0], vip4) || is_same(&path->vip[1], vip6)))
 			ntmd_engine_path_delete(path, false);
 	}
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * bpf_engine.h - the BPF engine: attached, it has the inline lane of every key phase that begins from then on; the bulk lane, and
- * what BPF leaves, stay the user engine's. It stands beside that one behind engine.h, by kernel.h.
+ * bpf_engine.h - the BPF engine: attached, it has the inline lane of every key phase that begins from then
+ * on; the bulk lane, and what BPF leaves, stay the user engine's. It stands beside that one behind engine.h,
+ * by kernel.h.
  *
  *	attach.c, main.c -> bpf_engine.c -> bpf_load.c, bpf_attach.c (programs), datapath_maps.c (maps)
  *	user_engine.c -> kernel.h -> bpf_path.c -> datapath_maps.c
@@ -28,15 +29,16 @@ int ntmd_bpf_open(struct ntmd_engine *engine, struct event_base *base);
 void ntmd_bpf_close(struct ntmd_engine *engine);
 
 /*
- * Attaches what is not attached yet. Each path changes over with its next key phase: the caller asks for one. What an earlier ntmd
- * attached is taken over with its paths. 0, or -errno and a sentence in ret_why: then everything is as before. This takes
- * some 0.3 s: it is for the start.
+ * Attaches what is not attached yet. Each path changes over with its next key phase: the caller asks for one.
+ * What an earlier ntmd attached is taken over with its paths. 0, or -errno and a sentence in ret_why: then
+ * everything is as before. This takes some 0.3 s: it is for the start.
  */
-int ntmd_bpf_attach(struct ntmd_engine *engine, const struct ntmd_bpf_attach *attach, char *ret_why, size_t why_len);
+int ntmd_bpf_attach(struct ntmd_engine *engine, const struct ntmd_bpf_attach *attach, char *ret_why,
+		    size_t why_len);
 /*
- * The same while everything goes on: done() is called from the loop, with what ntmd_bpf_attach() would have returned. If it is
- * attached, interfaces and mode change, and done() is called at once. With check nothing is attached: it only shows whether
- * the programs load here. 0, -EBUSY
+ * The same while everything goes on: done() is called from the loop, with what ntmd_bpf_attach() would have
+ * returned. If it is attached, interfaces and mode change, and done() is called at once. With check nothing
+ * is attached: it only shows whether the programs load here. 0, -EBUSY
  * (ntmd_bpf_is_changing), -ENOMEM or -EAGAIN: done() will not be called.
  */
 int ntmd_bpf_attach_start(struct ntmd_engine *engine, const struct ntmd_bpf_attach *attach, bool check,
@@ -44,9 +46,9 @@ int ntmd_bpf_attach_start(struct ntmd_engine *engine, const struct ntmd_bpf_atta
 bool ntmd_bpf_is_attached(const struct ntmd_engine *engine);
 bool ntmd_bpf_is_changing(const struct ntmd_engine *engine); /* an attach, or detach, has not ended */
 /*
- * Nothing goes through BPF any more; done() is called, from the loop, when what was on the way is through and all pins are
- * removed. Packets of old phases that still come are opened here. 0, -EALREADY if it is not attached, or -EBUSY
- * (ntmd_bpf_is_changing).
+ * Nothing goes through BPF any more; done() is called, from the loop, when what was on the way is through and
+ * all pins are removed. Packets of old phases that still come are opened here. 0, -EALREADY if it is not
+ * attached, or -EBUSY (ntmd_bpf_is_changing).
  */
 int ntmd_bpf_detach(struct ntmd_engine *engine, void (*done)(void *ctx), void *ctx);
 /* We end; the programs go on with the paths they have. */
@@ -56,13 +58,17 @@ void ntmd_bpf_network_changed(struct ntmd_engine *engine); /* addresses, routes 
 const struct ntmd_bpf_interface *ntmd_bpf_interfaces(const struct ntmd_engine *engine, unsigned *ret_count);
 void ntmd_bpf_drops_add(const struct ntmd_engine *engine, uint64_t drops[NTM_DROP_MAX]);
 /* Paths of an earlier ntmd to these addresses end at once: there may be no tunnel. */
-void ntmd_bpf_inherited_end(struct ntmd_engine *engine, const struct ntm_addr *vip4, const struct ntm_addr *vip6);
-void ntmd_bpf_inherited_withdraw(struct ntmd_engine *engine, uint64_t path_id); /* the one of this ID, if there is one */
+void ntmd_bpf_inherited_end(struct ntmd_engine *engine, const struct ntm_addr *vip4,
+			    const struct ntm_addr *vip6);
+/* The one of this ID, if there is one */
+void ntmd_bpf_inherited_withdraw(struct ntmd_engine *engine, uint64_t path_id);
 /*
- * Calls each() for every path of an earlier ntmd that still serves a peer: it wants a new one. Those end for which each() says
- * so, and those whose keys are all too old.
+ * Calls each() for every path of an earlier ntmd that still serves a peer: it wants a new one. Those end for
+ * which each() says so, and those whose keys are all too old.
  */
 void ntmd_bpf_inherited_each(struct ntmd_engine *engine,
-			     bool (*each)(void *ctx, const struct ntm_addr *vip4, const struct ntm_addr *vip6), void *ctx);
+			     bool (*each)(void *ctx, const struct ntm_addr *vip4,
+					  const struct ntm_addr *vip6),
+			     void *ctx);
 
 #endif

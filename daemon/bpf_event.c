@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * bpf_event.c - what the BPF programs tell by the ring buffer (struct ntm_event). They send it by bpf/event.h; it is read for
- * bpf_engine.c, and goes on to the path it is about, and to path.c by engine.h.
+ * bpf_event.c - what the BPF programs tell by the ring buffer (struct ntm_event). They send it by
+ * bpf/event.h; it is read for bpf_engine.c, and goes on to the path it is about, and to path.c by engine.h.
  */
 #include <ntm/maps.h>
 
@@ -47,7 +47,8 @@ int ntmd_bpf_event_take(void *ctx, void *data, size_t size)
 		engine->ops->key_worn(engine->ctx, path->user);
 		break;
 	case NTM_EVENT_NO_ROUTE:
-		/* Rules that hold for sockets need not hold for it. If there is no way at all, sending will tell. */
+		/* Rules that hold for sockets need not hold for it. If there is no way at all, sending will
+		 * tell. */
 		path->kernel->blocked = true;
 		path->kernel->blocked_serial = path->route_serial;
 		ntmd_user_path_changed(path);

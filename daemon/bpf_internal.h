@@ -29,7 +29,9 @@ struct ntmd_kernel_path {
 	struct ntm_addr vip[2]; /* packets to these go by it, [0]: IPv4; none: not */
 	struct ntmd_maps_ends ends; /* as they were last told */
 	bool ends_told;
-	bool blocked; /* BPF finds no way by the route of this serial, or there is none for it: ntmd sends until the next route or key */
+	/* BPF finds no way by the route of this serial, or there is none for it: ntmd sends until the next
+	 * route or key */
+	bool blocked;
 	unsigned blocked_serial;
 	unsigned route_serial; /* of the path, when the local ends below were found */
 	struct ntm_endpoint local, second_local;
@@ -51,7 +53,8 @@ struct ntmd_bpf_load {
 	void *ctx;
 	pthread_t thread;
 	struct event *ended;
-	int ended_fd; /* eventfd, written by the thread at its end; until then the following is the thread's */
+	/* Eventfd, written by the thread at its end; until then the following is the thread's */
+	int ended_fd;
 	struct ntmd_bpf_set *set;
 	int err;
 	char why[256];
@@ -89,8 +92,8 @@ int ntmd_bpf_event_take(void *ctx, void *data, size_t size);
 
 /* bpf_load.c */
 /* 0, or -errno and a sentence in ret_why */
-int ntmd_bpf_load(struct ntmd_bpf_set **ret_set, const struct ntmd_kernel *kernel, const struct ntmd_bpf_attach *attach,
-		  char *ret_why, size_t why_len);
+int ntmd_bpf_load(struct ntmd_bpf_set **ret_set, const struct ntmd_kernel *kernel,
+		  const struct ntmd_bpf_attach *attach, char *ret_why, size_t why_len);
 /* By a thread; ntmd_bpf_loaded() is called from the loop. 0 or -errno: it is not. */
 int ntmd_bpf_load_start(struct ntmd_kernel *kernel, const struct ntmd_bpf_attach *attach, bool check,
 			void (*done)(void *ctx, int err, const char *why), void *ctx);

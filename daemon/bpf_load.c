@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * bpf_load.c - loads the programs of the BPF engine, by a thread of its own where packets flow already: the kernel checks them for
- * some 0.3 s, in which the loop has others to serve, and peers would take us for dead. Before it: bpf_engine.c; behind it:
- * bpf_attach.c.
+ * bpf_load.c - loads the programs of the BPF engine, by a thread of its own where packets flow already: the
+ * kernel checks them for some 0.3 s, in which the loop has others to serve, and peers would take us for dead.
+ * Before it: bpf_engine.c; behind it: bpf_attach.c.
  */
 #include <errno.h>
 #include <signal.h>
@@ -15,18 +15,21 @@
 #include "daemon/bpf_internal.h"
 #include "log.h"
 
-static int set_load(struct ntmd_bpf_set **ret_set, const struct ntmd_kernel *kernel, const struct ntmd_bpf_attach *attach,
-		    char *ret_why, size_t why_len)
+static int set_load(struct ntmd_bpf_set **ret_set, const struct ntmd_kernel *kernel,
+		    const struct ntmd_bpf_attach *attach, char *ret_why, size_t why_len)
 {
-	struct ntmd_bpf_config config = { .pin_dir = attach->pin_dir, .device = attach->device, .mtu = attach->mtu,
-					  .device_index = kernel->engine->tun.ifindex, .paths = attach->paths,
-					  .lane = attach->lane };
+	struct ntmd_bpf_config config = {.pin_dir = attach->pin_dir,
+					 .device = attach->device,
+					 .mtu = attach->mtu,
+					 .device_index = kernel->engine->tun.ifindex,
+					 .paths = attach->paths,
+					 .lane = attach->lane};
 
 	return ntmd_bpf_set_load(ret_set, &config, ret_why, why_len);
 }
 
-int ntmd_bpf_load(struct ntmd_bpf_set **ret_set, const struct ntmd_kernel *kernel, const struct ntmd_bpf_attach *attach,
-		  char *ret_why, size_t why_len)
+int ntmd_bpf_load(struct ntmd_bpf_set **ret_set, const struct ntmd_kernel *kernel,
+		  const struct ntmd_bpf_attach *attach, char *ret_why, size_t why_len)
 {
 	int err;
 
@@ -59,7 +62,8 @@ static void *load_run(void *arg)
 	struct ntmd_bpf_load *load = arg;
 	uint64_t one = 1;
 
-	load->err = (load->check ? set_load : ntmd_bpf_load)(&load->set, load->kernel, &load->attach, load->why, sizeof(load->why));
+	load->err = (load->check ? set_load : ntmd_bpf_load)(&load->set, load->kernel, &load->attach,
+							     load->why, sizeof(load->why));
 	while (write(load->ended_fd, &one, sizeof(one)) < 0 && errno == EINTR)
 		;
 	return NULL;

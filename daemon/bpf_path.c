@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * bpf_path.c - paths of the user engine as the BPF programs shall have them: what kernel.h asks becomes slots, keys and endpoints in
- * the maps (datapath_maps.c). Whether programs are attached at all is bpf_engine.c's.
+ * bpf_path.c - paths of the user engine as the BPF programs shall have them: what kernel.h asks becomes
+ * slots, keys and endpoints in the maps (datapath_maps.c). Whether programs are attached at all is
+ * bpf_engine.c's.
  *
- * A path gets a slot with the first key phase that begins while the programs are attached. Its packets go by BPF when that
- * phase seals and there is a route; until then, and for all that BPF leaves, the user engine sends them, in the bulk lane.
+ * A path gets a slot with the first key phase that begins while the programs are attached. Its packets go by
+ * BPF when that phase seals and there is a route; until then, and for all that BPF leaves, the user engine
+ * sends them, in the bulk lane.
  */
 #include <errno.h>
 #include <linux/if_ether.h>
@@ -102,7 +104,8 @@ static void inherited_replace(struct ntmd_kernel *kernel, const struct ntmd_kern
 		if (!kp || !kp->inherited || kp == by)
 			continue;
 		for (int family = 0; family < 2; family++)
-			if (!ntm_addr_is_none(&kp->vip[family]) && ntm_addr_equal(&kp->vip[family], &by->vip[family]))
+			if (!ntm_addr_is_none(&kp->vip[family]) &&
+			    ntm_addr_equal(&kp->vip[family], &by->vip[family]))
 				memset(&kp->vip[family], 0, sizeof(kp->vip[family]));
 		if (ntm_addr_is_none(&kp->vip[0]) && ntm_addr_is_none(&kp->vip[1]))
 			drain_begin(kernel, kp);
@@ -118,7 +121,8 @@ static void local_find(const struct ntm_flow *flow, struct ntm_endpoint *ret_loc
 	if (!flow->udp)
 		return;
 	ret_local->addr = flow->local;
-	if (ntm_addr_is_none(&flow->local) && ntm_udp_source_by(&flow->remote, flow->ifindex, &ret_local->addr))
+	if (ntm_addr_is_none(&flow->local) &&
+	    ntm_udp_source_by(&flow->remote, flow->ifindex, &ret_local->addr))
 		return;
 	ret_local->port = flow->udp->bound.port;
 }
@@ -136,7 +140,8 @@ static void locals_find(struct ntmd_kernel_path *kp, const struct ntmd_engine_pa
 		local_find(&path->second, &kp->second_local);
 }
 
-static void way_fill(struct ntmd_maps_way *way, bool has, const struct ntm_flow *flow, const struct ntm_endpoint *local)
+static void way_fill(struct ntmd_maps_way *way, bool has, const struct ntm_flow *flow,
+		     const struct ntm_endpoint *local)
 {
 	/* A peer on this very host: what goes there leaves by no interface. */
 	if (!has || !local->port || ntm_addr_equal(&local->addr, &flow->remote.addr))
@@ -155,7 +160,8 @@ static bool is_ours(const struct ntmd_kernel *kernel, const struct ntmd_engine_p
 	       key->kernel->slot == path->kernel->slot;
 }
 
-static void ends_make(const struct ntmd_kernel *kernel, const struct ntmd_engine_path *path, struct ntmd_maps_ends *ends)
+static void ends_make(const struct ntmd_kernel *kernel, const struct ntmd_engine_path *path,
+		      struct ntmd_maps_ends *ends)
 {
 	const struct ntmd_kernel_path *kp = path->kernel;
 	unsigned mtu = path->mtu ? path->mtu : kernel->attach.mtu;
@@ -271,7 +277,8 @@ static void traffic_add(const struct ntmd_maps_traffic *traffic, struct ntmd_eng
 		stats->last_tx_ms = traffic->last_tx_ms;
 }
 
-static void path_stats(struct ntmd_kernel *kernel, const struct ntmd_engine_path *path, struct ntmd_engine_stats *stats)
+static void path_stats(struct ntmd_kernel *kernel, const struct ntmd_engine_path *path,
+		       struct ntmd_engine_stats *stats)
 {
 	struct ntmd_maps_traffic traffic;
 
@@ -326,9 +333,10 @@ static struct ntmd_kernel_path *slot_take(struct ntmd_kernel *kernel, struct ntm
 	slot = ntmd_maps_slot_take(maps_now(kernel), &who);
 	if (slot < 0) {
 		if (!kernel->full_ms || now - kernel->full_ms >= FULL_PAUSE_MS)
-			ntm_warn("all %u paths of the BPF engine are taken: further tunnels stay with the user engine; more "
-				 "of them: [datapath] paths",
-				 ntmd_maps_slots(maps_now(kernel)));
+			ntm_warn(
+				"all %u paths of the BPF engine are taken: further tunnels stay with the user engine; more "
+				"of them: [datapath] paths",
+				ntmd_maps_slots(maps_now(kernel)));
 		kernel->full_ms = now;
 		free(kp);
 		return NULL;
@@ -341,7 +349,8 @@ static struct ntmd_kernel_path *slot_take(struct ntmd_kernel *kernel, struct ntm
 	return kp;
 }
 
-static struct ntmd_kernel_phase *phase_new(struct ntmd_bpf_use *use, unsigned slot, unsigned phase, uint32_t tag)
+static struct ntmd_kernel_phase *phase_new(struct ntmd_bpf_use *use, unsigned slot, unsigned phase,
+					   uint32_t tag)
 {
 	struct ntmd_kernel_phase *taken = calloc(1, sizeof(*taken));
 
@@ -372,8 +381,9 @@ static void phase_drop(struct ntmd_kernel *kernel, struct ntmd_kernel_phase *pha
 	ntmd_bpf_use_drop(use);
 }
 
-static struct ntmd_kernel_phase *phase_take(struct ntmd_kernel *kernel, struct ntmd_engine_path *path, unsigned phase,
-					    const struct ntmd_engine_keys *keys, int64_t expires_ms)
+static struct ntmd_kernel_phase *phase_take(struct ntmd_kernel *kernel, struct ntmd_engine_path *path,
+					    unsigned phase, const struct ntmd_engine_keys *keys,
+					    int64_t expires_ms)
 {
 	struct ntmd_kernel_path *kp = path->kernel;
 	struct ntmd_kernel_phase *taken;
@@ -389,7 +399,8 @@ static struct ntmd_kernel_phase *phase_take(struct ntmd_kernel *kernel, struct n
 	taken = phase_new(kernel->now, kp->slot, phase, 0);
 	if (!taken)
 		return NULL;
-	/* The key last: once it is there BPF may have sealed under it, and ntmd must not begin with counter 0 again. */
+	/* The key last: once it is there BPF may have sealed under it, and ntmd must not begin with counter 0
+	 * again. */
 	err = ntmd_maps_slot_receive(maps_now(kernel), kp->slot);
 	if (!err)
 		err = ntmd_maps_key_set(maps_now(kernel), kp->slot, phase, keys->lane[NTM_LANE_INLINE].send,
@@ -408,14 +419,16 @@ static bool phase_commit(struct ntmd_kernel *kernel, struct ntmd_kernel_phase *p
 }
 
 /* Into ntm0s: it comes out at ntm0p, where it is sealed. */
-static int path_send(struct ntmd_kernel *kernel, struct ntmd_engine_path *path, const uint8_t *packet, size_t len)
+static int path_send(struct ntmd_kernel *kernel, struct ntmd_engine_path *path, const uint8_t *packet,
+		     size_t len)
 {
 	struct sockaddr_ll to = { .sll_family = AF_PACKET, .sll_ifindex = (int)kernel->packet_ifindex,
 				  .sll_halen = ETH_ALEN,
 				  .sll_protocol = htons(packet[0] >> 4 == 6 ? ETH_P_IPV6 : ETH_P_IP) };
 	struct ethhdr ethernet = { .h_proto = to.sll_protocol };
 	struct iovec part[2] = { { &ethernet, sizeof(ethernet) }, { (void *)packet, len } };
-	struct msghdr message = { .msg_name = &to, .msg_namelen = sizeof(to), .msg_iov = part, .msg_iovlen = 2 };
+	struct msghdr message = {
+		.msg_name = &to, .msg_namelen = sizeof(to), .msg_iov = part, .msg_iovlen = 2};
 
 	if (!is_attached(kernel) || !path->kernel || kernel->packet_fd < 0 || !is_ours(kernel, path))
 		return -EAGAIN;
@@ -457,8 +470,8 @@ static void inherit_one(void *ctx, const struct ntmd_maps_left *left)
 		if (!left->key[i].tag)
 			continue;
 		phase = phase_new(kernel->now, left->slot, left->key[i].phase, left->key[i].tag);
-		if (phase && !ntmd_user_key_inherit(path, left->key[i].phase, left->key[i].send, left->key[i].receive,
-						    left->key[i].expires_ms, phase))
+		if (phase && !ntmd_user_key_inherit(path, left->key[i].phase, left->key[i].send,
+						    left->key[i].receive, left->key[i].expires_ms, phase))
 			continue;
 		ntm_warn("no memory to open packets of an earlier path");
 		if (phase)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * checksum.c - the Internet checksum of long packets, 32 bytes at a time. Each inner TCP packet that is segmented or
- * coalesced is summed once (segment.c, coalesce.c): next to the cipher this is what costs most, so it is vectorised.
+ * checksum.c - the Internet checksum of long packets, 32 bytes at a time. Each inner TCP packet that is
+ * segmented or coalesced is summed once (segment.c, coalesce.c): next to the cipher this is what costs most,
+ * so it is vectorised.
  */
 #include "daemon/checksum.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * cn.c - correspondent nodes: finding, making and forgetting them. What happens to them is in direction.c and path.c.
+ * cn.c - correspondent nodes: finding, making and forgetting them. What happens to them is in direction.c and
+ * path.c.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -196,7 +197,8 @@ void ntmd_cn_own_readdressed(struct ntmd *ntmd)
 
 	while ((path = LIST_FIRST(&ntmd->path)))
 		ntmd_path_close(path, NTM_REASON_SUPERSEDED, true);
-	/* Those that are still asked for: theirs may have changed for the same reason, and one's old may be ours now. */
+	/* Those that are still asked for: theirs may have changed for the same reason, and one's old may be
+	 * ours now. */
 	LIST_FOREACH(cn, &ntmd->cn, next) {
 		if (!cn->fqdn[0])
 			continue;
@@ -208,7 +210,8 @@ void ntmd_cn_own_readdressed(struct ntmd *ntmd)
 
 void ntmd_cn_release(struct ntmd_cn *cn)
 {
-	if (!cn->going && !cn->path && !cn->next_path && !cn->direction && !cn->waiting && LIST_EMPTY(&cn->ping) &&
+	if (!cn->going && !cn->path && !cn->next_path && !cn->direction && !cn->waiting &&
+	    LIST_EMPTY(&cn->ping) &&
 	    !(cn->direction_timer && event_pending(cn->direction_timer, EV_TIMEOUT, NULL)))
 		ntmd_cn_free(cn);
 }

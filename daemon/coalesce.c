@@ -173,10 +173,9 @@ static void header_join(struct ntmd_coalesce_flow *flow)
 	else
 		put16(transport + 4, (unsigned)len);
 	/* The kernel adds the rest to the sum of the pseudo-header. */
-	ntmd_checksum_store(transport + check,
-			    ntmd_checksum_fold(ntmd_checksum_pseudo(packet + (flow->is4 ? 12 : 8),
-								    flow->is4 ? 8 : 32,
-								    flow->tcp ? IPPROTO_TCP : IPPROTO_UDP, len)));
+	ntmd_checksum_store(transport + check, ntmd_checksum_fold(ntmd_checksum_pseudo(
+						       packet + (flow->is4 ? 12 : 8), flow->is4 ? 8 : 32,
+						       flow->tcp ? IPPROTO_TCP : IPPROTO_UDP, len)));
 	flow->vnet = (struct virtio_net_hdr){
 		.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
 		.gso_type = !flow->tcp	? VIRTIO_NET_HDR_GSO_UDP_L4
@@ -248,7 +247,8 @@ static bool same_tcp_header(const struct ntmd_coalesce_flow *flow, const struct 
 	const uint8_t *a = first_of(flow) + flow->transport, *b = view->packet + view->transport;
 
 	/* FIN and PSH would have closed the flow; CWR stands in the first packet only. */
-	return get32(b + 4) == flow->seq && !memcmp(a + 8, b + 8, 5) && /* ack; header length and reserved bits */
+	return get32(b + 4) == flow->seq &&
+	       !memcmp(a + 8, b + 8, 5) && /* ack; header length and reserved bits */
 	       !(b[TCP_FLAGS] & TCP_CWR) &&
 	       (a[TCP_FLAGS] & ~(TCP_LAST | TCP_CWR)) == (b[TCP_FLAGS] & ~(TCP_LAST | TCP_CWR)) &&
 	       !memcmp(a + 14, b + 14, 2) && !memcmp(a + 18, b + 18, 2) && /* window, urgent pointer */
@@ -258,8 +258,9 @@ static bool same_tcp_header(const struct ntmd_coalesce_flow *flow, const struct 
 /* Whether this packet may follow on the flow's last; the flow is open, so that one was of full size. */
 static bool follows(struct ntmd_coalesce_flow *flow, const struct view *view)
 {
-	struct view first = {first_of(flow), flow->part[1].iov_len, flow->size, flow->transport, flow->header_len,
-			     flow->is4,	     flow->tcp};
+	struct view first = {first_of(flow),  flow->part[1].iov_len, flow->size,
+			     flow->transport, flow->header_len,	     flow->is4,
+			     flow->tcp};
 
 	if (view->payload > flow->size || view->header_len != flow->header_len ||
 	    flow->len + view->payload > 0xffff || flow->count == NTMD_COALESCE_SEGMENTS ||

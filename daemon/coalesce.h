@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * coalesce.h - joins inner packets that follow on each other into super-packets, so that the TUN device and the
- * stack behind it are walked through once for many: what segment.h does at the sender, undone. Pure; used by
- * user_ingress.c between opening and the TUN.
+ * coalesce.h - joins inner packets that follow on each other into super-packets, so that the TUN device and
+ * the stack behind it are walked through once for many: what segment.h does at the sender, undone. Pure; used
+ * by user_ingress.c between opening and the TUN.
  *
  * Two packets are joined only if cutting the super-packet again gives exactly these two. One exception: UDP
  * datagrams over IPv4 that must not be fragmented and all carry one ID are joined, though the kernel would
@@ -48,8 +48,8 @@ struct ntmd_coalesce {
 };
 
 /*
- * Takes a packet whose IP lengths were found right (ntmd_inner_parse). It must stay where it is until flush, and
- * may be written to. Packets of one flow (addresses, protocol, ports) are written in the order they came.
+ * Takes a packet whose IP lengths were found right (ntmd_inner_parse). It must stay where it is until flush,
+ * and may be written to. Packets of one flow (addresses, protocol, ports) are written in the order they came.
  */
 void ntmd_coalesce_add(struct ntmd_coalesce *coalesce, uint8_t *packet, size_t len);
 void ntmd_coalesce_flush(struct ntmd_coalesce *coalesce); /* writes what is gathered */

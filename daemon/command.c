@@ -243,8 +243,8 @@ static const char *verdict_text(const struct ntmd_path *path, const struct ntmd_
 	switch (verdict->why) {
 	case NTM_WHY_NO_ADDRESS_MN:
 	case NTM_WHY_NO_ADDRESS_CN:
-		return (verdict->why == NTM_WHY_NO_ADDRESS_MN) == requester ? "this node has no such address" :
-									      "the peer has no such address";
+		return (verdict->why == NTM_WHY_NO_ADDRESS_MN) == requester ? "this node has no such address"
+									    : "the peer has no such address";
 	case NTM_WHY_STANDBY:
 		return taken ? "no direct route is proven" : "it stands by, should the direct route fail";
 	case NTM_WHY_CANDIDATE:

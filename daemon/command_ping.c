@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * command_ping.c - `ntmctl ping`: round trips of path control messages, over whatever route the path has; a direction first where there is no
- * tunnel.
+ * command_ping.c - `ntmctl ping`: round trips of path control messages, over whatever route the path has; a
+ * direction first where there is no tunnel.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -68,10 +68,11 @@ static void next_send(struct ntmd_ping *ping)
 	ping->number = (uint32_t)ntm_crypto_random_u64() | 1;
 	ping->sent_us = ntm_loop_now_us();
 	if (path && path->active >= 0) {
-		ntmd_path_control_send(path, &path->route[path->active]->flow, NTM_MSG_KEEPALIVE_REQUEST, ping->number, body, 0);
+		ntmd_path_control_send(path, &path->route[path->active]->flow, NTM_MSG_KEEPALIVE_REQUEST,
+				       ping->number, body, 0);
 		if (path->second >= 0)
-			ntmd_path_control_send(path, &path->route[path->second]->flow, NTM_MSG_KEEPALIVE_REQUEST,
-					       ping->number, body, 0);
+			ntmd_path_control_send(path, &path->route[path->second]->flow,
+					       NTM_MSG_KEEPALIVE_REQUEST, ping->number, body, 0);
 	}
 	ntm_timer_set_ms(ping->timer, TIMEOUT_MS);
 }
@@ -123,8 +124,8 @@ void ntmd_ping_response(struct ntmd_cn *cn, uint32_t transaction)
 						      route->kind == NTM_ROUTE_RELAY ? "relay" :
 										       "direct"));
 	if (route)
-		json_object_object_add(o, "remote",
-				       json_object_new_string(ntm_endpoint_format(&route->flow.remote, text)));
+		json_object_object_add(
+			o, "remote", json_object_new_string(ntm_endpoint_format(&route->flow.remote, text)));
 	ntm_control_event(ping->request, o);
 	ntm_timer_set_ms(ping->timer, ping->sent == ping->count ? 0 : ping->interval_ms);
 }
@@ -153,16 +154,20 @@ void ntmd_ping_settled(struct ntmd_cn *cn, const char *error)
 
 void ntmd_ping_handle(void *ctx, struct ntm_control_request *request, struct json_object *args)
 {
-	int64_t count = ntm_control_arg_int(args, "count", 5), interval = ntm_control_arg_int(args, "interval_ms", 1000);
+	int64_t count = ntm_control_arg_int(args, "count", 5),
+		interval = ntm_control_arg_int(args, "interval_ms", 1000);
 	const char *name = ntm_control_arg_string(args, "fqdn");
 	char fqdn[NTM_FQDN_MAX + 1];
 	struct ntmd *ntmd = ctx;
 	struct ntmd_ping *ping;
 	struct ntmd_cn *cn;
 
-	if (!name || ntm_name_normalise(fqdn, name) || count < 1 || count > COUNT_MAX || interval < 0 || interval > 3600000) {
-		ntm_control_fail(request, "expected the name of a node, a count of 1 to %d and an interval of at most an hour",
-				 COUNT_MAX);
+	if (!name || ntm_name_normalise(fqdn, name) || count < 1 || count > COUNT_MAX || interval < 0 ||
+	    interval > 3600000) {
+		ntm_control_fail(
+			request,
+			"expected the name of a node, a count of 1 to %d and an interval of at most an hour",
+			COUNT_MAX);
 		return;
 	}
 	cn = ntmd_cn_find(ntmd, fqdn);

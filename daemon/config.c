@@ -30,7 +30,8 @@ static const char *set_dc_endpoint(void *ctx, const char *value, void *arg)
 	(void)arg;
 	if (config->dcs == NTM_SERVERS_MAX)
 		return "at most 8 endpoints";
-	if (ntm_endpoint_parse(&config->dc[config->dcs], value, NTM_PORT) || !is_host(&config->dc[config->dcs]))
+	if (ntm_endpoint_parse(&config->dc[config->dcs], value, NTM_PORT) ||
+	    !is_host(&config->dc[config->dcs]))
 		return "an address and port, as 192.0.2.1:6866 or [2001:db8::1]:6866";
 	config->dcs++;
 	return NULL;
@@ -63,7 +64,8 @@ static const char *set_dns_listen(void *ctx, const char *value, void *arg)
 	return NULL;
 }
 
-static const char *set_choice(char **field, const char *value, const char *const *choice, const char *expected)
+static const char *set_choice(char **field, const char *value, const char *const *choice,
+			      const char *expected)
 {
 	for (; *choice; choice++) {
 		if (strcmp(*choice, value))
@@ -316,8 +318,8 @@ static int set_default(char **field, const char *value)
 }
 
 /*
- * `ntmctl run` starts any user's ntmd with any configuration, also one that was written for root: it says where the socket
- * and the state go, whatever stands there. Nodes of several names have a folder each.
+ * `ntmctl run` starts any user's ntmd with any configuration, also one that was written for root: it says
+ * where the socket and the state go, whatever stands there. Nodes of several names have a folder each.
  */
 static int environment_read(struct ntmd_config *config)
 {
@@ -347,11 +349,11 @@ int ntmd_config_read(struct ntmd_config *config, const char *path, char *ret_why
 	config->tun_fd = config->netlink_fd = -1;
 	if (ntm_config_read(path, config, keys, sections, ret_why, why_len))
 		return -1;
-	if (environment_read(config) || set_default(&config->device, "ntm0") || set_default(&config->control_socket, "/run/ntm/ntmd.sock") ||
+	if (environment_read(config) || set_default(&config->device, "ntm0") ||
+	    set_default(&config->control_socket, "/run/ntm/ntmd.sock") ||
 	    set_default(&config->state_dir, "/var/lib/ntm") || set_default(&config->engine, "auto") ||
 	    set_default(&config->dns_mode, "auto") || set_default(&config->cipher, "auto") ||
-	    set_default(&config->lane, "auto") ||
-	    set_default(&config->pin_dir, "/sys/fs/bpf/ntm/ntm0")) {
+	    set_default(&config->lane, "auto") || set_default(&config->pin_dir, "/sys/fs/bpf/ntm/ntm0")) {
 		snprintf(ret_why, why_len, "%s: out of memory", path);
 		return -1;
 	}

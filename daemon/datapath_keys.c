@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * datapath_keys.c - writes the maps with keys and with their replay windows: ntm_keys, the only one with secrets, and
- * ntm_windows. The order of changes: include/ntm/maps.h. Before it: bpf_path.c; on the other side: bpf/path.h, bpf/replay.h and
- * bpf/inline_commit.bpf.c. All other maps: datapath_maps.c.
+ * datapath_keys.c - writes the maps with keys and with their replay windows: ntm_keys, the only one with
+ * secrets, and ntm_windows. The order of changes: include/ntm/maps.h. Before it: bpf_path.c; on the other
+ * side: bpf/path.h, bpf/replay.h and bpf/inline_commit.bpf.c. All other maps: datapath_maps.c.
  */
 #include "daemon/datapath_maps_internal.h"
 
@@ -37,8 +37,9 @@ static int window_make(struct ntmd_maps *maps, uint32_t *ret_tag)
 }
 
 /*
- * Whether no program still reads the key that was dropped from there, to be wiped at wipe_ms. To wait for them stops the loop for
- * some 10 ms, and a peer can ask for new keys as often as it likes: once in a while one may.
+ * Whether no program still reads the key that was dropped from there, to be wiped at wipe_ms. To wait for
+ * them stops the loop for some 10 ms, and a peer can ask for new keys as often as it likes: once in a while
+ * one may.
  */
 static bool place_is_left(struct ntmd_maps *maps, int64_t wipe_ms)
 {
@@ -52,8 +53,9 @@ static bool place_is_left(struct ntmd_maps *maps, int64_t wipe_ms)
 	return true;
 }
 
-int ntmd_maps_key_set(struct ntmd_maps *maps, unsigned number, unsigned phase, const uint8_t send[NTM_KEY_LEN],
-		      const uint8_t receive[NTM_KEY_LEN], int64_t expires_ms, uint32_t *ret_tag)
+int ntmd_maps_key_set(struct ntmd_maps *maps, unsigned number, unsigned phase,
+		      const uint8_t send[NTM_KEY_LEN], const uint8_t receive[NTM_KEY_LEN], int64_t expires_ms,
+		      uint32_t *ret_tag)
 {
 	struct ntmd_maps_slot *slot = maps->slot[number];
 	uint32_t index = number * 2 + (phase & 1), tag;

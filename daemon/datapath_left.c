@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * datapath_left.c - what an earlier ntmd left in the maps: the paths that the programs go on serving, for bpf_engine.c to take
- * over, and what was half made or half removed when it ended. The maps: datapath_maps.c.
+ * datapath_left.c - what an earlier ntmd left in the maps: the paths that the programs go on serving, for
+ * bpf_engine.c to take over, and what was half made or half removed when it ended. The maps: datapath_maps.c.
  */
 #include <bpf/bpf.h>
 #include <errno.h>
@@ -68,7 +68,8 @@ static int slot_read(struct ntmd_maps *maps, unsigned number, struct ntmd_maps_l
 	ntmd_maps_who_get(ends, &ret_left->who);
 	keys_read(maps, number, ret_left);
 	for (int family = 0; family < 2; family++)
-		ret_left->reached[family] = ntmd_maps_slot_is_reached(maps, number, &ret_left->who.vip[family]);
+		ret_left->reached[family] =
+			ntmd_maps_slot_is_reached(maps, number, &ret_left->who.vip[family]);
 	return 0;
 }
 
@@ -86,7 +87,8 @@ static void *keys_list(int fd, size_t key_size, size_t max, size_t *ret_count)
 	return list;
 }
 
-static int paths_read(struct ntmd_maps *maps, void (*each)(void *ctx, const struct ntmd_maps_left *left), void *ctx)
+static int paths_read(struct ntmd_maps *maps, void (*each)(void *ctx, const struct ntmd_maps_left *left),
+		      void *ctx)
 {
 	struct ntmd_maps_left *left;
 	size_t count;
@@ -103,7 +105,8 @@ static int paths_read(struct ntmd_maps *maps, void (*each)(void *ctx, const stru
 	for (size_t i = 0; i < count; i++) {
 		/* An entry of a slot that is about another path was not removed in time. */
 		if (bpf_map_lookup_elem(maps->fd[NTMD_MAP_PATHS], &id[i], &slot) || slot >= maps->slots ||
-		    maps->slot[slot] || maps->ends[slot].path_id != id[i] || slot_read(maps, slot, &left[i])) {
+		    maps->slot[slot] || maps->ends[slot].path_id != id[i] ||
+		    slot_read(maps, slot, &left[i])) {
 			bpf_map_delete_elem(maps->fd[NTMD_MAP_PATHS], &id[i]);
 			left[i].who.path_id = 0;
 		}
@@ -121,11 +124,13 @@ static int paths_read(struct ntmd_maps *maps, void (*each)(void *ctx, const stru
 static void vips_clean(struct ntmd_maps *maps)
 {
 	size_t count;
-	struct ntm_addr *vip = keys_list(maps->fd[NTMD_MAP_VIPS], sizeof(*vip), 2 * (size_t)maps->slots, &count);
+	struct ntm_addr *vip =
+		keys_list(maps->fd[NTMD_MAP_VIPS], sizeof(*vip), 2 * (size_t)maps->slots, &count);
 	uint32_t slot;
 
 	for (size_t i = 0; vip && i < count; i++)
-		if (bpf_map_lookup_elem(maps->fd[NTMD_MAP_VIPS], &vip[i], &slot) || slot >= maps->slots || !maps->slot[slot])
+		if (bpf_map_lookup_elem(maps->fd[NTMD_MAP_VIPS], &vip[i], &slot) || slot >= maps->slots ||
+		    !maps->slot[slot])
 			bpf_map_delete_elem(maps->fd[NTMD_MAP_VIPS], &vip[i]);
 	free(vip);
 }
@@ -157,7 +162,8 @@ static void windows_clean(struct ntmd_maps *maps)
 	free(tag);
 }
 
-int ntmd_maps_left_each(struct ntmd_maps *maps, void (*each)(void *ctx, const struct ntmd_maps_left *left), void *ctx)
+int ntmd_maps_left_each(struct ntmd_maps *maps, void (*each)(void *ctx, const struct ntmd_maps_left *left),
+			void *ctx)
 {
 	struct ntmd_maps_slot *slot;
 	int err = paths_read(maps, each, ctx);

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * datapath_maps.c - writes the maps of the BPF programs, and nobody else does, except for those of keys and their windows:
- * datapath_keys.c. Which map has what, and the order of changes: include/ntm/maps.h. Before it: bpf_engine.c; on the other
- * side: bpf/path.h and its neighbours. What an earlier ntmd left: datapath_left.c.
+ * datapath_maps.c - writes the maps of the BPF programs, and nobody else does, except for those of keys and
+ * their windows: datapath_keys.c. Which map has what, and the order of changes: include/ntm/maps.h. Before
+ * it: bpf_engine.c; on the other side: bpf/path.h and its neighbours. What an earlier ntmd left:
+ * datapath_left.c.
  *
- * What was taken away from the programs is used for something else only after NTM_MAPS_GRACE_MS, or after the kernel has said
- * that no program runs which could know it (membarrier waits for all RCU readers, and programs are such).
+ * What was taken away from the programs is used for something else only after NTM_MAPS_GRACE_MS, or after the
+ * kernel has said that no program runs which could know it (membarrier waits for all RCU readers, and
+ * programs are such).
  */
 #include "daemon/datapath_maps_internal.h"
 
@@ -25,10 +27,12 @@
 #include "loop.h"
 
 const char *const ntmd_map_names[NTMD_MAPS] = {
-	[NTMD_MAP_VIPS] = "ntm_vips",	    [NTMD_MAP_PATHS] = "ntm_paths",   [NTMD_MAP_ENDS] = "ntm_ends",
-	[NTMD_MAP_SOURCES] = "ntm_sources", [NTMD_MAP_KEYS] = "ntm_keys",     [NTMD_MAP_WINDOWS] = "ntm_windows",
-	[NTMD_MAP_STATE] = "ntm_state",	    [NTMD_MAP_LOCAL] = "ntm_local",   [NTMD_MAP_CONFIG] = "ntm_config",
-	[NTMD_MAP_STATS] = "ntm_stats",	    [NTMD_MAP_EVENTS] = "ntm_events", [NTMD_MAP_FLOWS] = "ntm_flows",
+	[NTMD_MAP_VIPS] = "ntm_vips",	      [NTMD_MAP_PATHS] = "ntm_paths",
+	[NTMD_MAP_ENDS] = "ntm_ends",	      [NTMD_MAP_SOURCES] = "ntm_sources",
+	[NTMD_MAP_KEYS] = "ntm_keys",	      [NTMD_MAP_WINDOWS] = "ntm_windows",
+	[NTMD_MAP_STATE] = "ntm_state",	      [NTMD_MAP_LOCAL] = "ntm_local",
+	[NTMD_MAP_CONFIG] = "ntm_config",     [NTMD_MAP_STATS] = "ntm_stats",
+	[NTMD_MAP_EVENTS] = "ntm_events",     [NTMD_MAP_FLOWS] = "ntm_flows",
 	[NTMD_MAP_SEGMENTS] = "ntm_segments",
 };
 
@@ -127,7 +131,8 @@ _Static_assert(sizeof(struct ntm_ends) % 8 == 0 && sizeof(struct ntm_source) % 8
 		       sizeof(struct ntm_map_segment) % 8 == 0,
 	       "values lie without gaps");
 
-int ntmd_maps_open(struct ntmd_maps **ret_maps, struct event_base *base, const int map_fd[NTMD_MAPS], int commit_fd)
+int ntmd_maps_open(struct ntmd_maps **ret_maps, struct event_base *base, const int map_fd[NTMD_MAPS],
+		   int commit_fd)
 {
 	struct ntmd_maps *maps = calloc(1, sizeof(*maps));
 	int err = -ENOMEM;
@@ -161,7 +166,8 @@ fail:
 	return err;
 }
 
-/* Keys that were dropped lately: nobody comes back to wipe them, and the kernel does not when it frees a map. */
+/* Keys that were dropped lately: nobody comes back to wipe them, and the kernel does not when it frees a
+ * map. */
 static void dropped_wipe(struct ntmd_maps *maps)
 {
 	bool waited = false;
@@ -214,7 +220,8 @@ unsigned ntmd_maps_slots(const struct ntmd_maps *maps)
 void ntmd_maps_config_set(struct ntmd_maps *maps, const struct ntmd_maps_config *config)
 {
 	struct ntm_config *to = maps->config;
-	uint32_t flags = to->flags & ~(uint32_t)(NTM_CONFIG_GENERIC | NTM_CONFIG_ALL_INLINE | NTM_CONFIG_ALL_BULK);
+	uint32_t flags =
+		to->flags & ~(uint32_t)(NTM_CONFIG_GENERIC | NTM_CONFIG_ALL_INLINE | NTM_CONFIG_ALL_BULK);
 
 	if (config->generic)
 		flags |= NTM_CONFIG_GENERIC;
@@ -354,7 +361,8 @@ static int source_take(struct ntmd_maps *maps, const struct ntm_endpoint *local,
 	for (int i = 0; i < NTM_SOURCES_SLOTS; i++) {
 		struct ntm_source *source = &maps->sources[i];
 
-		if (source->port == local->port && source->ifindex == ifindex && ntm_addr_equal(&source->addr, &local->addr)) {
+		if (source->port == local->port && source->ifindex == ifindex &&
+		    ntm_addr_equal(&source->addr, &local->addr)) {
 			maps->source[i].users++;
 			return i;
 		}
@@ -363,7 +371,8 @@ static int source_take(struct ntmd_maps *maps, const struct ntm_endpoint *local,
 	}
 	if (free_one < 0)
 		return -ENOSPC;
-	maps->sources[free_one] = (struct ntm_source){ .addr = local->addr, .port = local->port, .ifindex = ifindex };
+	maps->sources[free_one] =
+		(struct ntm_source){.addr = local->addr, .port = local->port, .ifindex = ifindex};
 	maps->source[free_one].users++;
 	return free_one;
 }
@@ -383,7 +392,8 @@ void ntmd_maps_source_found(struct ntmd_maps *maps, struct ntmd_maps_slot *slot,
 }
 
 /* 0 or -ENOSPC */
-static int way_set(struct ntmd_maps *maps, struct ntm_way *to, const struct ntmd_maps_way *way, int *ret_source)
+static int way_set(struct ntmd_maps *maps, struct ntm_way *to, const struct ntmd_maps_way *way,
+		   int *ret_source)
 {
 	int source;
 
@@ -393,7 +403,9 @@ static int way_set(struct ntmd_maps *maps, struct ntm_way *to, const struct ntmd
 	source = source_take(maps, &way->local, way->ifindex);
 	if (source < 0)
 		return source;
-	*to = (struct ntm_way){ .addr = way->remote.addr, .port = way->remote.port, .source = (uint16_t)source };
+	*to = (struct ntm_way){ .addr = way->remote.addr,
+				.port = way->remote.port,
+				.source = (uint16_t)source };
 	*ret_source = source;
 	return 0;
 }
@@ -445,7 +457,8 @@ int ntmd_maps_slot_receive(struct ntmd_maps *maps, unsigned slot)
 {
 	uint32_t value = slot;
 
-	return bpf_map_update_elem(maps->fd[NTMD_MAP_PATHS], &maps->ends[slot].path_id, &value, 0) ? -errno : 0;
+	return bpf_map_update_elem(maps->fd[NTMD_MAP_PATHS], &maps->ends[slot].path_id, &value, 0) ? -errno
+												   : 0;
 }
 
 int ntmd_maps_slot_reach(struct ntmd_maps *maps, unsigned slot, const struct ntm_addr *vip)
@@ -466,7 +479,8 @@ bool ntmd_maps_slot_is_reached(const struct ntmd_maps *maps, unsigned slot, cons
 {
 	uint32_t value;
 
-	return !ntm_addr_is_none(vip) && !bpf_map_lookup_elem(maps->fd[NTMD_MAP_VIPS], vip, &value) && value == slot;
+	return !ntm_addr_is_none(vip) && !bpf_map_lookup_elem(maps->fd[NTMD_MAP_VIPS], vip, &value) &&
+	       value == slot;
 }
 
 void ntmd_maps_slot_unreach(struct ntmd_maps *maps, unsigned slot, const struct ntm_addr *vip)
@@ -508,7 +522,8 @@ void ntmd_maps_slot_give(struct ntmd_maps *maps, unsigned number)
 	ntmd_maps_grace_begin(maps, NTMD_MAPS_GRACE_SLOT, number);
 }
 
-void ntmd_maps_slot_traffic(const struct ntmd_maps *maps, unsigned slot, struct ntmd_maps_traffic *ret_traffic)
+void ntmd_maps_slot_traffic(const struct ntmd_maps *maps, unsigned slot,
+			    struct ntmd_maps_traffic *ret_traffic)
 {
 	const struct ntm_state *found = &maps->slot[slot]->found;
 	struct ntm_state state;

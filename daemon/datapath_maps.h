@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * datapath_maps.h - the maps of the BPF programs as ntmd sees them: slots for paths, keys, endpoints. include/ntm/maps.h says what
- * is in them and in which order it changes; datapath_maps.c is the one file that writes them. Before it: bpf_engine.c, which knows
- * what paths want; beside it: bpf_attach.c, which makes the maps.
+ * datapath_maps.h - the maps of the BPF programs as ntmd sees them: slots for paths, keys, endpoints.
+ * include/ntm/maps.h says what is in them and in which order it changes; datapath_maps.c is the one file that
+ * writes them. Before it: bpf_engine.c, which knows what paths want; beside it: bpf_attach.c, which makes the
+ * maps.
  */
 #ifndef NTMD_DATAPATH_MAPS_H
 #define NTMD_DATAPATH_MAPS_H
@@ -37,7 +38,8 @@ extern const char *const ntmd_map_names[NTMD_MAPS];
 struct ntmd_maps;
 
 /* The descriptors are borrowed, and good until _close. commit: the program inline_commit. 0 or -errno. */
-int ntmd_maps_open(struct ntmd_maps **ret_maps, struct event_base *base, const int map_fd[NTMD_MAPS], int commit_fd);
+int ntmd_maps_open(struct ntmd_maps **ret_maps, struct event_base *base, const int map_fd[NTMD_MAPS],
+		   int commit_fd);
 void ntmd_maps_close(struct ntmd_maps *maps); /* the maps stay as they are; dropped keys are wiped */
 unsigned ntmd_maps_slots(const struct ntmd_maps *maps);
 
@@ -45,7 +47,8 @@ unsigned ntmd_maps_slots(const struct ntmd_maps *maps);
 
 enum ntmd_maps_lane { NTMD_MAPS_LANE_AUTO, NTMD_MAPS_LANE_INLINE, NTMD_MAPS_LANE_BULK };
 
-/* Some milliseconds: 0 when every program that ran at the call has ended, or -errno: the kernel cannot tell. */
+/* Some milliseconds: 0 when every program that ran at the call has ended, or -errno: the kernel cannot
+ * tell. */
 int ntmd_maps_programs_wait(void);
 
 struct ntmd_maps_config {
@@ -90,10 +93,12 @@ struct ntmd_maps_ends {
 int ntmd_maps_slot_take(struct ntmd_maps *maps, const struct ntmd_maps_who *who);
 /* 0, or -errno if the local ends are too many: then nothing goes inline. */
 int ntmd_maps_slot_set(struct ntmd_maps *maps, unsigned slot, const struct ntmd_maps_ends *ends);
-int ntmd_maps_slot_receive(struct ntmd_maps *maps, unsigned slot); /* packets under its Path ID are taken from now on */
+/* Packets under its Path ID are taken from now on */
+int ntmd_maps_slot_receive(struct ntmd_maps *maps, unsigned slot);
 /* Packets to this peer's address go by this slot from now on. 0 or -errno. */
 int ntmd_maps_slot_reach(struct ntmd_maps *maps, unsigned slot, const struct ntm_addr *vip);
-void ntmd_maps_slot_unreach(struct ntmd_maps *maps, unsigned slot, const struct ntm_addr *vip); /* if they still do */
+/* If they still do */
+void ntmd_maps_slot_unreach(struct ntmd_maps *maps, unsigned slot, const struct ntm_addr *vip);
 bool ntmd_maps_slot_is_reached(const struct ntmd_maps *maps, unsigned slot, const struct ntm_addr *vip);
 bool ntmd_maps_is_reached(const struct ntmd_maps *maps, const struct ntm_addr *vip); /* by some slot */
 void ntmd_maps_slot_give(struct ntmd_maps *maps, unsigned slot); /* its keys and their windows are dropped */
@@ -102,7 +107,8 @@ struct ntmd_maps_traffic {
 	uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes, drops; /* since the slot was taken */
 	int64_t last_rx_ms, last_tx_ms; /* boot-time clock; 0: never */
 };
-void ntmd_maps_slot_traffic(const struct ntmd_maps *maps, unsigned slot, struct ntmd_maps_traffic *ret_traffic);
+void ntmd_maps_slot_traffic(const struct ntmd_maps *maps, unsigned slot,
+			    struct ntmd_maps_traffic *ret_traffic);
 
 /*
  * The last segment of each TCP connection that went inline: whole packets; sent_ms: boot-time clock. Programs
@@ -115,14 +121,15 @@ void ntmd_maps_segments_each(const struct ntmd_maps *maps,
 /* ---- keys */
 
 /*
- * The inline lane of this phase is BPF's from now on. 0 and the key's tag; or -errno, and it is not: -EBUSY if the place is
- * that of the phase which seals now, -E2BIG if the windows are full.
+ * The inline lane of this phase is BPF's from now on. 0 and the key's tag; or -errno, and it is not: -EBUSY
+ * if the place is that of the phase which seals now, -E2BIG if the windows are full.
  */
 int ntmd_maps_key_set(struct ntmd_maps *maps, unsigned slot, unsigned phase, const uint8_t send[NTM_KEY_LEN],
 		      const uint8_t receive[NTM_KEY_LEN], int64_t expires_ms, uint32_t *ret_tag);
 /* Neither seals nor opens any more. The window stays for packets that ntmd opens, until _window_drop. */
 void ntmd_maps_key_drop(struct ntmd_maps *maps, unsigned slot, unsigned phase, uint32_t tag);
-bool ntmd_maps_key_is(const struct ntmd_maps *maps, unsigned slot, unsigned phase, uint32_t tag); /* it is in its place */
+/* It is in its place */
+bool ntmd_maps_key_is(const struct ntmd_maps *maps, unsigned slot, unsigned phase, uint32_t tag);
 void ntmd_maps_window_drop(struct ntmd_maps *maps, uint32_t tag);
 void ntmd_maps_keys_end(struct ntmd_maps *maps); /* drops all: the programs go. The windows stay. */
 /* A packet that ntmd opened under this key: whether its counter is new. */
@@ -144,9 +151,11 @@ struct ntmd_maps_left {
 };
 
 /*
- * Call before anything is taken. Calls each() for every path that the programs still serve, after having told them to use
- * the inline lane only; what is half made or half removed is removed. Keys are wiped after the call. 0 or -errno.
+ * Call before anything is taken. Calls each() for every path that the programs still serve, after having told
+ * them to use the inline lane only; what is half made or half removed is removed. Keys are wiped after the
+ * call. 0 or -errno.
  */
-int ntmd_maps_left_each(struct ntmd_maps *maps, void (*each)(void *ctx, const struct ntmd_maps_left *left), void *ctx);
+int ntmd_maps_left_each(struct ntmd_maps *maps, void (*each)(void *ctx, const struct ntmd_maps_left *left),
+			void *ctx);
 
 #endif

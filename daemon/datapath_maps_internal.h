@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * datapath_maps_internal.h - what datapath_maps.c, datapath_keys.c and datapath_left.c share; nobody else looks into the maps.
+ * datapath_maps_internal.h - what datapath_maps.c, datapath_keys.c and datapath_left.c share; nobody else
+ * looks into the maps.
  */
 #ifndef NTMD_DATAPATH_MAPS_INTERNAL_H
 #define NTMD_DATAPATH_MAPS_INTERNAL_H
@@ -45,7 +46,8 @@ void ntmd_maps_who_get(const struct ntm_ends *ends, struct ntmd_maps_who *ret_wh
 void ntmd_maps_ends_flip(struct ntm_ends *ends, const struct ntm_ends_copy *copy);
 void ntmd_maps_source_found(struct ntmd_maps *maps, struct ntmd_maps_slot *slot, int which, unsigned source);
 
-/* What was taken away from the programs, and waits until nobody can know it: a slot, an index in ntm_keys, a tag. */
+/* What was taken away from the programs, and waits until nobody can know it: a slot, an index in ntm_keys, a
+ * tag. */
 enum ntmd_maps_grace { NTMD_MAPS_GRACE_SLOT, NTMD_MAPS_GRACE_KEY, NTMD_MAPS_GRACE_WINDOW };
 /* When it is due, loop time. Without memory it stays taken for ever: INT64_MAX. */
 int64_t ntmd_maps_grace_begin(struct ntmd_maps *maps, enum ntmd_maps_grace kind, uint32_t id);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * direction.c - Direction Request (paper A, section II.C.1): a name was looked up, a packet has no tunnel, or a path was
- * lost; the DC is asked to direct both ends. What it directs comes as a Route Direction (route_direction.c). Codec:
- * lib/msg_direction.c; other end: dc/direction.c.
+ * direction.c - Direction Request (paper A, section II.C.1): a name was looked up, a packet has no tunnel, or
+ * a path was lost; the DC is asked to direct both ends. What it directs comes as a Route Direction
+ * (route_direction.c). Codec: lib/msg_direction.c; other end: dc/direction.c.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -16,7 +16,8 @@
 
 #define REFUSED_PAUSE_MS 1000 /* packets do not ask again sooner after a refusal */
 #define AGAIN_FAILURES_MAX 8
-#define GONE_FAILURES 4 /* directions after a loss; a DC that has started anew needs a moment to learn who is there */
+/* Directions after a loss; a DC that has started anew needs a moment to learn who is there */
+#define GONE_FAILURES 4
 
 static void waits_tell(struct ntmd_cn *cn, enum ntmd_dns_result result, const char *text)
 {
@@ -116,8 +117,8 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 static bool is_gone(const struct ntmd_cn *cn, uint16_t error)
 {
 	return (error == NTM_ERROR_NOT_REGISTERED || error == NTM_ERROR_NAME_UNKNOWN) &&
-	       cn->direction_reason == NTM_REASON_LOST && cn->direction_failures >= GONE_FAILURES && cn->path &&
-	       !cn->next_path && cn->path->active < 0;
+	       cn->direction_reason == NTM_REASON_LOST && cn->direction_failures >= GONE_FAILURES &&
+	       cn->path && !cn->next_path && cn->path->active < 0;
 }
 
 static void done(void *arg, int err, const struct ntm_message *message, const struct ntm_error_message *error)
@@ -135,14 +136,17 @@ static void done(void *arg, int err, const struct ntm_message *message, const st
 	if (!err) {
 		/* The Route Direction may come a moment later; what it says is what counts. */
 		named = cn->fqdn[0] ? NULL : ntmd_cn_find(cn->ntmd, response.fqdn);
-		if (named) { /* it was asked for by its name as well: two of one name would not know of each other's path */
+		/* It was asked for by its name as well: two of one name would not know of each other's
+		 * path */
+		if (named) {
 			ntmd_cn_join(named, cn);
 			cn = named;
 			has_path = cn->path || cn->next_path;
 		} else if (!cn->fqdn[0]) { /* without memory it stays without a name for now */
 			ntmd_cn_name_set(cn, response.fqdn);
 		}
-		if (!cn->known && !ntmd_route_direction_may_have(cn->ntmd, response.fqdn, response.vip4, response.vip6)) {
+		if (!cn->known &&
+		    !ntmd_route_direction_may_have(cn->ntmd, response.fqdn, response.vip4, response.vip6)) {
 			ntmd_direction_failed(cn, NTMD_VIP_REFUSED);
 			return;
 		}
@@ -198,11 +202,12 @@ void ntmd_direction_start(struct ntmd_cn *cn, enum ntm_reason reason)
 		request.vip = ntm_addr_is_none(&cn->vip4) ? cn->vip6 : cn->vip4;
 	if (cn->path)
 		request.path_id = cn->path->id;
-	n = ntm_msg_direction_request_build(body + NTM_MSG_HEADER_LEN, sizeof(body) - NTM_MSG_HEADER_LEN, &request);
+	n = ntm_msg_direction_request_build(body + NTM_MSG_HEADER_LEN, sizeof(body) - NTM_MSG_HEADER_LEN,
+					    &request);
 	cn->direction_reason = (uint8_t)reason;
 	if (n >= 0)
-		n = ntm_session_request(&ntmd->dc, NTM_MSG_DIRECTION_REQUEST, body, (size_t)n, NTM_REQUEST_TIMEOUT_MS,
-					done, cn, &cn->direction);
+		n = ntm_session_request(&ntmd->dc, NTM_MSG_DIRECTION_REQUEST, body, (size_t)n,
+					NTM_REQUEST_TIMEOUT_MS, done, cn, &cn->direction);
 	if (n == -EAGAIN && cn->path)
 		ntmd_direction_again(cn, reason); /* too many at once: it has a path meanwhile */
 	else if (n < 0)
@@ -253,7 +258,8 @@ static void direct(void *ctx, const char *fqdn, struct ntmd_dns_wait *wait)
 	struct ntmd_cn *cn = ntmd_cn_find(ntmd, fqdn);
 
 	if (!strcmp(fqdn, ntmd->config.fqdn)) {
-		ntmd_dns_result(wait, NTMD_DNS_UP, ntmd->registration.vip4.b + 12, ntmd->registration.vip6.b, NULL);
+		ntmd_dns_result(wait, NTMD_DNS_UP, ntmd->registration.vip4.b + 12, ntmd->registration.vip6.b,
+				NULL);
 		return;
 	}
 	if (!cn)

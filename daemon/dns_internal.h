@@ -151,13 +151,15 @@ struct ntmd_dns {
 
 /* ---- dns_stub.c */
 /* Takes one message of an application in; answers it at once if it makes no sense. */
-void ntmd_dns_query_handle(struct ntmd_dns *dns, uint8_t *wire, size_t len, const struct ntmd_dns_asker *asker);
+void ntmd_dns_query_handle(struct ntmd_dns *dns, uint8_t *wire, size_t len,
+			   const struct ntmd_dns_asker *asker);
 /* Sends dns->out and forgets the query. */
 void ntmd_dns_query_reply(struct ntmd_dns_query *query, size_t len);
 void ntmd_dns_query_free(struct ntmd_dns_query *query);
 
 /* ---- dns_tcp.c */
-int ntmd_dns_tcp_open(struct ntmd_dns_listener *listener, const struct sockaddr *sa, socklen_t len); /* 0 or -errno */
+/* 0 or -errno */
+int ntmd_dns_tcp_open(struct ntmd_dns_listener *listener, const struct sockaddr *sa, socklen_t len);
 /* fd: a listening socket, the stub's from now on. 0 or -ENOMEM. */
 int ntmd_dns_tcp_watch(struct ntmd_dns_listener *listener, int fd);
 void ntmd_dns_tcp_unlisten(struct ntmd_dns_listener *listener);

@@ -8,7 +8,8 @@
  *	            '-- itself asked -> no record, NXDOMAIN, NTMD_DNS_GRACE_MS without news: as it came
  *
  * A name lives while it is undecided or its tunnel is being made. Names that are aliases of one node share a
- * wait. What the records hold is not used, only that they are there: address and key come from Route Direction.
+ * wait. What the records hold is not used, only that they are there: address and key come from Route
+ * Direction.
  */
 #include "dns_internal.h"
 

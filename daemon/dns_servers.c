@@ -105,7 +105,8 @@ static void names_read(struct ntmd_dns *dns, const char *text)
 	struct ntm_endpoint server;
 
 	for (unsigned i = 0; i < count; i++) {
-		if (ntm_endpoint_from_sockaddr(&server, (struct sockaddr *)&found[i]) == 0 && !server_is_us(dns, &server))
+		if (ntm_endpoint_from_sockaddr(&server, (struct sockaddr *)&found[i]) == 0 &&
+		    !server_is_us(dns, &server))
 			dns->file_named[dns->file_nameds++] = server.addr;
 	}
 }
@@ -219,7 +220,8 @@ static void own_add(struct ntm_addr own[NTMD_DNS_OWN_MAX], int *count, const str
 		own[(*count)++] = *addr;
 }
 
-int ntmd_dns_servers_own(struct ntmd_dns *dns, unsigned *generation, struct ntm_addr ret_own[NTMD_DNS_OWN_MAX])
+int ntmd_dns_servers_own(struct ntmd_dns *dns, unsigned *generation,
+			 struct ntm_addr ret_own[NTMD_DNS_OWN_MAX])
 {
 	struct ntm_endpoint server;
 	int count = 0;

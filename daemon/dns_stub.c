@@ -35,7 +35,8 @@ static void wire_send(struct ntmd_dns *dns, size_t len, const struct ntmd_dns_as
 	dns->stats.answers++;
 	if (to->tcp)
 		ntmd_dns_tcp_send(to->tcp, dns->out, len);
-	else if (sendto(to->udp, dns->out, len, MSG_NOSIGNAL, (const struct sockaddr *)&to->from, to->from_len) < 0)
+	else if (sendto(to->udp, dns->out, len, MSG_NOSIGNAL, (const struct sockaddr *)&to->from,
+			to->from_len) < 0)
 		ntm_debug("dns: an answer could not be sent: %s", strerror(errno));
 }
 
@@ -112,7 +113,8 @@ static void query_begin(struct ntmd_dns *dns, const knot_pkt_t *packet,
 		ntmd_dns_lookup_start(query);
 }
 
-void ntmd_dns_query_handle(struct ntmd_dns *dns, uint8_t *wire, size_t len, const struct ntmd_dns_asker *asker)
+void ntmd_dns_query_handle(struct ntmd_dns *dns, uint8_t *wire, size_t len,
+			   const struct ntmd_dns_asker *asker)
 {
 	unsigned rcode = 0;
 	knot_pkt_t *packet;
@@ -155,7 +157,8 @@ static void udp_ready(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	for (int i = 0; i < UDP_BURST; i++) {
 		asker.from_len = sizeof(asker.from);
-		len = recvfrom(fd, dns->in, sizeof(dns->in), 0, (struct sockaddr *)&asker.from, &asker.from_len);
+		len = recvfrom(fd, dns->in, sizeof(dns->in), 0, (struct sockaddr *)&asker.from,
+			       &asker.from_len);
 		if (len < 0)
 			break;
 		ntmd_dns_query_handle(dns, dns->in, (size_t)len, &asker);
@@ -278,8 +281,8 @@ static bool is_here(int fd)
 }
 
 int ntmd_dns_open_sockets(struct ntmd_dns **ret_dns, struct event_base *base, const int fd[2],
-			  const struct ntm_endpoint *upstream, unsigned upstreams, const struct ntmd_dns_ops *ops,
-			  void *ctx, char *ret_why, size_t why_len)
+			  const struct ntm_endpoint *upstream, unsigned upstreams,
+			  const struct ntmd_dns_ops *ops, void *ctx, char *ret_why, size_t why_len)
 {
 	struct ntm_endpoint listen = { .port = 0 };
 	struct ntmd_dns *dns;
@@ -296,7 +299,8 @@ int ntmd_dns_open_sockets(struct ntmd_dns **ret_dns, struct event_base *base, co
 	if (!err)
 		err = ntmd_dns_tcp_watch(&dns->listener[0], fd[1]);
 	if (err) {
-		snprintf(ret_why, why_len, "cannot answer names on the sockets that were passed: %s", strerror(-err));
+		snprintf(ret_why, why_len, "cannot answer names on the sockets that were passed: %s",
+			 strerror(-err));
 		if (dns)
 			dns->listener[0].udp = -1; /* the caller's still */
 		ntmd_dns_close(dns);
@@ -371,7 +375,8 @@ static int loopback_listen(struct ntmd_dns *dns, const char *address, uint16_t *
 	return 0;
 }
 
-int ntmd_dns_loopback_open(struct ntmd_dns *dns, struct ntmd_dns_loopback *ret_loopback, char *ret_why, size_t why_len)
+int ntmd_dns_loopback_open(struct ntmd_dns *dns, struct ntmd_dns_loopback *ret_loopback, char *ret_why,
+			   size_t why_len)
 {
 	struct ntmd_dns_loopback *at = &dns->loopback;
 	int err = at->udp4 ? 0 : loopback_listen(dns, "127.0.0.1", &at->udp4, &at->tcp4);
@@ -383,7 +388,8 @@ int ntmd_dns_loopback_open(struct ntmd_dns *dns, struct ntmd_dns_loopback *ret_l
 	if (!at->udp6) {
 		err = loopback_listen(dns, "::1", &at->udp6, &at->tcp6);
 		if (err)
-			ntm_info("cannot answer names at ::1 (%s): queries to IPv6 name servers go there", strerror(-err));
+			ntm_info("cannot answer names at ::1 (%s): queries to IPv6 name servers go there",
+				 strerror(-err));
 	}
 	*ret_loopback = *at;
 	return 0;

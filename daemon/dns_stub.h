@@ -38,11 +38,11 @@ enum ntmd_dns_result {
 int ntmd_dns_open(struct ntmd_dns **ret_dns, struct event_base *base, const struct ntm_endpoint *listen,
 		  const struct ntm_endpoint *upstream, unsigned upstreams, const struct ntmd_dns_ops *ops,
 		  void *ctx, char *ret_why, size_t why_len);
-/* The same on ready sockets, of this or another network namespace: fd[0] a bound UDP one, fd[1] a listening TCP one, both not
- * blocking. They are the stub's if this succeeds. */
+/* The same on ready sockets, of this or another network namespace: fd[0] a bound UDP one, fd[1] a listening
+ * TCP one, both not blocking. They are the stub's if this succeeds. */
 int ntmd_dns_open_sockets(struct ntmd_dns **ret_dns, struct event_base *base, const int fd[2],
-			  const struct ntm_endpoint *upstream, unsigned upstreams, const struct ntmd_dns_ops *ops,
-			  void *ctx, char *ret_why, size_t why_len);
+			  const struct ntm_endpoint *upstream, unsigned upstreams,
+			  const struct ntmd_dns_ops *ops, void *ctx, char *ret_why, size_t why_len);
 void ntmd_dns_close(struct ntmd_dns *dns);
 
 /* Names in this zone are asked at these servers (the DC's; told at registration). */
@@ -67,8 +67,8 @@ struct ntmd_dns_loopback {
 };
 
 /*
- * Answers at 127.0.0.1 and ::1 also, at ports that the kernel chooses, until ntmd_dns_close(); another time it tells the
- * same ports. ::1 may be missing. 0 or -errno with a sentence in ret_why.
+ * Answers at 127.0.0.1 and ::1 also, at ports that the kernel chooses, until ntmd_dns_close(); another time
+ * it tells the same ports. ::1 may be missing. 0 or -errno with a sentence in ret_why.
  */
 int ntmd_dns_loopback_open(struct ntmd_dns *dns, struct ntmd_dns_loopback *ret_loopback, char *ret_why,
 			   size_t why_len);
@@ -76,11 +76,12 @@ int ntmd_dns_loopback_open(struct ntmd_dns *dns, struct ntmd_dns_loopback *ret_l
 int ntmd_dns_mark_set(struct ntmd_dns *dns, uint32_t mark);
 #define NTMD_DNS_OWN_MAX 8
 /*
- * The servers of this machine itself among those that the stub asks (but for the zone's) and that resolv.conf names: they
- * send queries of their own. Returns their count. *generation: of the last call, at first 0; -EAGAIN if nothing has changed
- * since.
+ * The servers of this machine itself among those that the stub asks (but for the zone's) and that resolv.conf
+ * names: they send queries of their own. Returns their count. *generation: of the last call, at first 0;
+ * -EAGAIN if nothing has changed since.
  */
-int ntmd_dns_servers_own(struct ntmd_dns *dns, unsigned *generation, struct ntm_addr ret_own[NTMD_DNS_OWN_MAX]);
+int ntmd_dns_servers_own(struct ntmd_dns *dns, unsigned *generation,
+			 struct ntm_addr ret_own[NTMD_DNS_OWN_MAX]);
 
 struct ntmd_dns_stats {
 	uint64_t queries, answers, upstream_queries, upstream_timeouts, directions, failures;

@@ -197,7 +197,8 @@ static void accept_ready(evutil_socket_t listening, short what, void *arg)
 
 int ntmd_dns_tcp_watch(struct ntmd_dns_listener *listener, int fd)
 {
-	listener->tcp_event = event_new(listener->dns->base, fd, EV_READ | EV_PERSIST, accept_ready, listener);
+	listener->tcp_event =
+		event_new(listener->dns->base, fd, EV_READ | EV_PERSIST, accept_ready, listener);
 	if (!listener->tcp_event || event_add(listener->tcp_event, NULL) < 0)
 		return -ENOMEM;
 	listener->tcp = fd;

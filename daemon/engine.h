@@ -46,7 +46,8 @@ struct ntmd_engine_ops {
 	/* No ntmd_engine_path_bulk_acked for NTM_BULK_DEAD_MS while bulk data went out: the path uses the
 	 * inline lane now. */
 	void (*bulk_dead)(void *ctx, void *user);
-	/* Data went out, and nothing authentic has come by the same route since: once until ntmd_engine_path_unheard() says that it has. */
+	/* Data went out, and nothing authentic has come by the same route since: once until
+	 * ntmd_engine_path_unheard() says that it has. */
 	void (*unheard)(void *ctx, void *user);
 	/* After ntmd_engine_path_expect: the first data packet from where packets go now. */
 	void (*arrived)(void *ctx, void *user);
@@ -142,7 +143,8 @@ int ntmd_engine_path_key_set(struct ntmd_engine_path *path, unsigned phase,
 void ntmd_engine_path_phase_set(struct ntmd_engine_path *path, unsigned phase);
 void ntmd_engine_path_key_drop(struct ntmd_engine_path *path, unsigned phase);
 
-/* No data has come or gone for a while: gives back memory that the next packet makes again (some microseconds). */
+/* No data has come or gone for a while: gives back memory that the next packet makes again (some
+ * microseconds). */
 void ntmd_engine_path_rest(struct ntmd_engine_path *path);
 
 /*
@@ -168,11 +170,15 @@ void ntmd_engine_path_heard(struct ntmd_engine_path *path); /* one came by the r
  * daemon is heard again, and what TCP waits for goes at once. false: the kernel here does not have that lane.
  */
 bool ntmd_engine_path_inline_try(struct ntmd_engine_path *path);
-/* When the kernel sent and took something of this path last, by whatever route (boot-time clock, ms); 0: never. */
-void ntmd_engine_path_kernel_times(const struct ntmd_engine_path *path, int64_t *ret_tx_ms, int64_t *ret_rx_ms);
-/* When the first data went out since anything authentic came by the route in use (boot-time clock); 0: all is well, and unheard is told again. */
+/* When the kernel sent and took something of this path last, by whatever route (boot-time clock, ms); 0:
+ * never. */
+void ntmd_engine_path_kernel_times(const struct ntmd_engine_path *path, int64_t *ret_tx_ms,
+				   int64_t *ret_rx_ms);
+/* When the first data went out since anything authentic came by the route in use (boot-time clock); 0: all is
+ * well, and unheard is told again. */
 int64_t ntmd_engine_path_unheard(struct ntmd_engine_path *path);
-/* The kernel has sent something since then, and nothing has come. false: that something waits is known already. */
+/* The kernel has sent something since then, and nothing has come. false: that something waits is known
+ * already. */
 bool ntmd_engine_path_unheard_since(struct ntmd_engine_path *path, int64_t since_ms);
 void ntmd_engine_path_unheard_forget(struct ntmd_engine_path *path); /* as if something had come */
 void ntmd_engine_path_expect(struct ntmd_engine_path *path); /* tell arrived */

@@ -63,8 +63,8 @@ void ntmd_event(struct ntmd *ntmd, const char *event, ...)
 		va_list args;
 
 		next = LIST_NEXT(monitor, next);
-		json_object_object_add(o, "time",
-				       json_object_new_double((double)now.tv_sec + (double)now.tv_nsec / 1e9));
+		json_object_object_add(
+			o, "time", json_object_new_double((double)now.tv_sec + (double)now.tv_nsec / 1e9));
 		json_object_object_add(o, "event", json_object_new_string(event));
 		va_start(args, event);
 		while ((name = va_arg(args, const char *)) && (value = va_arg(args, const char *)))

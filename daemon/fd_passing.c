@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * fd_passing.c - descriptors that another process made for us: by number in the configuration, or by name with
- * LISTEN_FDS (sd_listen_fds(3)). A ready TUN as Android's VpnService hands one over, the sockets that the stub
- * answers on, and a netlink socket to set up the TUN in its own namespace. `ntmctl run` passes all of them.
+ * fd_passing.c - descriptors that another process made for us: by number in the configuration, or by name
+ * with LISTEN_FDS (sd_listen_fds(3)). A ready TUN as Android's VpnService hands one over, the sockets that
+ * the stub answers on, and a netlink socket to set up the TUN in its own namespace. `ntmctl run` passes all
+ * of them.
  *
  * Next: main.c gives the TUN to the engine and the sockets to dns_stub.c, interface.c has the netlink one.
  */
@@ -39,16 +40,18 @@ static int name_take(struct ntmd_config *config, const char *name, int fd, char 
 	else if (!strcmp(name, "dns") && config->dns_fds < 2)
 		config->dns_fd[config->dns_fds++] = fd;
 	else
-		return fail(ret_why, why_len, fd,
-			    "was passed (LISTEN_FDNAMES) with another name than tun, netlink and dns, or too often: at most one "
-			    "tun, one netlink and two dns");
+		return fail(
+			ret_why, why_len, fd,
+			"was passed (LISTEN_FDNAMES) with another name than tun, netlink and dns, or too often: at most one "
+			"tun, one netlink and two dns");
 	return 0;
 }
 
 /* What LISTEN_FDS says, if it is for us and not for the process that started us. */
 static int environment_take(struct ntmd_config *config, char *ret_why, size_t why_len)
 {
-	const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS"), *names = getenv("LISTEN_FDNAMES");
+	const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS"),
+		   *names = getenv("LISTEN_FDNAMES");
 	char copy[256], *rest = copy, *name;
 	long count;
 	int err = 0;
@@ -56,8 +59,10 @@ static int environment_take(struct ntmd_config *config, char *ret_why, size_t wh
 	if (!pid || !fds || strtol(pid, NULL, 10) != (long)getpid())
 		return 0;
 	count = strtol(fds, NULL, 10);
-	if (count < 0 || count > FDS_MAX || (size_t)snprintf(copy, sizeof(copy), "%s", names ? names : "") >= sizeof(copy)) {
-		snprintf(ret_why, why_len, "LISTEN_FDS=%s: at most %d descriptors can be passed", fds, FDS_MAX);
+	if (count < 0 || count > FDS_MAX ||
+	    (size_t)snprintf(copy, sizeof(copy), "%s", names ? names : "") >= sizeof(copy)) {
+		snprintf(ret_why, why_len, "LISTEN_FDS=%s: at most %d descriptors can be passed", fds,
+			 FDS_MAX);
 		return -EINVAL;
 	}
 	for (int i = 0; i < count && !err; i++) {
@@ -83,7 +88,8 @@ static bool is_tun(int fd)
 {
 	struct ifreq request = { 0 };
 
-	return !ioctl(fd, TUNGETIFF, &request) && (request.ifr_flags & (IFF_TUN | IFF_NO_PI)) == (IFF_TUN | IFF_NO_PI);
+	return !ioctl(fd, TUNGETIFF, &request) &&
+	       (request.ifr_flags & (IFF_TUN | IFF_NO_PI)) == (IFF_TUN | IFF_NO_PI);
 }
 
 static bool is_dns(int fd)
@@ -106,12 +112,14 @@ static int dns_check(struct ntmd_config *config, char *ret_why, size_t why_len)
 		if (!is_dns(fd) || getsockname(fd, (struct sockaddr *)&sa, &len) ||
 		    ntm_endpoint_from_sockaddr(&config->dns_listen, (struct sockaddr *)&sa) ||
 		    fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
-			return fail(ret_why, why_len, fd,
-				    "([dns] listen-fd) is neither a bound UDP socket nor a listening TCP socket");
+			return fail(
+				ret_why, why_len, fd,
+				"([dns] listen-fd) is neither a bound UDP socket nor a listening TCP socket");
 	}
 	if (config->dns_fds && (config->dns_fds != 2 || option_int(config->dns_fd[0], SO_TYPE) ==
 								option_int(config->dns_fd[1], SO_TYPE))) {
-		snprintf(ret_why, why_len, "[dns] listen-fd: expected two sockets, one for UDP and one for TCP");
+		snprintf(ret_why, why_len,
+			 "[dns] listen-fd: expected two sockets, one for UDP and one for TCP");
 		return -EINVAL;
 	}
 	if (config->dns_fds && option_int(config->dns_fd[0], SO_TYPE) == SOCK_STREAM) {
@@ -133,14 +141,17 @@ int ntmd_fd_passing_take(struct ntmd_config *config, char *ret_why, size_t why_l
 		return err;
 	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
 		if (fds[i] >= 0 && fcntl(fds[i], F_SETFD, FD_CLOEXEC) < 0)
-			return fail(ret_why, why_len, fds[i], "is not open: whoever starts ntmd must pass it");
+			return fail(ret_why, why_len, fds[i],
+				    "is not open: whoever starts ntmd must pass it");
 	if (config->tun_fd >= 0 && !is_tun(config->tun_fd))
 		return fail(ret_why, why_len, config->tun_fd,
 			    "([datapath] tun-fd) is no TUN of the kind IFF_TUN | IFF_NO_PI");
 	if (config->netlink_fd >= 0 && config->tun_fd < 0)
-		return fail(ret_why, why_len, config->netlink_fd, "([datapath] netlink-fd) is of use with a tun-fd only");
+		return fail(ret_why, why_len, config->netlink_fd,
+			    "([datapath] netlink-fd) is of use with a tun-fd only");
 	if (config->netlink_fd >= 0 && (option_int(config->netlink_fd, SO_DOMAIN) != AF_NETLINK ||
 					option_int(config->netlink_fd, SO_PROTOCOL) != NETLINK_ROUTE))
-		return fail(ret_why, why_len, config->netlink_fd, "([datapath] netlink-fd) is no rtnetlink socket");
+		return fail(ret_why, why_len, config->netlink_fd,
+			    "([datapath] netlink-fd) is no rtnetlink socket");
 	return dns_check(config, ret_why, why_len);
 }

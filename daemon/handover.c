@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * handover.c - our address changed, or the peer's did (paper A, section II.E; doc/PROTOCOL.md, "Handover"). The moved node proves its new
- * address on the existing paths, by a Path Update on every way at once; registration and a new direction go on beside it.
+ * handover.c - our address changed, or the peer's did (paper A, section II.E; doc/PROTOCOL.md, "Handover").
+ * The moved node proves its new address on the existing paths, by a Path Update on every way at once;
+ * registration and a new direction go on beside it.
  *
- *	ifmon.c -> ntmd_handover_network_changed -> session kick, Registration, per path: bind the RS again, Path Update
+ *	ifmon.c -> ntmd_handover_network_changed -> session, Registration; each path: bind, Path Update
  *	peer's Path Update -> answer, challenge it, send to both places until one is proven -> route.c
  */
 #include "log.h"
@@ -17,7 +18,8 @@
 #include "endpoint.h"
 #include "stats.h"
 
-#define SEEN_MS 1000 /* between two packets from unknown places that count; twice as long after each place that was none */
+/* Between two packets from unknown places that count; twice as long after each place that was none */
+#define SEEN_MS 1000
 #define SEEN_DOUBLED 6 /* times at most */
 #define ADDRESSES_TEXT (NTM_REAL_ADDRS_MAX * NTM_ADDR_TEXT)
 
@@ -95,7 +97,8 @@ static bool switch_over(struct ntmd_path *path)
 
 void ntmd_handover_path(struct ntmd_path *path)
 {
-	bool lost = ntmd_route_sync(path) || path->active < 0 || !ntmd_route_usable(path, path->route[path->active]);
+	bool lost = ntmd_route_sync(path) || path->active < 0 ||
+		    !ntmd_route_usable(path, path->route[path->active]);
 
 	/* The request goes first: the RS then takes our packets from here. */
 	if (path->bind.name && ntmd_relay_bind_is_stale(path)) {
@@ -107,7 +110,8 @@ void ntmd_handover_path(struct ntmd_path *path)
 		return;
 	}
 	if (!lost) {
-		ntmd_route_probe(path); /* there may be a better network, and what failed before may work now */
+		/* There may be a better network, and what failed before may work now */
+		ntmd_route_probe(path);
 		if (path->route[path->active]->state == NTMD_ROUTE_PROVEN)
 			ntmd_route_select(path);
 		return;
@@ -122,14 +126,16 @@ void ntmd_handover_route_dead(struct ntmd_path *path, int64_t since_ms)
 	struct ntmd_route *dead = path->route[path->active], *next;
 
 	ntm_info("%s does not answer by %s", path->cn->fqdn, ntm_route_name(dead->kind));
-	ntmd_event(path->ntmd, "route_failed", "peer", path->cn->fqdn, "route", ntm_route_name(dead->kind), NULL);
+	ntmd_event(path->ntmd, "route_failed", "peer", path->cn->fqdn, "route", ntm_route_name(dead->kind),
+		   NULL);
 	path->misses = 0;
 	path->keepalive_us = 0;
 	/* What was proven before is not proven now. */
 	for (unsigned i = 0; i < path->routes; i++) {
 		struct ntmd_route *route = path->route[i];
 
-		if (route->kind && route->state == NTMD_ROUTE_PROVEN && (route == dead || route->heard_ms < since_ms)) {
+		if (route->kind && route->state == NTMD_ROUTE_PROVEN &&
+		    (route == dead || route->heard_ms < since_ms)) {
 			route->state = NTMD_ROUTE_IDLE;
 			route->nonce = 0;
 		}
@@ -138,7 +144,8 @@ void ntmd_handover_route_dead(struct ntmd_path *path, int64_t since_ms)
 		ntmd_direction_again(path->cn, NTM_REASON_HANDOVER); /* the DC may know another relay */
 	next = ntmd_route_best(path, NTMD_ROUTE_PROVEN);
 	if (!next) {
-		if (path->bind.name && path->bind.asked_ms < since_ms) /* a NAT of ours may have forgotten where the leg was */
+		if (path->bind.name &&
+		    path->bind.asked_ms < since_ms) /* a NAT of ours may have forgotten where the leg was */
 			ntmd_relay_bind_start(path);
 		move(path, "nothing else answered, and this does now");
 		return;
@@ -211,8 +218,8 @@ void ntmd_handover_arrived(struct ntmd_path *path)
 /* ---- the peer moves */
 
 /*
- * Data goes to the new place at once, but only so much until it is proven, and to the old place too: a copied or redirected packet
- * can neither pull the traffic away nor multiply it.
+ * Data goes to the new place at once, but only so much until it is proven, and to the old place too: a copied
+ * or redirected packet can neither pull the traffic away nor multiply it.
  */
 static void peer_moved(struct ntmd_path *path, struct ntmd_route *route, const char *why)
 {
@@ -272,8 +279,8 @@ void ntmd_handover_peer_seen(struct ntmd_path *path, const struct ntm_flow *from
 }
 
 /*
- * The same move by another way, or again. A better way than the one guessed is taken. By the RS again: a leg there moves a round
- * trip after the first Update passed, and what answered that went to the old place.
+ * The same move by another way, or again. A better way than the one guessed is taken. By the RS again: a leg
+ * there moves a round trip after the first Update passed, and what answered that went to the old place.
  */
 static void update_again(struct ntmd_path *path, struct ntmd_route *route)
 {
@@ -281,7 +288,8 @@ static void update_again(struct ntmd_path *path, struct ntmd_route *route)
 
 	/* It is there; the place guessed may be that of somebody who was faster with a copy. */
 	if (route->state == NTMD_ROUTE_PROVEN) {
-		if (active >= 0 && active != index && path->second != index && path->route[active]->state != NTMD_ROUTE_PROVEN)
+		if (active >= 0 && active != index && path->second != index &&
+		    path->route[active]->state != NTMD_ROUTE_PROVEN)
 			ntmd_route_apply(path, active, index, path->unproven ? NTM_UNPROVEN_BYTES : 0);
 		return;
 	}
@@ -289,9 +297,11 @@ static void update_again(struct ntmd_path *path, struct ntmd_route *route)
 	    ntmd_route_outranks_active(path, route)) {
 		ntmd_route_interrupted(path, path->why);
 		ntmd_route_resume(path, NTMD_PATH_GUESSED);
-		ntmd_route_apply(path, index, path->second >= 0 && path->second != index ? path->second : active,
+		ntmd_route_apply(path, index,
+				 path->second >= 0 && path->second != index ? path->second : active,
 				 NTM_UNPROVEN_BYTES);
-	} else if (active == index && route->kind == NTM_ROUTE_RELAY && path->interrupted == NTMD_PATH_GUESSED) {
+	} else if (active == index && route->kind == NTM_ROUTE_RELAY &&
+		   path->interrupted == NTMD_PATH_GUESSED) {
 		ntmd_route_interrupted(path, path->why);
 		ntmd_route_resume(path, NTMD_PATH_GUESSED);
 		ntmd_route_apply(path, active, path->second, 0);
@@ -299,7 +309,8 @@ static void update_again(struct ntmd_path *path, struct ntmd_route *route)
 	ntmd_route_challenge(path, route);
 }
 
-void ntmd_handover_update_handle(struct ntmd_path *path, const struct ntm_flow *from, const struct ntm_message *message)
+void ntmd_handover_update_handle(struct ntmd_path *path, const struct ntm_flow *from,
+				 const struct ntm_message *message)
 {
 	uint8_t body[NTM_MSG_HEADER_LEN + 64];
 	struct ntm_path_response response = { .observed = from->remote };
@@ -319,7 +330,8 @@ void ntmd_handover_update_handle(struct ntmd_path *path, const struct ntm_flow *
 	response.nonce = update.nonce;
 	if (route && route->kind == NTM_ROUTE_RELAY)
 		memset(&response.observed, 0, sizeof(response.observed));
-	n = ntm_msg_path_response_build(body + NTM_MSG_HEADER_LEN, sizeof(body) - NTM_MSG_HEADER_LEN, &response);
+	n = ntm_msg_path_response_build(body + NTM_MSG_HEADER_LEN, sizeof(body) - NTM_MSG_HEADER_LEN,
+					&response);
 	ntmd_path_control_send(path, from, NTM_MSG_PATH_RESPONSE, message->transaction, body, (size_t)n);
 	if (!route)
 		return; /* no slot is left */
@@ -330,8 +342,8 @@ void ntmd_handover_update_handle(struct ntmd_path *path, const struct ntm_flow *
 	}
 	path->update_seen = update.sequence;
 	ntmd_route_retry_soon(path);
-	ntmd_event(path->ntmd, "peer_moved", "peer", path->cn->fqdn, "remote", ntm_endpoint_format(&from->remote, remote),
-		   NULL);
+	ntmd_event(path->ntmd, "peer_moved", "peer", path->cn->fqdn, "remote",
+		   ntm_endpoint_format(&from->remote, remote), NULL);
 	/* Where it was heard before says nothing about now, also if it is the same way again. */
 	route->state = NTMD_ROUTE_IDLE;
 	peer_moved(path, route, "the peer asked for it: its network changed");

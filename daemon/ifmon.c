@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * ifmon.c - the kernel tells of links, addresses and routes that come and go; handover.c acts on it. Never a poll.
+ * ifmon.c - the kernel tells of links, addresses and routes that come and go; handover.c acts on it. Never a
+ * poll.
  */
 #include <errno.h>
 
@@ -24,8 +25,9 @@ static void changed(evutil_socket_t fd, short what, void *arg)
 }
 
 /*
- * A handover is a handful of changes, and none of them waits. A link that goes up and down all the time must not keep us, our
- * peers and the DC busy: then changes are gathered for some time, longer where there are more paths, and with jitter.
+ * A handover is a handful of changes, and none of them waits. A link that goes up and down all the time must
+ * not keep us, our peers and the DC busy: then changes are gathered for some time, longer where there are
+ * more paths, and with jitter.
  */
 static int64_t wait_ms(struct ntmd *ntmd)
 {

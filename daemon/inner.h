@@ -30,8 +30,8 @@ struct ntmd_inner {
 int ntmd_inner_parse(struct ntmd_inner *ret_inner, const uint8_t *packet, size_t len);
 
 /*
- * Brings the congestion mark of the outer packet's TOS byte into the inner packet, which parses (RFC 6040, figure 4). 0, or
- * -NTM_DROP_ECN: it is marked, and its flow would not understand: a mark is a drop there.
+ * Brings the congestion mark of the outer packet's TOS byte into the inner packet, which parses (RFC 6040,
+ * figure 4). 0, or -NTM_DROP_ECN: it is marked, and its flow would not understand: a mark is a drop there.
  */
 int ntmd_inner_ecn(uint8_t *packet, uint8_t outer);
 

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * interface.c - whose the device is, and who gives it addresses and routes. One that ntm0.c made is ours. A TUN that was
- * passed to us (fd_passing.c) lies in another network namespace or belongs to another program: with a netlink socket of
- * that namespace we set it up through that, without one its owner does, from what `ntmctl status` says.
+ * interface.c - whose the device is, and who gives it addresses and routes. One that ntm0.c made is ours. A
+ * TUN that was passed to us (fd_passing.c) lies in another network namespace or belongs to another program:
+ * with a netlink socket of that namespace we set it up through that, without one its owner does, from what
+ * `ntmctl status` says.
  *
- * For `ntmctl run` neither needs a capability: who made a user namespace has all of them in it, also from outside, as
- * long as he is in its parent (user_namespaces(7)); and the socket was opened inside.
+ * For `ntmctl run` neither needs a capability: who made a user namespace has all of them in it, also from
+ * outside, as long as he is in its parent (user_namespaces(7)); and the socket was opened inside.
  */
 #include <errno.h>
 #include <linux/if_tun.h>
@@ -34,8 +35,9 @@ static void missing_tell(const struct ntmd *ntmd)
 {
 	for (unsigned i = 0; i < ntmd->config.interfaces; i++)
 		if (!if_nametoindex(ntmd->config.interface[i]))
-			ntm_warn("[datapath] interface = %s: there is no such interface now; it is used when it appears",
-				 ntmd->config.interface[i]);
+			ntm_warn(
+				"[datapath] interface = %s: there is no such interface now; it is used when it appears",
+				ntmd->config.interface[i]);
 }
 
 int ntmd_interface_open(struct ntmd *ntmd)
@@ -55,7 +57,8 @@ int ntmd_interface_open(struct ntmd *ntmd)
 	}
 	index = passed_index(ntmd);
 	if (!index) {
-		ntm_error("the TUN (tun-fd) is not in the network namespace of the netlink socket (netlink-fd)");
+		ntm_error(
+			"the TUN (tun-fd) is not in the network namespace of the netlink socket (netlink-fd)");
 		return -ENODEV;
 	}
 	ntm_netlink_setup_by(ntmd->config.netlink_fd);
@@ -138,7 +141,9 @@ int ntmd_interface_route_del(struct ntmd *ntmd, const struct ntm_addr *vip)
 {
 	unsigned index = managed_index(ntmd);
 
-	return index && !ntm_addr_is_none(vip) ? ntm_netlink_route_del(index, vip, ntm_addr_is4(vip) ? 32 : 128) : 0;
+	return index && !ntm_addr_is_none(vip)
+		       ? ntm_netlink_route_del(index, vip, ntm_addr_is4(vip) ? 32 : 128)
+		       : 0;
 }
 
 int ntmd_interface_route_add(struct ntmd *ntmd, const struct ntm_addr *vip, const struct ntm_addr *source)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * keepalive.c - Keep Alive to the DC and on paths, always acknowledged: they hold NAT mappings, measure the round trip, and find out
- * that the other end is gone. Each path has one tick, which also looks at its keys. To the RS: relay_bind.c.
+ * keepalive.c - Keep Alive to the DC and on paths, always acknowledged: they hold NAT mappings, measure the
+ * round trip, and find out that the other end is gone. Each path has one tick, which also looks at its keys.
+ * To the RS: relay_bind.c.
  */
 #include <errno.h>
 #include <malloc.h>
@@ -18,11 +19,13 @@
 #define REST_MS 10000 /* without data: what only makes the next packet faster is given back */
 #define TRIM_MS 1000 /* after the last one that came to rest */
 #define UNANSWERED_MS 1000 /* we send and hear nothing: ask */
-#define AGAIN_MS 300 /* a Keep Alive without answer is sent again after this, or 3 round trips if that is more */
+/* A Keep Alive without answer is sent again after this, or 3 round trips if that is more */
+#define AGAIN_MS 300
 
 /* ---- to the DC */
 
-static void dc_done(void *arg, int err, const struct ntm_message *message, const struct ntm_error_message *error)
+static void dc_done(void *arg, int err, const struct ntm_message *message,
+		    const struct ntm_error_message *error)
 {
 	struct ntmd *ntmd = arg;
 	struct ntm_keepalive keepalive;
@@ -47,7 +50,8 @@ void ntmd_keepalive_dc(struct ntmd *ntmd)
 
 	if (!ntmd_netcheck_is_complete(ntmd))
 		ntmd_netcheck_start(ntmd, NULL); /* a relay may have come up since */
-	ntm_session_request(&ntmd->dc, NTM_MSG_KEEPALIVE_REQUEST, body, 0, NTM_REQUEST_TIMEOUT_MS, dc_done, ntmd, NULL);
+	ntm_session_request(&ntmd->dc, NTM_MSG_KEEPALIVE_REQUEST, body, 0, NTM_REQUEST_TIMEOUT_MS, dc_done,
+			    ntmd, NULL);
 }
 
 /* ---- on a path */
@@ -62,8 +66,8 @@ static void ask(struct ntmd_path *path, int64_t now_us)
 		path->keepalive_number = (uint32_t)ntm_crypto_random_u64();
 	}
 	path->keepalive_again_us = now_us;
-	ntmd_path_control_send(path, &path->route[path->active]->flow, NTM_MSG_KEEPALIVE_REQUEST, path->keepalive_number,
-			       body, 0);
+	ntmd_path_control_send(path, &path->route[path->active]->flow, NTM_MSG_KEEPALIVE_REQUEST,
+			       path->keepalive_number, body, 0);
 	if (path->second >= 0)
 		ntmd_path_control_send(path, &path->route[path->second]->flow, NTM_MSG_KEEPALIVE_REQUEST,
 				       path->keepalive_number, body, 0);
@@ -86,7 +90,8 @@ static int64_t liveness(struct ntmd_path *path, const struct ntmd_engine_stats *
 	if (path->active < 0 || path->phase < 0)
 		return 0;
 	if (path->route[path->active]->state != NTMD_ROUTE_PROVEN) {
-		/* route.c asks by every way until all have failed; begun again from here, that would never end. */
+		/* route.c asks by every way until all have failed; begun again from here, that would never
+		 * end. */
 		path->keepalive_us = 0;
 		path->misses = 0;
 		return 0;
@@ -106,7 +111,8 @@ static int64_t liveness(struct ntmd_path *path, const struct ntmd_engine_stats *
 		ask(path, now * 1000);
 		return again;
 	}
-	if (now - heard >= NTM_KEEPALIVE_S * 1000LL || (stats->last_tx_ms > heard && now - heard >= UNANSWERED_MS)) {
+	if (now - heard >= NTM_KEEPALIVE_S * 1000LL ||
+	    (stats->last_tx_ms > heard && now - heard >= UNANSWERED_MS)) {
 		ask(path, now * 1000);
 		return again;
 	}
@@ -126,8 +132,8 @@ static void on_rest(evutil_socket_t fd, short what, void *arg)
 }
 
 /*
- * What only makes the next packet faster is given back; and when no other path has come to rest for a while, the memory goes
- * back to the system, with what handshakes and long answers of the control socket have left.
+ * What only makes the next packet faster is given back; and when no other path has come to rest for a while,
+ * the memory goes back to the system, with what handshakes and long answers of the control socket have left.
  */
 static void path_rest(struct ntmd_path *path)
 {
@@ -200,9 +206,11 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 		ntmd_session_keys_tick(path);
 		ntmd_path_mtu_tick(path, stats.tx_bytes);
 		ntmd_route_upkeep(path, now);
-		if (now - last < REST_MS || path->active < 0) /* later there is nothing that remembers when the last try was */
+		if (now - last < REST_MS ||
+		    path->active < 0) /* later there is nothing that remembers when the last try was */
 			ntmd_route_retry(path, now);
-		if (path->side == NTM_SIDE_REQUESTER && path->ck_expires_ms - now < NTM_CK_LIFETIME_S * 1000LL / 10)
+		if (path->side == NTM_SIDE_REQUESTER &&
+		    path->ck_expires_ms - now < NTM_CK_LIFETIME_S * 1000LL / 10)
 			ntmd_direction_again(path->cn, NTM_REASON_RENEW);
 	}
 	ntm_timer_set_ms(path->tick, next);
@@ -229,8 +237,10 @@ void ntmd_keepalive_response(struct ntmd_path *path, uint32_t transaction)
 
 void ntmd_keepalive_heard(struct ntmd_path *path, const struct ntm_flow *from)
 {
-	/* Of a path that is up, one that we do not know yet is not added here: data from there is to be a surprise. */
-	struct ntmd_route *route = path->state == NTMD_PATH_UP ? ntmd_route_find(path, from) : ntmd_route_seen(path, from);
+	/* Of a path that is up, one that we do not know yet is not added here: data from there is to be a
+	 * surprise. */
+	struct ntmd_route *route =
+		path->state == NTMD_PATH_UP ? ntmd_route_find(path, from) : ntmd_route_seen(path, from);
 
 	path->heard_ms = ntm_loop_now_ms();
 	ntmd_engine_path_bulk_acked(path->engine);

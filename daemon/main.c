@@ -23,7 +23,8 @@
 #define TUNNEL_OVERHEAD (40 + 8 + NTM_HEADER_LEN + NTM_TAG_LEN)
 #define THREADS_AUTO_MAX 8
 
-/* A thread a CPU that is ours; but on two of them one thread is not slower, and waits for nobody (DATAPATH.md). */
+/* A thread a CPU that is ours; but on two of them one thread is not slower, and waits for nobody
+ * (DATAPATH.md). */
 static unsigned threads_count(const struct ntmd_config *config)
 {
 	cpu_set_t cpus;
@@ -37,7 +38,8 @@ static unsigned threads_count(const struct ntmd_config *config)
 	return count <= 2 ? 1 : count > THREADS_AUTO_MAX ? THREADS_AUTO_MAX : (unsigned)count;
 }
 
-/* Data threads open further sockets at the same port: then this one shares it, after a look whether anybody else has it. */
+/* Data threads open further sockets at the same port: then this one shares it, after a look whether anybody
+ * else has it. */
 static int socket_open(struct ntmd *ntmd, struct ntm_udp *udp, struct ntm_endpoint *at, bool is4)
 {
 	struct ntm_udp alone;
@@ -67,13 +69,15 @@ static int sockets_open(struct ntmd *ntmd)
 		err = socket_open(ntmd, &ntmd->udp4, &any, true);
 	}
 	if (err) {
-		ntm_error("cannot open UDP port %u: %s; set another [node] listen-port, or 0 for any", port, strerror(-err));
+		ntm_error("cannot open UDP port %u: %s; set another [node] listen-port, or 0 for any", port,
+			  strerror(-err));
 		return err;
 	}
 	any.port = ntmd->udp4.bound.port;
 	err = socket_open(ntmd, &ntmd->udp6, &any, false);
 	if (err == -EADDRINUSE) {
-		ntm_error("UDP port %u is free for IPv4 but taken for IPv6; set another [node] listen-port", any.port);
+		ntm_error("UDP port %u is free for IPv4 but taken for IPv6; set another [node] listen-port",
+			  any.port);
 		return err;
 	}
 	if (err) {
@@ -99,7 +103,8 @@ static int engine_open(struct ntmd *ntmd)
 	config.mtu = ntmd->mtu;
 	ntm_cipher_measure(ntmd->cipher_ns);
 	ntmd->ciphers = ntm_cipher_bits(ntmd->config.cipher, ntmd->cipher_ns);
-	err = ntmd_engine_open(&ntmd->engine, ntmd->loop.base, &config, &ntmd_engine_ops, ntmd, why, sizeof(why));
+	err = ntmd_engine_open(&ntmd->engine, ntmd->loop.base, &config, &ntmd_engine_ops, ntmd, why,
+			       sizeof(why));
 	if (err)
 		ntm_error("%s", why);
 	if (!err)
@@ -120,8 +125,9 @@ static enum ntmd_resolver_mode resolver_mode(const char *name)
 static int dns_open_passed(struct ntmd *ntmd)
 {
 	char why[256];
-	int err = ntmd_dns_open_sockets(&ntmd->dns, ntmd->loop.base, ntmd->config.dns_fd, ntmd->config.dns_upstream,
-					ntmd->config.dns_upstreams, &ntmd_dns_ops, ntmd, why, sizeof(why));
+	int err = ntmd_dns_open_sockets(&ntmd->dns, ntmd->loop.base, ntmd->config.dns_fd,
+					ntmd->config.dns_upstream, ntmd->config.dns_upstreams, &ntmd_dns_ops,
+					ntmd, why, sizeof(why));
 
 	if (err)
 		ntm_error("%s", why);
@@ -140,14 +146,16 @@ static int dns_open(struct ntmd *ntmd)
 	for (unsigned i = 0; i < 2 && err == -EADDRINUSE; i++) {
 		if (!configured)
 			ntm_endpoint_parse(&ntmd->config.dns_listen, standard[i], 53);
-		err = ntmd_dns_open(&ntmd->dns, ntmd->loop.base, &ntmd->config.dns_listen, ntmd->config.dns_upstream,
-				    ntmd->config.dns_upstreams, &ntmd_dns_ops, ntmd, why, sizeof(why));
+		err = ntmd_dns_open(&ntmd->dns, ntmd->loop.base, &ntmd->config.dns_listen,
+				    ntmd->config.dns_upstream, ntmd->config.dns_upstreams, &ntmd_dns_ops,
+				    ntmd, why, sizeof(why));
 		if (configured)
 			break;
 	}
 	if (!err)
-		err = ntmd_resolver_open(&ntmd->resolver, ntmd->loop.base, mode, ntmd->dns, &ntmd->config.dns_listen,
-					 ntmd_interface_index(ntmd), ntmd->registration.zone, why, sizeof(why));
+		err = ntmd_resolver_open(&ntmd->resolver, ntmd->loop.base, mode, ntmd->dns,
+					 &ntmd->config.dns_listen, ntmd_interface_index(ntmd),
+					 ntmd->registration.zone, why, sizeof(why));
 	if (err)
 		ntm_error("%s", why);
 	return err;
@@ -180,19 +188,22 @@ static void reload(void *ctx)
 	config.pin = pin;
 	config.pins = pins;
 	ntmd_config_clear(&config);
-	ntm_notice("%s was read again: %u pins; other changes need a restart", ntmd->config_path, ntmd->config.pins);
+	ntm_notice("%s was read again: %u pins; other changes need a restart", ntmd->config_path,
+		   ntmd->config.pins);
 }
 
 static int control_open(struct ntmd *ntmd)
 {
-	int err = ntm_control_open(&ntmd->control, ntmd->loop.base, ntmd->config.control_socket, ntmd_commands, ntmd);
+	int err = ntm_control_open(&ntmd->control, ntmd->loop.base, ntmd->config.control_socket,
+				   ntmd_commands, ntmd);
 
 	if (err == -EADDRINUSE)
 		ntm_error("another ntmd answers at %s; end it, or set another [node] control-socket",
 			  ntmd->config.control_socket);
 	else if (err)
-		ntm_error("cannot open the control socket %s: %s; set [node] control-socket to a path that this user may write",
-			  ntmd->config.control_socket, strerror(-err));
+		ntm_error(
+			"cannot open the control socket %s: %s; set [node] control-socket to a path that this user may write",
+			ntmd->config.control_socket, strerror(-err));
 	return err;
 }
 
@@ -212,7 +223,8 @@ static int open_all(struct ntmd *ntmd, const uint8_t private_key[NTM_KEY_LEN])
 		ntm_error("%s", why);
 		return err;
 	}
-	err = ntm_sessions_init(&ntmd->sessions, ntmd->loop.base, private_key, &ntmd_session_ops, ntmd, ntmd_socket_for);
+	err = ntm_sessions_init(&ntmd->sessions, ntmd->loop.base, private_key, &ntmd_session_ops, ntmd,
+				ntmd_socket_for);
 	if (err)
 		return err;
 	err = dc_add(ntmd);
@@ -286,9 +298,10 @@ int main(int argc, char **argv)
 	char why[512];
 	int status;
 
-	status = ntm_loop_options_parse(&options, argc, argv, "ntmd",
-					"NTMobile node.\nWith --check-bpf it only tells whether the kernel takes its BPF programs.",
-					"/etc/ntm/ntmd.conf");
+	status = ntm_loop_options_parse(
+		&options, argc, argv, "ntmd",
+		"NTMobile node.\nWith --check-bpf it only tells whether the kernel takes its BPF programs.",
+		"/etc/ntm/ntmd.conf");
 	if (status >= 0)
 		return status;
 	if (check_bpf) {

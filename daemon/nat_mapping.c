@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * nat_mapping.c - a NAT of ours forgot who we are and gives us another address or port, which the kernel does not tell. Peers do, in
- * the answers to our questions (path_control.c), and relays (relay_bind.c). What one of them shows holds for all: the peer is told,
- * and the DC and the relays are asked where they see us now (keepalive.c).
+ * nat_mapping.c - a NAT of ours forgot who we are and gives us another address or port, which the kernel does
+ * not tell. Peers do, in the answers to our questions (path_control.c), and relays (relay_bind.c). What one
+ * of them shows holds for all: the peer is told, and the DC and the relays are asked where they see us now
+ * (keepalive.c).
  */
 #include "endpoint.h"
 #include "log.h"
@@ -41,7 +42,8 @@ void ntmd_nat_mapping_relay(struct ntmd_relay *relay)
 	tell(relay->ntmd, relay->name, &relay->observed);
 }
 
-void ntmd_nat_mapping_observed(struct ntmd_path *path, const struct ntm_flow *from, const struct ntm_endpoint *observed)
+void ntmd_nat_mapping_observed(struct ntmd_path *path, const struct ntm_flow *from,
+			       const struct ntm_endpoint *observed)
 {
 	struct ntmd_route *route = ntmd_route_find(path, from);
 	int64_t now = ntm_loop_now_ms();

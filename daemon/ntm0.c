@@ -58,10 +58,11 @@ static void attach_explain(const char *device, int err, char *why, size_t why_le
 			 "no permission to make the device %s: ntmd needs root or CAP_NET_ADMIN", device);
 		break;
 	case -EINVAL:
-		snprintf(why, why_len,
-			 "%s exists and is not a TUN device that ntmd can use: set another [node] device, or, if "
-			 "nobody needs it, remove it with `ip link del %s`",
-			 device, device);
+		snprintf(
+			why, why_len,
+			"%s exists and is not a TUN device that ntmd can use: set another [node] device, or, if "
+			"nobody needs it, remove it with `ip link del %s`",
+			device, device);
 		break;
 	default:
 		snprintf(why, why_len, "cannot make the device %s: %s", device, strerror(-err));

@@ -26,14 +26,16 @@ struct ntmd_ntm0 {
  * CAP_NET_ADMIN, -EBUSY another process holds the device, -EINVAL a bad name, or a device of another kind.
  * queues: a new device can have several; one that is there stays as it is (ret_ntm0->queues).
  */
-int ntmd_ntm0_open(struct ntmd_ntm0 *ret_ntm0, const char *device, unsigned mtu, bool queues, char *ret_why, size_t why_len);
+int ntmd_ntm0_open(struct ntmd_ntm0 *ret_ntm0, const char *device, unsigned mtu, bool queues, char *ret_why,
+		   size_t why_len);
 /* One more queue of a device that is open and may have several: a descriptor, or -errno. */
 int ntmd_ntm0_queue_open(const char *device);
 
 /* The same about a ready descriptor; how it was opened says what it can. */
 void ntmd_ntm0_adopt(struct ntmd_ntm0 *ret_ntm0, int fd);
 
-/* Brings a device up, with an MTU (bytes) and a queue for us; tso: it may be given super-packets. 0 or -errno. */
+/* Brings a device up, with an MTU (bytes) and a queue for us; tso: it may be given super-packets. 0 or
+ * -errno. */
 int ntmd_ntm0_link_up(unsigned ifindex, bool tso, unsigned mtu);
 
 /*

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * ntmd.h - the node: what its parts share. Each part is a file named after its procedure; who calls whom is in
- * doc/PROTOCOL.md and in the head of each file.
+ * ntmd.h - the node: what its parts share. Each part is a file named after its procedure; who calls whom is
+ * in doc/PROTOCOL.md and in the head of each file.
  */
 #ifndef NTMD_H
 #define NTMD_H
@@ -43,7 +43,8 @@ struct ntmd_metric {
 
 struct ntmd_config {
 	char fqdn[NTM_FQDN_MAX + 1];
-	char *private_key_file, *device, *control_socket, *state_dir, *engine, *dns_mode, *cipher, *lane, *pin_dir;
+	char *private_key_file, *device, *control_socket, *state_dir, *engine, *dns_mode, *cipher, *lane,
+		*pin_dir;
 	uint16_t listen_port;
 	unsigned rekey_after_s, mtu, paths;
 	unsigned threads; /* 0: auto */
@@ -118,10 +119,12 @@ struct ntmd {
 
 	/* netcheck.c */
 	struct {
-		struct ntm_endpoint server[NTM_SERVERS_MAX + NTM_RELAYS_MAX * 2]; /* to compare mappings, and relays */
+		/* To compare mappings, and relays */
+		struct ntm_endpoint server[NTM_SERVERS_MAX + NTM_RELAYS_MAX * 2];
 		struct ntm_endpoint observed[NTM_SERVERS_MAX + NTM_RELAYS_MAX * 2]; /* as that one saw us */
 		uint32_t rtt_us[NTM_SERVERS_MAX + NTM_RELAYS_MAX * 2]; /* 0: no answer */
-		uint64_t number[NTM_SERVERS_MAX + NTM_RELAYS_MAX * 2]; /* transaction of the echo that is out; 0: none */
+		/* Transaction of the echo that is out; 0: none */
+		uint64_t number[NTM_SERVERS_MAX + NTM_RELAYS_MAX * 2];
 		int64_t sent_us[NTM_SERVERS_MAX + NTM_RELAYS_MAX * 2]; /* when it was first sent */
 		unsigned count, tries;
 		struct event *timer;
@@ -163,7 +166,8 @@ struct ntmd {
 	/* attach.c */
 	struct {
 		char why[256]; /* the BPF programs are not attached; empty: they are, or nobody wants them */
-		struct ntm_control_request *attaching, *detaching; /* asked for it, and waits; NULL: nobody does */
+		/* Asked for it, and waits; NULL: nobody does */
+		struct ntm_control_request *attaching, *detaching;
 		bool check, again; /* attaching: only whether it can be done; it was attached before */
 		char **interface; /* as `ntmctl attach` named them; NULL: as the configuration does */
 		unsigned interfaces;
@@ -177,8 +181,8 @@ struct ntmd {
 };
 
 /*
- * For what the far end takes only if it is newer than all before (binds, Tunnel Requests and Probes): the time, so that a
- * restarted ntmd goes on above; but it never goes back when the clock is set back.
+ * For what the far end takes only if it is newer than all before (binds, Tunnel Requests and Probes): the
+ * time, so that a restarted ntmd goes on above; but it never goes back when the clock is set back.
  */
 static inline uint64_t ntmd_counter_next(struct ntmd *ntmd)
 {
@@ -193,14 +197,15 @@ int ntmd_config_read(struct ntmd_config *config, const char *path, char *ret_why
 void ntmd_config_clear(struct ntmd_config *config);
 
 /*
- * fd_passing.c: takes what LISTEN_FDS names, and checks these and the ones that the configuration has. 0 or -EINVAL with a
- * sentence in ret_why.
+ * fd_passing.c: takes what LISTEN_FDS names, and checks these and the ones that the configuration has. 0 or
+ * -EINVAL with a sentence in ret_why.
  */
 int ntmd_fd_passing_take(struct ntmd_config *config, char *ret_why, size_t why_len);
 
 /* interface.c: 0 or -errno, said to the log only by _open. */
 int ntmd_interface_open(struct ntmd *ntmd); /* after the engine */
-unsigned ntmd_interface_index(const struct ntmd *ntmd); /* in our own network namespace; 0: it is in another */
+/* In our own network namespace; 0: it is in another */
+unsigned ntmd_interface_index(const struct ntmd *ntmd);
 int ntmd_interface_configure(struct ntmd *ntmd); /* virtual addresses and pools as registration has them */
 /* A virtual address outside the pools: a node of another DC. source: our virtual address. */
 int ntmd_interface_route_add(struct ntmd *ntmd, const struct ntm_addr *vip, const struct ntm_addr *source);
@@ -226,8 +231,9 @@ int ntmd_state_open(struct ntmd *ntmd, char *ret_why, size_t why_len); /* makes 
 uint16_t ntmd_state_port_load(struct ntmd *ntmd); /* 0: none kept */
 void ntmd_state_port_save(struct ntmd *ntmd, uint16_t port);
 /*
- * Whether this key may be taken for that name: 0 as first seen or pinned, 1 first seen now (kept), -EKEYREJECTED not the pinned one, -EKEYREVOKED
- * another than first seen (the new one is kept, the user is told loudly).
+ * Whether this key may be taken for that name: 0 as first seen or pinned, 1 first seen now (kept),
+ * -EKEYREJECTED not the pinned one, -EKEYREVOKED another than first seen (the new one is kept, the user is
+ * told loudly).
  */
 int ntmd_state_key_check(struct ntmd *ntmd, const char *fqdn, const uint8_t key[NTM_KEY_LEN]);
 
@@ -240,7 +246,8 @@ struct json_object *ntmd_registration_json(struct ntmd *ntmd); /* "dc" of `ntmct
 
 /* real_address.c: RIP4 and RIP6 of the interfaces in use */
 void ntmd_real_address_read(struct ntmd *ntmd);
-const struct ntmd_network *ntmd_network_find(const struct ntmd *ntmd, unsigned ifindex); /* NULL: it is none */
+/* NULL: it is none */
+const struct ntmd_network *ntmd_network_find(const struct ntmd *ntmd, unsigned ifindex);
 unsigned ntmd_real_address_interface(const struct ntmd *ntmd, const struct ntm_addr *addr); /* 0: not ours */
 /* Whether no better network has an address of the family of real.addr[i]. */
 bool ntmd_real_address_is_preferred(const struct ntmd *ntmd, unsigned i);
@@ -249,7 +256,8 @@ bool ntmd_real_address_is_own(const struct ntmd *ntmd, const struct ntm_addr *ad
 /* netcheck.c: NAT mapping behaviour and round trips to relays, by echoes from the one socket */
 int ntmd_netcheck_init(struct ntmd *ntmd);
 void ntmd_netcheck_clear(struct ntmd *ntmd);
-void ntmd_netcheck_start(struct ntmd *ntmd, const struct ntm_registration_response *response); /* NULL: same servers again */
+/* NULL: same servers again */
+void ntmd_netcheck_start(struct ntmd *ntmd, const struct ntm_registration_response *response);
 /* Whether these are the relays it looks at. */
 bool ntmd_netcheck_knows(const struct ntmd *ntmd, const struct ntm_registration_response *response);
 /* Whether every server that can be reached has answered. */
@@ -278,7 +286,8 @@ void ntmd_event(struct ntmd *ntmd, const char *event, ...) __attribute__((sentin
 /* attach.c: the BPF engine from the node's side */
 int ntmd_attach_open(struct ntmd *ntmd); /* as [datapath] engine says; 0, or -errno said to the log */
 void ntmd_attach_close(struct ntmd *ntmd); /* after the paths, before the engine */
-void ntmd_attach_inherited_end(struct ntmd_cn *cn); /* there may be no tunnel with it: what an earlier ntmd had ends */
+/* There may be no tunnel with it: what an earlier ntmd had ends */
+void ntmd_attach_inherited_end(struct ntmd_cn *cn);
 void ntmd_attach_path_up(struct ntmd *ntmd); /* one of those may have been replaced */
 void ntmd_attach_handle(void *ctx, struct ntm_control_request *request, struct json_object *args);
 void ntmd_detach_handle(void *ctx, struct ntm_control_request *request, struct json_object *args);

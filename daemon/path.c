@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * path.c - the life of a path: directed, handshake, up, closing; and the one that replaces another. Keys are in
- * session_keys.c, ways in route.c, and how it is told to `ntmctl` at the end here.
+ * path.c - the life of a path: directed, handshake, up, closing; and the one that replaces another. Keys are
+ * in session_keys.c, ways in route.c, and how it is told to `ntmctl` at the end here.
  */
 #include "path.h"
 
@@ -43,7 +43,8 @@ struct ntmd_path *ntmd_path_new(struct ntmd_cn *cn, uint64_t id, enum ntm_side s
 	path->state = NTMD_PATH_DIRECTED;
 	path->directed_ms = ntm_loop_now_ms();
 	path->phase = path->active = path->second = -1;
-	path->update_sent = ntmd_counter_next(ntmd); /* the peer may have kept what an earlier ntmd told it on this path */
+	/* The peer may have kept what an earlier ntmd told it on this path */
+	path->update_sent = ntmd_counter_next(ntmd);
 	path->engine = ntmd_engine_path_add(ntmd->engine, path);
 	if (!path->engine || ntmd_engine_path_identify(path->engine, id, side)) {
 		if (path->engine)
@@ -115,10 +116,11 @@ static void withdraw_tell(struct ntmd_path *path, enum ntm_reason reason)
 {
 	struct ntm_route_withdraw withdraw = { .path_id = path->id, .reason = (uint8_t)reason };
 	uint8_t body[NTM_MSG_HEADER_LEN + 64];
-	int n = ntm_msg_route_withdraw_build(body + NTM_MSG_HEADER_LEN, sizeof(body) - NTM_MSG_HEADER_LEN, &withdraw);
+	int n = ntm_msg_route_withdraw_build(body + NTM_MSG_HEADER_LEN, sizeof(body) - NTM_MSG_HEADER_LEN,
+					     &withdraw);
 
-	ntm_session_request(&path->ntmd->dc, NTM_MSG_ROUTE_WITHDRAW, body, (size_t)n, NTM_REQUEST_TIMEOUT_MS, NULL, NULL,
-			    NULL);
+	ntm_session_request(&path->ntmd->dc, NTM_MSG_ROUTE_WITHDRAW, body, (size_t)n, NTM_REQUEST_TIMEOUT_MS,
+			    NULL, NULL, NULL);
 }
 
 void ntmd_path_close(struct ntmd_path *path, enum ntm_reason reason, bool tell_peer)
@@ -129,10 +131,12 @@ void ntmd_path_close(struct ntmd_path *path, enum ntm_reason reason, bool tell_p
 
 	ntmd_event(path->ntmd, "tunnel_closed", "peer", path->cn->fqdn, NULL);
 	n = ntm_msg_tunnel_close_build(body + NTM_MSG_HEADER_LEN, sizeof(body) - NTM_MSG_HEADER_LEN, &close);
-	/* By every way that works, unacknowledged: the path is gone here, and a packet of the other end's would be answered by a reset. */
+	/* By every way that works, unacknowledged: the path is gone here, and a packet of the other end's
+	 * would be answered by a reset. */
 	for (unsigned i = 0; tell_peer && path->state == NTMD_PATH_UP && i < path->routes; i++)
 		if (path->route[i]->kind && path->route[i]->state == NTMD_ROUTE_PROVEN)
-			ntmd_path_control_send(path, &path->route[i]->flow, NTM_MSG_TUNNEL_CLOSE, 0, body, (size_t)n);
+			ntmd_path_control_send(path, &path->route[i]->flow, NTM_MSG_TUNNEL_CLOSE, 0, body,
+					       (size_t)n);
 	if (tell_peer && reason != NTM_REASON_SHUTDOWN)
 		withdraw_tell(path, reason);
 	ntmd_path_free(path, true);
@@ -257,7 +261,8 @@ static void send_failed(void *ctx, void *user, int err)
 	ntm_debug("sending to %s failed: %s", path->cn->fqdn, strerror(err));
 	if (ntmd_route_sync(path) || !ntmd_route_usable(path, path->route[path->active]))
 		ntmd_handover_path(path);
-	/* There is a way, but the system lets nothing out by it, for a firewall's rule, say: others may work. */
+	/* There is a way, but the system lets nothing out by it, for a firewall's rule, say: others may
+	 * work. */
 	else if (ntmd_engine_path_unheard_since(path->engine, ntm_loop_now_ms()))
 		ntmd_path_watch_start(path);
 }
@@ -332,8 +337,11 @@ static void add_route(struct json_object *o, struct ntmd_path *path)
 
 	add_string(o, "route", !route ? "none" : route->kind == NTM_ROUTE_RELAY ? "relay" : "direct");
 	/* By the one before, until our leg at this one is proven: that has no name here any more. */
-	add_string(o, "relay", route && route->kind == NTM_ROUTE_RELAY && ntmd_relay_bind_is_named(&path->bind, &route->flow.remote) ?
-				       path->bind.name : NULL);
+	add_string(o, "relay",
+		   route && route->kind == NTM_ROUTE_RELAY &&
+				   ntmd_relay_bind_is_named(&path->bind, &route->flow.remote)
+			   ? path->bind.name
+			   : NULL);
 	if (!route) {
 		add_string(o, "local", NULL);
 		add_string(o, "remote", NULL);
@@ -367,7 +375,8 @@ static void add_details(struct json_object *o, struct ntmd_path *path, const str
 		add_string(standby, "name", path->bind.name);
 		add_string(standby, "endpoint",
 			   path->bind.relay ? ntm_endpoint_format(&path->bind.relay->endpoint, text) : NULL);
-		json_object_object_add(standby, "bound", json_object_new_boolean(path->bind.state == NTMD_BIND_BOUND));
+		json_object_object_add(standby, "bound",
+				       json_object_new_boolean(path->bind.state == NTMD_BIND_BOUND));
 	}
 	json_object_object_add(o, "standby", standby);
 	json_object_object_add(o, "routes", ntmd_routes_json(path));

@@ -2,12 +2,13 @@
 /*
  * path.h - correspondent nodes and the paths to them.
  *
- * A correspondent node (struct ntmd_cn) is there from the first name query, packet or Route Direction until its last path ends. It has
- * one path, and during a replacement a second one that takes over when it is up. A path (struct ntmd_path) has routes (ways the packets could
- * take), keys by phase, and an engine path behind engine.h.
+ * A correspondent node (struct ntmd_cn) is there from the first name query, packet or Route Direction until
+ * its last path ends. It has one path, and during a replacement a second one that takes over when it is up. A
+ * path (struct ntmd_path) has routes (ways the packets could take), keys by phase, and an engine path behind
+ * engine.h.
  *
  *	direction.c -> route_direction.c -> path.c -> tunnel.c -> session_keys.c -> engine.h
- *	                                       \-> route.c, relay_bind.c, path_control.c, keepalive.c, handover.c
+ *	                                       \-> route.c, relay_bind.c, keepalive.c, handover.c
  */
 #ifndef NTMD_PATH_H
 #define NTMD_PATH_H
@@ -42,7 +43,8 @@ struct ntmd_cn {
 	bool lost; /* it has said since then that it knows our path no more: its addresses may be another's */
 	bool going; /* not to be released: it is being freed, or changes its path */
 	int64_t direction_failed_ms;
-	/* asks again after a loss, with jitter; waits for a Route Direction; forgets a refused node after a pause */
+	/* asks again after a loss, with jitter; waits for a Route Direction; forgets a refused node after a
+	 * pause */
 	struct event *direction_timer;
 	unsigned direction_failures;
 	char *error; /* why the last direction failed; NULL: it did not */
@@ -54,10 +56,13 @@ struct ntmd_cn {
 
 struct ntmd_cn *ntmd_cn_find(struct ntmd *ntmd, const char *fqdn);
 struct ntmd_cn *ntmd_cn_find_vip(struct ntmd *ntmd, const struct ntm_addr *vip);
-/* What was only known by its virtual address turns out to be this node: its packets go by this one's path, and it is freed. */
+/* What was only known by its virtual address turns out to be this node: its packets go by this one's path,
+ * and it is freed. */
 void ntmd_cn_join(struct ntmd_cn *cn, struct ntmd_cn *unnamed);
-void ntmd_cn_unnamed_join(struct ntmd_cn *cn, const struct ntm_addr *vip); /* the same with all that there are; vip: none is well */
-/* Who is known to have this address, by a Route Direction that nothing speaks against, other than the node of that name. */
+/* The same with all that there are; vip: none is well */
+void ntmd_cn_unnamed_join(struct ntmd_cn *cn, const struct ntm_addr *vip);
+/* Who is known to have this address, by a Route Direction that nothing speaks against, other than the node of
+ * that name. */
 struct ntmd_cn *ntmd_cn_find_holder(struct ntmd *ntmd, const struct ntm_addr *vip, const char *but_fqdn);
 /* fqdn or vip may be NULL; NULL: no memory or too many. */
 struct ntmd_cn *ntmd_cn_new(struct ntmd *ntmd, const char *fqdn, const struct ntm_addr *vip);
@@ -65,11 +70,12 @@ void ntmd_cn_verdicts_set(struct ntmd_cn *cn, const struct ntm_verdict *verdict,
 int ntmd_cn_name_set(struct ntmd_cn *cn, const char *fqdn); /* 0, or -ENOMEM: it has the old one */
 void ntmd_cn_vips_set(struct ntmd_cn *cn, const struct ntm_addr *vip4, const struct ntm_addr *vip6);
 /*
- * Its virtual addresses are about to change (ntmd_cn_vips_set): its paths carry only packets from and to the old ones, so they end,
- * without a word to it: it has left them.
+ * Its virtual addresses are about to change (ntmd_cn_vips_set): its paths carry only packets from and to the
+ * old ones, so they end, without a word to it: it has left them.
  */
 void ntmd_cn_readdressed(struct ntmd_cn *cn);
-/* Ours have: all paths are closed, so that no peer goes on with the old ones; new ones are made when there is something to send. */
+/* Ours have: all paths are closed, so that no peer goes on with the old ones; new ones are made when there is
+ * something to send. */
 void ntmd_cn_own_readdressed(struct ntmd *ntmd);
 /* Frees it if nothing needs it: no path, no direction, no ping. */
 void ntmd_cn_release(struct ntmd_cn *cn);
@@ -91,9 +97,11 @@ struct ntmd_route {
 	uint8_t tries;
 	uint8_t doubts; /* questions to a proven route that were not answered */
 	bool was_proven; /* once: it is the peer's indeed */
-	uint16_t observed; /* nat_mapping.c: where the peer saw us by this route, folded; 0: it has not told */
+	/* nat_mapping.c: where the peer saw us by this route, folded; 0: it has not told */
+	uint16_t observed;
 	uint32_t rank; /* of the network: less is better */
-	uint32_t wished; /* the peer's newest Path Update when it last asked this way: it wants to be sent to there */
+	/* The peer's newest Path Update when it last asked this way: it wants to be sent to there */
+	uint32_t wished;
 	struct ntm_flow flow; /* ifindex 0: by what the kernel says */
 	uint64_t nonce; /* of the question that is out; 0: none */
 	int64_t sent_us;
@@ -123,7 +131,8 @@ struct ntmd_relay { /* one RS endpoint with paths of ours; its Keep Alive serves
 	struct ntm_endpoint endpoint;
 	struct ntm_endpoint observed; /* where it sees us, */
 	struct ntm_addr observed_local; /* at this address of ours */
-	int64_t rebound_ms; /* when all legs there were last bound again for something that it said; 0: never */
+	/* When all legs there were last bound again for something that it said; 0: never */
+	int64_t rebound_ms;
 	int64_t moved_ms; /* when it last saw us elsewhere without our doing */
 	struct event *keepalive;
 	unsigned misses;
@@ -143,7 +152,8 @@ struct ntmd_bind {
 	unsigned servers;
 	struct ntmd_relay *relay; /* the endpoint in use; NULL: none is routable */
 	struct ntmd_way way; /* by which the leg reaches it */
-	struct ntm_flow *old; /* where the leg was before; data may still go there until old_until_ms; NULL: nowhere */
+	/* Where the leg was before; data may still go there until old_until_ms; NULL: nowhere */
+	struct ntm_flow *old;
 	int64_t old_until_ms;
 	enum ntmd_bind_state state;
 	uint8_t leg_key[NTM_KEY_LEN];
@@ -186,8 +196,10 @@ struct ntmd_move {
 	int64_t retry_ms; /* when better routes that failed are asked again */
 	uint32_t retry_wait_ms; /* and how long after that */
 	unsigned announce_tries;
-	uint64_t announce_nonce; /* of the Path Update by which we changed to another network that works; 0: none is out */
-	struct ntm_addr announced; /* our address that the peer sends to, as far as we have told; none: it found it itself */
+	/* Of the Path Update by which we changed to another network that works; 0: none is out */
+	uint64_t announce_nonce;
+	/* Our address that the peer sends to, as far as we have told; none: it found it itself */
+	struct ntm_addr announced;
 	int64_t moved_us; /* when we last moved or announced another network */
 
 	/* handover.c */
@@ -228,7 +240,8 @@ struct ntmd_path {
 	uint64_t request_seen; /* side 1: transaction of the newest Tunnel Request that opened */
 
 	/* route.c */
-	/* Made when first needed, used again, and kept until the path ends: a pointer to one stays good meanwhile. */
+	/* Made when first needed, used again, and kept until the path ends: a pointer to one stays good
+	 * meanwhile. */
 	struct ntmd_route *route[NTM_ROUTES_MAX];
 	unsigned routes; /* slots there are */
 	int active; /* index, -1: none */
@@ -257,7 +270,8 @@ struct ntmd_path {
 	int64_t update_us; /* when ours was last sent: 0: nothing under way */
 	const char *why; /* the route in use was taken, in words; NULL: as the first that worked */
 	struct ntmd_move *move; /* NULL: nothing to remember */
-	/* What was sent lately may be lost: TCP's last segments go out again by the next guess (RESUME), and by the route that is proven then. */
+	/* What was sent lately may be lost: TCP's last segments go out again by the next guess (RESUME), and
+	 * by the route that is proven then. */
 	enum { NTMD_PATH_WHOLE, NTMD_PATH_GUESSED, NTMD_PATH_INTERRUPTED } interrupted;
 };
 
@@ -266,7 +280,8 @@ struct ntmd_path *ntmd_path_find(struct ntmd *ntmd, uint64_t id);
 /* From a Route Direction; NULL: no memory or a limit. */
 struct ntmd_path *ntmd_path_new(struct ntmd_cn *cn, uint64_t id, enum ntm_side side);
 void ntmd_path_up(struct ntmd_path *path); /* keys of both ends are there and a route works */
-/* refuse: applications whose packets wait are told; tell_peer: a Tunnel Close is sent, the DC gets a Route Withdraw. */
+/* refuse: applications whose packets wait are told; tell_peer: a Tunnel Close is sent, the DC gets a Route
+ * Withdraw. */
 void ntmd_path_close(struct ntmd_path *path, enum ntm_reason reason, bool tell_peer);
 void ntmd_path_free(struct ntmd_path *path, bool refuse);
 const char *ntmd_path_state_name(const struct ntmd_path *path);
@@ -287,10 +302,13 @@ void ntmd_direction_ended(struct ntmd_cn *cn);
 bool ntmd_direction_is_expected(const struct ntmd_cn *cn); /* answered, its Route Direction is on the way */
 extern const struct ntmd_dns_ops ntmd_dns_ops;
 /* Whether the node of that name may have these virtual addresses (all zero: none). */
-bool ntmd_route_direction_may_have(struct ntmd *ntmd, const char *fqdn, const uint8_t vip4[4], const uint8_t vip6[16]);
+bool ntmd_route_direction_may_have(struct ntmd *ntmd, const char *fqdn, const uint8_t vip4[4],
+				   const uint8_t vip6[16]);
 #define NTMD_VIP_REFUSED "its virtual address is in use here, or public"
-void ntmd_route_direction_handle(struct ntmd *ntmd, const struct ntm_session_from *from, const struct ntm_message *message);
-void ntmd_route_withdraw_handle(struct ntmd *ntmd, const struct ntm_session_from *from, const struct ntm_message *message);
+void ntmd_route_direction_handle(struct ntmd *ntmd, const struct ntm_session_from *from,
+				 const struct ntm_message *message);
+void ntmd_route_withdraw_handle(struct ntmd *ntmd, const struct ntm_session_from *from,
+				const struct ntm_message *message);
 
 /* ---- tunnel.c, session_keys.c */
 
@@ -301,12 +319,13 @@ void ntmd_tunnel_rest(struct ntmd_path *path); /* idle, and the last handshake i
 /* 0 or negative drop reason */
 int ntmd_tunnel_request_receive(struct ntmd *ntmd, const struct ntm_flow *from, uint8_t *packet, size_t len);
 int ntmd_tunnel_response_receive(struct ntmd *ntmd, const struct ntm_flow *from, uint8_t *packet, size_t len);
-int ntmd_tunnel_probe_receive(struct ntmd *ntmd, const struct ntm_flow *from, const uint8_t *packet, size_t len);
+int ntmd_tunnel_probe_receive(struct ntmd *ntmd, const struct ntm_flow *from, const uint8_t *packet,
+			      size_t len);
 int ntmd_tunnel_cookie_receive(struct ntmd *ntmd, const uint8_t *packet, size_t len);
 
 /* The keys of one handshake, by direction as Noise split them; both are wiped. */
-int ntmd_session_keys_set(struct ntmd_path *path, unsigned phase, enum ntm_cipher cipher, uint8_t send[NTM_KEY_LEN],
-			  uint8_t receive[NTM_KEY_LEN]);
+int ntmd_session_keys_set(struct ntmd_path *path, unsigned phase, enum ntm_cipher cipher,
+			  uint8_t send[NTM_KEY_LEN], uint8_t receive[NTM_KEY_LEN]);
 /* A packet under this phase opened: side 1 seals under it from now on if it is newer than the one in use. */
 void ntmd_session_keys_opened(struct ntmd_path *path, unsigned phase);
 /* Seal under this phase from now on; the ones before drain. */
@@ -318,8 +337,8 @@ void ntmd_session_keys_wipe(struct ntmd_path *path);
 /* ---- path_control.c */
 
 /* body: NTM_MSG_HEADER_LEN free bytes, then fields. 0 or -errno. */
-int ntmd_path_control_send(struct ntmd_path *path, const struct ntm_flow *to, uint16_t type, uint32_t transaction,
-			   uint8_t *body, size_t fields_len);
+int ntmd_path_control_send(struct ntmd_path *path, const struct ntm_flow *to, uint16_t type,
+			   uint32_t transaction, uint8_t *body, size_t fields_len);
 int ntmd_path_control_receive(struct ntmd *ntmd, const struct ntm_flow *from, uint8_t *packet, size_t len);
 int ntmd_path_reset_receive(struct ntmd *ntmd, const uint8_t *packet, size_t len);
 
@@ -328,31 +347,39 @@ int ntmd_path_reset_receive(struct ntmd *ntmd, const uint8_t *packet, size_t len
 int ntmd_route_index(const struct ntmd_path *path, const struct ntmd_route *route); /* as in path->active */
 /* By flow's remote and local address. */
 struct ntmd_route *ntmd_route_find(struct ntmd_path *path, const struct ntm_flow *flow);
-/* Finds or adds the routes by all ways there are; returns that of the preferred one. NULL: no slot left. Keeps the better kind. */
-struct ntmd_route *ntmd_route_add(struct ntmd_path *path, enum ntm_route_kind kind, const struct ntm_endpoint *remote);
+/* Finds or adds the routes by all ways there are; returns that of the preferred one. NULL: no slot left.
+ * Keeps the better kind. */
+struct ntmd_route *ntmd_route_add(struct ntmd_path *path, enum ntm_route_kind kind,
+				  const struct ntm_endpoint *remote);
 /* An authentic packet came from there: finds or adds. NULL: no slot left. */
 struct ntmd_route *ntmd_route_seen(struct ntmd_path *path, const struct ntm_flow *from);
-/* Networks have come or gone: makes and removes routes. Whether the active one has lost its way: the caller chooses anew. */
+/* Networks have come or gone: makes and removes routes. Whether the active one has lost its way: the caller
+ * chooses anew. */
 bool ntmd_route_sync(struct ntmd_path *path);
 void ntmd_route_relays_forget(struct ntmd_path *path); /* those by a relay that takes nothing from us */
 void ntmd_route_free_all(struct ntmd_path *path); /* the path ends */
-bool ntmd_route_usable(struct ntmd_path *path, struct ntmd_route *route); /* the kernel has a way to it, and a relay is asked */
+/* The kernel has a way to it, and a relay is asked */
+bool ntmd_route_usable(struct ntmd_path *path, struct ntmd_route *route);
 /* The candidates of a Route Direction replace those of the one before; what is proven stays. */
 void ntmd_route_candidates_set(struct ntmd_path *path, const struct ntm_candidate *candidate, unsigned count);
 /* Calls each() for every usable route, best first. */
-void ntmd_route_each_usable(struct ntmd_path *path, void (*each)(struct ntmd_path *path, struct ntmd_route *route, void *arg),
+void ntmd_route_each_usable(struct ntmd_path *path,
+			    void (*each)(struct ntmd_path *path, struct ntmd_route *route, void *arg),
 			    void *arg);
 void ntmd_route_proven(struct ntmd_path *path, struct ntmd_route *route);
 void ntmd_route_failed(struct ntmd_path *path, struct ntmd_route *route);
 /* By network, then by kind. */
 bool ntmd_route_outranks_active(const struct ntmd_path *path, const struct ntmd_route *route);
-struct ntmd_route *ntmd_route_best(struct ntmd_path *path, enum ntmd_route_state state); /* NULL: none is usable */
+/* NULL: none is usable */
+struct ntmd_route *ntmd_route_best(struct ntmd_path *path, enum ntmd_route_state state);
 /* Chooses the best proven route, or the best guess, and tells the engine. */
 void ntmd_route_select(struct ntmd_path *path);
 void ntmd_route_tell(struct ntmd_path *path); /* the peer, which network of ours is in use, unless it knows */
-/* What was sent lately may be lost. why: in words, why the route is taken that is next; NULL: as the first that works. */
+/* What was sent lately may be lost. why: in words, why the route is taken that is next; NULL: as the first
+ * that works. */
 void ntmd_route_interrupted(struct ntmd_path *path, const char *why);
-/* Before ntmd_route_apply: tells the engine if the path was interrupted, which is `now` what it says (enum in struct ntmd_path). */
+/* Before ntmd_route_apply: tells the engine if the path was interrupted, which is `now` what it says (enum in
+ * struct ntmd_path). */
 void ntmd_route_resume(struct ntmd_path *path, int now);
 /* Sets the engine's routes: unproven ones with a second one beside it. */
 void ntmd_route_apply(struct ntmd_path *path, int active, int second, uint64_t unproven_bytes);
@@ -365,17 +392,23 @@ bool ntmd_route_is_standby(const struct ntmd_path *path, const struct ntmd_route
 void ntmd_route_probe(struct ntmd_path *path); /* challenge all that are not proven (again) */
 void ntmd_route_challenge(struct ntmd_path *path, struct ntmd_route *route);
 void ntmd_route_response(struct ntmd_path *path, const struct ntm_flow *from, uint64_t nonce);
-bool ntmd_route_keepalive_response(struct ntmd_path *path, uint32_t number); /* false: not to one of our questions */
+/* false: not to one of our questions */
+bool ntmd_route_keepalive_response(struct ntmd_path *path, uint32_t number);
 void ntmd_route_wait(struct ntmd_path *path); /* ntmd_route_select is called again in a moment */
-void ntmd_route_announce(struct ntmd_path *path, struct ntmd_route *route); /* the peer is to send there from now on */
-void ntmd_route_retry_soon(struct ntmd_path *path); /* there is a new network, or candidate: at the next tick, and often at first */
-void ntmd_route_retry(struct ntmd_path *path, int64_t now_ms); /* of keepalive.c's tick: better ones that failed; all, if none works */
-void ntmd_route_upkeep(struct ntmd_path *path, int64_t now_ms); /* of keepalive.c's tick: networks that stand by */
+/* The peer is to send there from now on */
+void ntmd_route_announce(struct ntmd_path *path, struct ntmd_route *route);
+/* There is a new network, or candidate: at the next tick, and often at first */
+void ntmd_route_retry_soon(struct ntmd_path *path);
+/* Of keepalive.c's tick: better ones that failed; all, if none works */
+void ntmd_route_retry(struct ntmd_path *path, int64_t now_ms);
+/* Of keepalive.c's tick: networks that stand by */
+void ntmd_route_upkeep(struct ntmd_path *path, int64_t now_ms);
 
 /* ---- route_way.c */
 
 /* The preferred one first; how many. */
-unsigned ntmd_route_ways(const struct ntmd *ntmd, const struct ntm_endpoint *remote, struct ntmd_way ret_way[NTMD_WAYS_MAX]);
+unsigned ntmd_route_ways(const struct ntmd *ntmd, const struct ntm_endpoint *remote,
+			 struct ntmd_way ret_way[NTMD_WAYS_MAX]);
 /* From on to off the networks do not change: what was found is used again. */
 void ntmd_route_ways_remember(struct ntmd *ntmd, bool on);
 
@@ -384,15 +417,21 @@ void ntmd_route_ways_remember(struct ntmd *ntmd, bool on);
 void ntmd_relay_bind_set(struct ntmd_path *path, const struct ntm_relay_info *info); /* and starts */
 void ntmd_relay_bind_start(struct ntmd_path *path); /* (again): we moved */
 void ntmd_relay_bind_clear(struct ntmd_path *path);
-int ntmd_relay_bind_receive(struct ntmd *ntmd, const struct ntm_flow *from, const uint8_t *packet, size_t len);
+int ntmd_relay_bind_receive(struct ntmd *ntmd, const struct ntm_flow *from, const uint8_t *packet,
+			    size_t len);
 void ntmd_relay_bind_rest(struct ntmd_path *path);
-void ntmd_relay_bind_ask(struct ntmd *ntmd); /* a Keep Alive now: a NAT may have forgotten where our legs are */
-bool ntmd_relay_bind_reset(struct ntmd_path *path, const uint8_t token[NTM_MAC_LEN]); /* the RS forgot us: binds again */
+/* A Keep Alive now: a NAT may have forgotten where our legs are */
+void ntmd_relay_bind_ask(struct ntmd *ntmd);
+/* The RS forgot us: binds again */
+bool ntmd_relay_bind_reset(struct ntmd_path *path, const uint8_t token[NTM_MAC_LEN]);
 /* Whether the RS takes, or is asked to take, what we send by this route to it. */
 bool ntmd_relay_bind_serves(const struct ntmd_path *path, const struct ntmd_route *route);
-bool ntmd_relay_bind_is_leg(const struct ntmd_path *path, const struct ntmd_route *route); /* not where the leg was before */
-bool ntmd_relay_bind_is_named(const struct ntmd_bind *bind, const struct ntm_endpoint *remote); /* one of the standby RS's */
-bool ntmd_relay_bind_is_stale(const struct ntmd_path *path); /* another network is preferred, or the one it used is gone */
+/* Not where the leg was before */
+bool ntmd_relay_bind_is_leg(const struct ntmd_path *path, const struct ntmd_route *route);
+/* One of the standby RS's */
+bool ntmd_relay_bind_is_named(const struct ntmd_bind *bind, const struct ntm_endpoint *remote);
+/* Another network is preferred, or the one it used is gone */
+bool ntmd_relay_bind_is_stale(const struct ntmd_path *path);
 static inline bool ntmd_relay_bind_asked(const struct ntmd_path *path)
 {
 	return path->bind.relay && path->bind.state != NTMD_BIND_NONE;
@@ -409,15 +448,17 @@ void ntmd_keepalive_heard(struct ntmd_path *path, const struct ntm_flow *from);
 
 /* What an answer that came this way tells: where the peer sees us; none: it does not tell. */
 void ntmd_nat_mapping_relay(struct ntmd_relay *relay); /* its `observed` is another one now */
-void ntmd_nat_mapping_observed(struct ntmd_path *path, const struct ntm_flow *from, const struct ntm_endpoint *observed);
+void ntmd_nat_mapping_observed(struct ntmd_path *path, const struct ntm_flow *from,
+			       const struct ntm_endpoint *observed);
 
 /* ---- path_watch.c */
 
 void ntmd_path_watch_start(struct ntmd_path *path); /* data went out, and nothing came since */
-void ntmd_path_watch_kernel(struct ntmd_path *path, int64_t now_ms); /* now and then: the kernel may have begun to send */
+/* Now and then: the kernel may have begun to send */
+void ntmd_path_watch_kernel(struct ntmd_path *path, int64_t now_ms);
 /*
- * Our leg at the relay is bound. It saw us elsewhere without our doing, at that time: if the route in use, by the same address of
- * ours, has not answered since, the path moves now.
+ * Our leg at the relay is bound. It saw us elsewhere without our doing, at that time: if the route in use, by
+ * the same address of ours, has not answered since, the path moves now.
  */
 void ntmd_path_watch_leg_bound(struct ntmd_path *path, const struct ntm_addr *local, int64_t moved_ms);
 void ntmd_path_watch_rest(struct ntmd_path *path); /* no data lately: forgets what may be forgotten */
@@ -428,13 +469,16 @@ void ntmd_path_watch_clear(struct ntmd_path *path); /* the path ends */
 void ntmd_handover_arrived(struct ntmd_path *path); /* data came by the new route */
 /* The active route does not answer: takes another that has answered since then, or asks by every way. */
 void ntmd_handover_route_dead(struct ntmd_path *path, int64_t since_ms);
-void ntmd_handover_nat_forgot(struct ntmd_path *path); /* and gives us another address or port: as if we had moved */
+/* And gives us another address or port: as if we had moved */
+void ntmd_handover_nat_forgot(struct ntmd_path *path);
 
 void ntmd_handover_path(struct ntmd_path *path); /* our address changed: Path Update on every way */
-/* An authentic packet came from an endpoint that is no route of the path: its NAT changed, or it moved and its Path Update is on the way. */
+/* An authentic packet came from an endpoint that is no route of the path: its NAT changed, or it moved and
+ * its Path Update is on the way. */
 void ntmd_handover_peer_seen(struct ntmd_path *path, const struct ntm_flow *from);
 void ntmd_handover_seen_in_vain(struct ntmd_path *path); /* it did not answer there */
-void ntmd_handover_update_handle(struct ntmd_path *path, const struct ntm_flow *from, const struct ntm_message *message);
+void ntmd_handover_update_handle(struct ntmd_path *path, const struct ntm_flow *from,
+				 const struct ntm_message *message);
 
 /* ---- command_ping.c */
 void ntmd_ping_response(struct ntmd_cn *cn, uint32_t transaction);

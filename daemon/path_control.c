@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * path_control.c - sealed messages between the two ends of a path, under keys of their own, and the resets that tell that one of
- * them has lost its state. Messages: lib/msg_handover.c, lib/msg_keepalive.c; what they do: route.c, handover.c, keepalive.c.
+ * path_control.c - sealed messages between the two ends of a path, under keys of their own, and the resets
+ * that tell that one of them has lost its state. Messages: lib/msg_handover.c, lib/msg_keepalive.c; what they
+ * do: route.c, handover.c, keepalive.c.
  */
 #include <errno.h>
 #include <string.h>
@@ -24,8 +25,8 @@ static size_t len_max(uint16_t type)
 	return type == NTM_MSG_PATH_CHALLENGE ? NTM_PROBE_MAX : NTM_CONTROL_MAX;
 }
 
-int ntmd_path_control_send(struct ntmd_path *path, const struct ntm_flow *to, uint16_t type, uint32_t transaction,
-			   uint8_t *body, size_t fields_len)
+int ntmd_path_control_send(struct ntmd_path *path, const struct ntm_flow *to, uint16_t type,
+			   uint32_t transaction, uint8_t *body, size_t fields_len)
 {
 	size_t len = NTM_MSG_HEADER_LEN + fields_len, max = len_max(type);
 	uint8_t packet[NTM_PROBE_MAX];
@@ -47,7 +48,8 @@ int ntmd_path_control_send(struct ntmd_path *path, const struct ntm_flow *to, ui
 	return ntm_udp_send(to, packet, NTM_HEADER_LEN + len + NTM_TAG_LEN);
 }
 
-static void challenge_answer(struct ntmd_path *path, const struct ntm_flow *from, const struct ntm_message *message)
+static void challenge_answer(struct ntmd_path *path, const struct ntm_flow *from,
+			     const struct ntm_message *message)
 {
 	uint8_t body[NTM_MSG_HEADER_LEN + 64];
 	struct ntm_path_response response = { .observed = from->remote };
@@ -65,7 +67,8 @@ static void challenge_answer(struct ntmd_path *path, const struct ntm_flow *from
 		route->wished = (uint32_t)path->update_seen;
 	if (route && route->kind == NTM_ROUTE_RELAY)
 		memset(&response.observed, 0, sizeof(response.observed)); /* that is the RS */
-	n = ntm_msg_path_response_build(body + NTM_MSG_HEADER_LEN, sizeof(body) - NTM_MSG_HEADER_LEN, &response);
+	n = ntm_msg_path_response_build(body + NTM_MSG_HEADER_LEN, sizeof(body) - NTM_MSG_HEADER_LEN,
+					&response);
 	ntmd_path_control_send(path, from, NTM_MSG_PATH_RESPONSE, message->transaction, body, (size_t)n);
 	/* The other end tries this way: so do we, at once (both NATs are open now). */
 	if (route && route->state != NTMD_ROUTE_PROVEN)
@@ -74,7 +77,8 @@ static void challenge_answer(struct ntmd_path *path, const struct ntm_flow *from
 		ntmd_route_select(path); /* it may be better than one that only had the Path Update */
 }
 
-static void response_take(struct ntmd_path *path, const struct ntm_flow *from, const struct ntm_message *message)
+static void response_take(struct ntmd_path *path, const struct ntm_flow *from,
+			  const struct ntm_message *message)
 {
 	struct ntm_path_response response;
 	int err = ntm_msg_path_response_parse(&response, message->fields, message->len);
@@ -87,7 +91,8 @@ static void response_take(struct ntmd_path *path, const struct ntm_flow *from, c
 	ntmd_nat_mapping_observed(path, from, &response.observed);
 }
 
-static void keepalive_answer(struct ntmd_path *path, const struct ntm_flow *from, const struct ntm_message *message)
+static void keepalive_answer(struct ntmd_path *path, const struct ntm_flow *from,
+			     const struct ntm_message *message)
 {
 	const struct ntmd_route *route = ntmd_route_find(path, from);
 	struct ntm_keepalive keepalive = { .observed = from->remote };
@@ -100,7 +105,8 @@ static void keepalive_answer(struct ntmd_path *path, const struct ntm_flow *from
 	ntmd_path_control_send(path, from, NTM_MSG_KEEPALIVE_RESPONSE, message->transaction, body, (size_t)n);
 }
 
-static void keepalive_response_take(struct ntmd_path *path, const struct ntm_flow *from, const struct ntm_message *message)
+static void keepalive_response_take(struct ntmd_path *path, const struct ntm_flow *from,
+				    const struct ntm_message *message)
 {
 	struct ntm_keepalive keepalive;
 	int err = ntm_msg_keepalive_parse(&keepalive, message->fields, message->len);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * path_mtu.c - the search for the largest datagram that a route carries: what to ask next, and what answers, silence and
- * errors mean. Pure; path_mtu_probe.c moves it. path_mtu.h says why it is done this way.
+ * path_mtu.c - the search for the largest datagram that a route carries: what to ask next, and what answers,
+ * silence and errors mean. Pure; path_mtu_probe.c moves it. path_mtu.h says why it is done this way.
  */
 #include "daemon/path_mtu.h"
 
@@ -67,7 +67,8 @@ static void probe_failed(struct ntmd_path_mtu *mtu, int64_t now_ms)
 		return;
 	mtu->check = false;
 	if (mtu->size <= mtu->floor)
-		mtu->proven = mtu->size; /* there is nothing smaller; it is asked again while there is traffic */
+		/* There is nothing smaller; it is asked again while there is traffic */
+		mtu->proven = mtu->size;
 	else
 		size_set(mtu, mtu->hint && mtu->hint < mtu->size ? mtu->hint : mtu->floor, now_ms);
 }

@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * path_watch.c - finds out soon that a path in use does not work any more. The engine tells when data goes out and nothing
- * comes (ntmd_engine_ops.unheard); the peer is asked, then handover.c leaves the route. keepalive.c does the same, slowly, for
- * paths without data.
+ * path_watch.c - finds out soon that a path in use does not work any more. The engine tells when data goes
+ * out and nothing comes (ntmd_engine_ops.unheard); the peer is asked, then handover.c leaves the route.
+ * keepalive.c does the same, slowly, for paths without data.
  *
- *	data goes out ... a round trip and 35 ms without anything: Keep Alive, 25 ms, Keep Alive, 25 ms, Keep Alive
+ *	data goes out ... a round trip and 35 ms without anything: Keep Alive, twice more after 25 ms
  *			  ... a round trip and 50 ms: the route is left
  *
- * That is less than 3 round trips + 200 ms, with the one that the peer needs to hear of it. With the first question the routes that
- * might come next are asked whether they work: one that answers is taken at once. If none has by the last question, our
- * leg at the relay is bound again: a NAT of ours may have forgotten it, with the route. If the relay sees us elsewhere then, that
- * is so, and the path moves at once.
+ * That is less than 3 round trips + 200 ms, with the one that the peer needs to hear of it. With the first
+ * question the routes that might come next are asked whether they work: one that answers is taken at once. If
+ * none has by the last question, our leg at the relay is bound again: a NAT of ours may have forgotten it,
+ * with the route. If the relay sees us elsewhere then, that is so, and the path moves at once.
  *
  * What BPF sends the engine does not see: while it does, its times are looked at, 40 times a second.
  *
- * Where none of them answers either, the peer's daemon may be dead and its kernel not: BPF goes on opening the inline lane. Then
- * all goes inline for a round trip and 60 ms. What comes back to BPF here shows that the route works, and it
- * stays. That begins with the last question, or, where round trips are so short that the peer's kernel cannot
- * know yet, soon after it.
+ * Where none of them answers either, the peer's daemon may be dead and its kernel not: BPF goes on opening
+ * the inline lane. Then all goes inline for a round trip and 60 ms. What comes back to BPF here shows that
+ * the route works, and it stays. That begins with the last question, or, where round trips are so short that
+ * the peer's kernel cannot know yet, soon after it.
  */
 #include "crypto.h"
 #include "endpoint.h"
@@ -41,7 +41,8 @@ static int64_t rtt_ms(const struct ntmd_path *path)
 
 	if (!rtt->srtt_us)
 		rtt = &path->rtt;
-	/* It varies; but after one sample nobody knows how much, and two of this must fit into what was promised. */
+	/* It varies; but after one sample nobody knows how much, and two of this must fit into what was
+	 * promised. */
 	more = rtt->srtt_us / 4 + 5000;
 	if (2 * rtt->var_us < more)
 		more = 2 * rtt->var_us;
@@ -114,9 +115,11 @@ static int64_t last_resorts(struct ntmd_path *path, int64_t now, int64_t since)
 	struct ntmd_move *move = path->move;
 	int64_t answer_ms = move->watch_ms + rtt_ms(path), kernel_ms = since + KERNEL_KNOWS_MS, next = 0;
 
-	if (now >= answer_ms && path->bind.state == NTMD_BIND_BOUND && path->bind.asked_ms < move->watch_ms && !other_answers(path))
+	if (now >= answer_ms && path->bind.state == NTMD_BIND_BOUND && path->bind.asked_ms < move->watch_ms &&
+	    !other_answers(path))
 		ntmd_relay_bind_start(path);
-	if (now >= kernel_ms && !move->watch_inline && !other_answers(path) && ntmd_engine_path_inline_try(path->engine)) {
+	if (now >= kernel_ms && !move->watch_inline && !other_answers(path) &&
+	    ntmd_engine_path_inline_try(path->engine)) {
 		move->watch_inline = true;
 		move->watch_end_ms = now + rtt_ms(path) + INLINE_MS;
 	}

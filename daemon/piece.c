@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * piece.c - puts packets that came in pieces together. Before it: user_piece.c, which gets authentic pieces from
- * user_ingress.c; behind it: the same inner checks as for a packet that came whole.
+ * piece.c - puts packets that came in pieces together. Before it: user_piece.c, which gets authentic pieces
+ * from user_ingress.c; behind it: the same inner checks as for a packet that came whole.
  *
- * The peer is authenticated but not trusted: what it can make us keep is bounded, and no byte is ever written twice, so
- * that no rule about which copy counts is needed.
+ * The peer is authenticated but not trusted: what it can make us keep is bounded, and no byte is ever written
+ * twice, so that no rule about which copy counts is needed.
  */
 #include "daemon/piece.h"
 
@@ -39,7 +39,8 @@ static bool piece_parse(struct piece *piece, const uint8_t *plain, size_t len)
 	if (len - NTMD_PIECE_HEADER > NTMD_PIECE_PACKET_MAX - piece->offset)
 		return false;
 	piece->end = piece->offset + (unsigned)(len - NTMD_PIECE_HEADER);
-	/* One piece is no packet in pieces; and behind the last byte that a packet can have nothing follows. */
+	/* One piece is no packet in pieces; and behind the last byte that a packet can have nothing
+	 * follows. */
 	return piece->more ? piece->end < NTMD_PIECE_PACKET_MAX : piece->offset != 0;
 }
 
@@ -171,8 +172,8 @@ static bool end_agrees(const struct ntmd_piece_packet *packet, const struct piec
 
 static bool piece_add(struct ntmd_pieces *pieces, struct ntmd_piece_packet *packet, const struct piece *piece)
 {
-	if (packet->pieces >= NTM_PIECES_MAX || !end_agrees(packet, piece) || !packet_grow(pieces, packet, piece->end) ||
-	    !range_add(packet, piece))
+	if (packet->pieces >= NTM_PIECES_MAX || !end_agrees(packet, piece) ||
+	    !packet_grow(pieces, packet, piece->end) || !range_add(packet, piece))
 		return false;
 	memcpy(packet->data + piece->offset, piece->data, piece->end - piece->offset);
 	packet->pieces++;
@@ -182,7 +183,8 @@ static bool piece_add(struct ntmd_pieces *pieces, struct ntmd_piece_packet *pack
 	return true;
 }
 
-int ntmd_piece_take(struct ntmd_pieces *pieces, const uint8_t *plain, size_t len, int64_t now_ms, uint8_t **ret_packet)
+int ntmd_piece_take(struct ntmd_pieces *pieces, const uint8_t *plain, size_t len, int64_t now_ms,
+		    uint8_t **ret_packet)
 {
 	struct ntmd_piece_packet *packet;
 	struct piece piece;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * piece.h - inner packets in pieces: those that do not fit the path, and may not be refused by ICMP either. Cut and
- * sent by user_piece.c in the bulk lane, one piece a data packet, and put together here at the far end. Pure; memory
- * is bounded by path and in all. doc/PROTOCOL.md, "Pieces".
+ * piece.h - inner packets in pieces: those that do not fit the path, and may not be refused by ICMP either.
+ * Cut and sent by user_piece.c in the bulk lane, one piece a data packet, and put together here at the far
+ * end. Pure; memory is bounded by path and in all. doc/PROTOCOL.md, "Pieces".
  *
  *	0 (8 bit) | flags (8 bit; bit 0: more follow) | offset (16 bit) | id (32 bit) | bytes of the packet
  *
@@ -52,13 +52,16 @@ struct ntmd_pieces { /* of one path; zero at first */
 
 void ntmd_piece_init(struct ntmd_pieces *ret_pieces, struct ntmd_piece_room *room);
 /*
- * Takes the plaintext of a data packet that begins with 0. The length of the packet that is complete by it, and
- * ret_packet, which the caller frees; or 0: none is. A piece that breaks a rule is refused, and the packet it belongs to
- * is given up: it overlaps another (a copy does, too), lies behind the end, or is one more than NTM_PIECES_MAX. When
- * the path's room is full, its oldest packet is given up. now_ms: boot-time clock.
+ * Takes the plaintext of a data packet that begins with 0. The length of the packet that is complete by it,
+ * and ret_packet, which the caller frees; or 0: none is. A piece that breaks a rule is refused, and the
+ * packet it belongs to is given up: it overlaps another (a copy does, too), lies behind the end, or is one
+ * more than NTM_PIECES_MAX. When the path's room is full, its oldest packet is given up. now_ms: boot-time
+ * clock.
  */
-int ntmd_piece_take(struct ntmd_pieces *pieces, const uint8_t *plain, size_t len, int64_t now_ms, uint8_t **ret_packet);
-/* Gives up what is older than NTM_PIECE_MS. When the next one will be, or INT64_MAX: there is nothing left. */
+int ntmd_piece_take(struct ntmd_pieces *pieces, const uint8_t *plain, size_t len, int64_t now_ms,
+		    uint8_t **ret_packet);
+/* Gives up what is older than NTM_PIECE_MS. When the next one will be, or INT64_MAX: there is nothing
+ * left. */
 int64_t ntmd_piece_expire(struct ntmd_pieces *pieces, int64_t now_ms);
 void ntmd_piece_clear(struct ntmd_pieces *pieces); /* frees all; nothing is counted */
 

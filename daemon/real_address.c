@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * real_address.c - the networks this node is in: interfaces packets can leave by, which of them is preferred, and their
- * addresses, RIP4 and RIP6. Read again at each change (ifmon.c); those of the preferred networks are registered with the DC
- * (registration.c), and route.c makes a way of each network.
+ * real_address.c - the networks this node is in: interfaces packets can leave by, which of them is preferred,
+ * and their addresses, RIP4 and RIP6. Read again at each change (ifmon.c); those of the preferred networks
+ * are registered with the DC (registration.c), and route.c makes a way of each network.
  *
- * Preferred is the interface with the least metric: that of its default routes, or what [interface "NAME"] metric says.
+ * Preferred is the interface with the least metric: that of its default routes, or what [interface "NAME"]
+ * metric says.
  */
 #include <linux/if_addr.h>
 #include <net/if.h>
@@ -39,8 +40,8 @@ static struct ntmd_network *network_get(struct ntmd *ntmd, unsigned ifindex)
 
 	if (network)
 		return network;
-	if (ntmd->real.networks == NTMD_NETWORKS_MAX || ifindex == ntmd_interface_index(ntmd) || !if_indextoname(ifindex, name) ||
-	    !is_wanted(ntmd, name))
+	if (ntmd->real.networks == NTMD_NETWORKS_MAX || ifindex == ntmd_interface_index(ntmd) ||
+	    !if_indextoname(ifindex, name) || !is_wanted(ntmd, name))
 		return NULL;
 	network = &ntmd->real.network[ntmd->real.networks++];
 	memset(network, 0, sizeof(*network));

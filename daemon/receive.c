@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * receive.c - the one switch of the node: packet types and message types to their handlers. Packets come from lib/udp.c,
- * messages of sessions from lib/session.c, those of paths from path_control.c.
+ * receive.c - the one switch of the node: packet types and message types to their handlers. Packets come from
+ * lib/udp.c, messages of sessions from lib/session.c, those of paths from path_control.c.
  */
 #include <string.h>
 
@@ -28,7 +28,8 @@ struct ntm_flow ntmd_flow_to(struct ntmd *ntmd, const struct ntm_endpoint *remot
 	return flow;
 }
 
-/* Answers leave by the network that the question came by; where it came by something else, as the kernel says. */
+/* Answers leave by the network that the question came by; where it came by something else, as the kernel
+ * says. */
 void ntmd_flow_clean(const struct ntmd *ntmd, struct ntm_flow *from)
 {
 	if (from->ifindex && !ntmd_network_find(ntmd, from->ifindex))
@@ -134,7 +135,8 @@ static void request(void *ctx, const struct ntm_session_from *from, const struct
 		return;
 	}
 	}
-	ntm_session_refuse(from, NTM_ERROR_UNSUPPORTED, "a node does not take %s", ntm_msg_name(message->type));
+	ntm_session_refuse(from, NTM_ERROR_UNSUPPORTED, "a node does not take %s",
+			   ntm_msg_name(message->type));
 }
 
 static void lost(void *ctx, struct ntm_peer *peer)

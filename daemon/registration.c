@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * registration.c - Registration (paper A, section II.B): the node tells its DC where it is, at start and whenever that
- * changes, and learns its virtual addresses. Codec: lib/msg_registration.c; other end: dc/registration.c.
+ * registration.c - Registration (paper A, section II.B): the node tells its DC where it is, at start and
+ * whenever that changes, and learns its virtual addresses. Codec: lib/msg_registration.c; other end:
+ * dc/registration.c.
  *
- *	ntmd_registration_start -> Registration Request -> Response: virtual addresses on ntm0, zone for the stub, netcheck
+ *	ntmd_registration_start -> Registration Request -> Response: addresses on ntm0, zone, netcheck
  */
 #include <errno.h>
 #include <stdio.h>
@@ -51,11 +52,13 @@ static void virtual_addresses_set(struct ntmd *ntmd, const struct ntm_registrati
 
 	ntm_addr_from4(&vip4, response->vip4);
 	ntm_addr_from6(&vip6, response->vip6);
-	if (ntm_addr_equal(&vip4, &ntmd->registration.vip4) && ntm_addr_equal(&vip6, &ntmd->registration.vip6) &&
+	if (ntm_addr_equal(&vip4, &ntmd->registration.vip4) &&
+	    ntm_addr_equal(&vip6, &ntmd->registration.vip6) &&
 	    response->vip4_prefix == ntmd->registration.vip4_prefix &&
 	    response->vip6_prefix == ntmd->registration.vip6_prefix)
 		return;
-	/* Peers take nothing from the new addresses by a path that was made with the old ones, and have nothing else to send to. */
+	/* Peers take nothing from the new addresses by a path that was made with the old ones, and have
+	 * nothing else to send to. */
 	if (had)
 		ntmd_cn_own_readdressed(ntmd);
 	ntmd->registration.vip4 = vip4;
@@ -65,9 +68,10 @@ static void virtual_addresses_set(struct ntmd *ntmd, const struct ntm_registrati
 	ntmd_engine_own_set(ntmd->engine, &vip4, &vip6);
 	err = ntmd_interface_configure(ntmd);
 	if (err == -EACCES) /* what the kernel says to an IPv6 address then, and to nothing else here */
-		ntm_warn("no virtual IPv6 address: IPv6 is switched off on %s; `sysctl net.ipv6.conf.%s.disable_ipv6=0` and a "
-			 "restart of ntmd set it",
-			 ntmd->config.device, ntmd->config.device);
+		ntm_warn(
+			"no virtual IPv6 address: IPv6 is switched off on %s; `sysctl net.ipv6.conf.%s.disable_ipv6=0` and a "
+			"restart of ntmd set it",
+			ntmd->config.device, ntmd->config.device);
 	else if (err)
 		ntm_error("cannot set the virtual addresses on %s: %s", ntmd->config.device, strerror(-err));
 	ntm_timer_set_ms(ntmd->network_timer, 0); /* real addresses are those of no pool */
@@ -75,7 +79,8 @@ static void virtual_addresses_set(struct ntmd *ntmd, const struct ntm_registrati
 	ntmd_event(ntmd, "readdressed", "virtual4", text4, "virtual6", text6, NULL);
 }
 
-/* The DC knows the new place now: is there a shorter route from here? With jitter, where there are many paths. */
+/* The DC knows the new place now: is there a shorter route from here? With jitter, where there are many
+ * paths. */
 static void better_routes_ask(struct ntmd *ntmd)
 {
 	struct ntmd_path *path;
@@ -131,8 +136,9 @@ static void done(void *arg, int err, const struct ntm_message *message, const st
 	if (err == -EREMOTEIO) {
 		failed(ntmd, error->text);
 	} else if (err) {
-		failed(ntmd, "the DC does not answer; check [dc] endpoint and public-key, that UDP gets through, and that "
-			     "this node's key is enrolled there (ntmctl dc node list)");
+		failed(ntmd,
+		       "the DC does not answer; check [dc] endpoint and public-key, that UDP gets through, and that "
+		       "this node's key is enrolled there (ntmctl dc node list)");
 	} else if (ntm_msg_registration_response_parse(&response, message->fields, message->len)) {
 		failed(ntmd, "the DC's answer cannot be read: another version?");
 	} else {
@@ -149,7 +155,8 @@ static void told_set(struct ntmd *ntmd, const struct ntm_registration_request *r
 {
 	size_t len = request->reals * sizeof(request->real[0]);
 
-	if (request->reals == ntmd->registration.tolds && !memcmp(request->real, ntmd->registration.told, len))
+	if (request->reals == ntmd->registration.tolds &&
+	    !memcmp(request->real, ntmd->registration.told, len))
 		return;
 	memcpy(ntmd->registration.told, request->real, len);
 	ntmd->registration.tolds = request->reals;
@@ -157,8 +164,8 @@ static void told_set(struct ntmd *ntmd, const struct ntm_registration_request *r
 }
 
 /*
- * The fields, and so many zero bytes that the longest response may be sent to where this comes from, before that is proven: after
- * a move it saves a round trip. Their bytes or -errno.
+ * The fields, and so many zero bytes that the longest response may be sent to where this comes from, before
+ * that is proven: after a move it saves a round trip. Their bytes or -errno.
  */
 static int request_build(uint8_t *fields, size_t room, struct ntm_registration_request *request)
 {
@@ -199,9 +206,11 @@ void ntmd_registration_start(struct ntmd *ntmd)
 		for (unsigned k = 0; k < ntmd->netcheck.relays; k++) {
 			const struct ntm_relay_info *relay = &ntmd->netcheck.relay[k];
 
-			if (!ntmd->netcheck.rtt_us[i] || !ntm_endpoint_equal(&relay->server[0], &ntmd->netcheck.server[i]))
+			if (!ntmd->netcheck.rtt_us[i] ||
+			    !ntm_endpoint_equal(&relay->server[0], &ntmd->netcheck.server[i]))
 				continue;
-			snprintf(request.rtt[request.rtts].name, sizeof(request.rtt[0].name), "%s", relay->name);
+			snprintf(request.rtt[request.rtts].name, sizeof(request.rtt[0].name), "%s",
+				 relay->name);
 			request.rtt[request.rtts++].rtt_us = ntmd->netcheck.rtt_us[i];
 			break;
 		}
@@ -224,7 +233,8 @@ void ntmd_registration_lost(struct ntmd *ntmd)
 		ntmd_event(ntmd, "registration_lost", NULL);
 		ntmd->registration.state = NTMD_UNREGISTERED;
 	}
-	/* All its nodes notice at about the same time: spread them. A request that is out goes on by itself. */
+	/* All its nodes notice at about the same time: spread them. A request that is out goes on by
+	 * itself. */
 	if (!ntmd->registration.request)
 		ntm_timer_set_ms(ntmd->registration.timer, ntm_crypto_random_below(1000));
 }

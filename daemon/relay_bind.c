@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * relay_bind.c - our leg of each path at its standby RS: bound when the path is directed, bound again when we move, kept by one Keep Alive
- * for all paths of an RS endpoint. Packets: lib/bind.c; other end: rs/relay.c.
+ * relay_bind.c - our leg of each path at its standby RS: bound when the path is directed, bound again when we
+ * move, kept by one Keep Alive for all paths of an RS endpoint. Packets: lib/bind.c; other end: rs/relay.c.
  */
 #include "bind.h"
 
@@ -18,10 +18,12 @@
 #include "path.h"
 
 #define OLD_LEG_MS 900 /* the RS takes packets from the old place of a leg for so long (rs/path.h) */
-#define OLD_RELAY_MS NTM_HANDSHAKE_TIMEOUT_MS /* another RS for longer: until its DC withdraws the path (NTM_KEY_DRAIN_S) */
+/* Another RS for longer: until its DC withdraws the path (NTM_KEY_DRAIN_S) */
+#define OLD_RELAY_MS NTM_HANDSHAKE_TIMEOUT_MS
 #define KEEPALIVE_AGAIN_MS 1000 /* after one that was not acknowledged */
 #define SILENT_AGAIN_MS 5000 /* the relay is silent, but relays on */
-#define REBIND_MS 1000 /* all legs at a relay are bound again not more than once in so long, whatever it is said to say */
+/* All legs at a relay are bound again not more than once in so long, whatever it is said to say */
+#define REBIND_MS 1000
 
 /* ---- endpoints of relays, shared by their paths */
 
@@ -216,7 +218,8 @@ static void bind_send(struct ntm_transaction *transaction, void *arg)
 	if (bind->state == NTMD_BIND_ECHOED)
 		ntm_bind_echo_build(&packet, bind->echo, bind->counter, bind->leg_key);
 	else
-		ntm_bind_request_build(&packet, NTM_BIND_REQUEST, path->id, path->side, bind->counter, bind->leg_key);
+		ntm_bind_request_build(&packet, NTM_BIND_REQUEST, path->id, path->side, bind->counter,
+				       bind->leg_key);
 	ntm_udp_send(&flow, &packet, sizeof(packet));
 }
 
@@ -242,7 +245,8 @@ static int transaction_make(struct ntmd_path *path)
 	bind->transaction = calloc(1, sizeof(*bind->transaction));
 	if (!bind->transaction)
 		return -ENOMEM;
-	if (!ntm_transaction_init(bind->transaction, path->ntmd->loop.base, &bind->relay->rtt, bind_send, bind_timeout, path))
+	if (!ntm_transaction_init(bind->transaction, path->ntmd->loop.base, &bind->relay->rtt, bind_send,
+				  bind_timeout, path))
 		return 0;
 	free(bind->transaction);
 	bind->transaction = NULL;
@@ -264,7 +268,8 @@ struct choice {
 };
 
 /* All of them, the preferred networks first; how many. */
-static unsigned choices_find(const struct ntmd_path *path, struct choice choice[NTM_SERVERS_MAX * NTMD_WAYS_MAX])
+static unsigned choices_find(const struct ntmd_path *path,
+			     struct choice choice[NTM_SERVERS_MAX * NTMD_WAYS_MAX])
 {
 	const struct ntmd_bind *bind = &path->bind;
 	struct ntmd_way way[NTMD_WAYS_MAX];
@@ -317,7 +322,8 @@ static void endpoint_choose(struct ntmd_path *path)
 
 static bool is_by(const struct ntmd_route *route, const struct ntm_flow *flow)
 {
-	return ntm_endpoint_equal(&route->flow.remote, &flow->remote) && ntm_addr_equal(&route->flow.local, &flow->local);
+	return ntm_endpoint_equal(&route->flow.remote, &flow->remote) &&
+	       ntm_addr_equal(&route->flow.local, &flow->local);
 }
 
 bool ntmd_relay_bind_serves(const struct ntmd_path *path, const struct ntmd_route *route)
@@ -417,8 +423,8 @@ void ntmd_relay_bind_set(struct ntmd_path *path, const struct ntm_relay_info *in
 	if (same && bind->state != NTMD_BIND_NONE)
 		return;
 	/*
-	 * The leg at the relay before stays until this one is proven, and its routes longer: the peer may learn of the change later,
-	 * and what it still sends by that relay must not look like a shorter way.
+	 * The leg at the relay before stays until this one is proven, and its routes longer: the peer may
+	 * learn of the change later, and what it still sends by that relay must not look like a shorter way.
 	 */
 	ntmd_route_relays_forget(path);
 	info_set(bind, info);
@@ -465,8 +471,8 @@ static void bound(struct ntmd_path *path, const struct ntm_bind *ack)
 }
 
 /*
- * What happened to the leg of this path happened to all legs there. Somebody on the way could make us believe so again and
- * again. false: it was a moment ago.
+ * What happened to the leg of this path happened to all legs there. Somebody on the way could make us believe
+ * so again and again. false: it was a moment ago.
  */
 static bool others_rebind(struct ntmd_path *path)
 {
@@ -492,7 +498,8 @@ static void observed_check(struct ntmd_path *path, const struct ntm_bind *ack)
 
 	ntm_bind_observed(ack, &observed);
 	/* Two networks are seen at two places; that is no change. */
-	changed = !ntm_endpoint_is_none(&relay->observed) && !ntm_endpoint_equal(&relay->observed, &observed) &&
+	changed = !ntm_endpoint_is_none(&relay->observed) &&
+		  !ntm_endpoint_equal(&relay->observed, &observed) &&
 		  ntm_addr_equal(&relay->observed_local, &path->bind.way.local);
 	if (changed && !others_rebind(path)) {
 		ntm_timer_set_ms(relay->keepalive, REBIND_MS); /* look again then */
@@ -519,7 +526,8 @@ static int challenge_take(struct ntmd_path *path, const struct ntm_bind *challen
 	ntm_transaction_answered(bind->transaction); /* measures the round trip */
 	bind->state = NTMD_BIND_ECHOED;
 	ntm_transaction_start(bind->transaction, NTM_HANDSHAKE_TIMEOUT_MS);
-	/* Right behind the echo, which moves the leg: what answers the first question may have gone to the old place. */
+	/* Right behind the echo, which moves the leg: what answers the first question may have gone to the
+	 * old place. */
 	route = route_of(path);
 	if (route && route->state == NTMD_ROUTE_PROBING)
 		ntmd_route_challenge(path, route);
@@ -556,7 +564,8 @@ int ntmd_relay_bind_receive(struct ntmd *ntmd, const struct ntm_flow *from, cons
 	}
 	if (packet_bind->kind == NTM_BIND_CHALLENGE)
 		return challenge_take(path, packet_bind);
-	/* What answers a Keep Alive tells nothing of a bind, and nothing of the network that we are in by now. */
+	/* What answers a Keep Alive tells nothing of a bind, and nothing of the network that we are in by
+	 * now. */
 	if (counter == path->bind.counter || ntm_addr_equal(&relay->keepalive_local, &path->bind.way.local))
 		observed_check(path, packet_bind);
 	if (counter == path->bind.counter && path->bind.state == NTMD_BIND_ECHOED)
@@ -574,8 +583,8 @@ bool ntmd_relay_bind_reset(struct ntmd_path *path, const uint8_t token[NTM_MAC_L
 		return true; /* at it already */
 	ntm_info("relay %s has lost the path to %s", bind->name, path->cn->fqdn);
 	ntmd_event(path->ntmd, "relay_reset", "peer", path->cn->fqdn, "relay", bind->name, NULL);
-	/* It was restarted, most likely: all legs there are gone. Its DC directs them again, and if data goes there it is told to do
-	 * so now; the transactions go on trying. */
+	/* It was restarted, most likely: all legs there are gone. Its DC directs them again, and if data goes
+	 * there it is told to do so now; the transactions go on trying. */
 	if (path->active >= 0 && path->route[path->active]->kind == NTM_ROUTE_RELAY)
 		ntmd_direction_again(path->cn, NTM_REASON_HANDOVER);
 	others_rebind(path); /* those that it skips are told by resets of their own */

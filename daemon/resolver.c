@@ -21,7 +21,8 @@ struct ntmd_resolver {
 
 /* The first mode of AUTO that works here. */
 static int auto_start(struct ntmd_resolver *resolver, struct event_base *base, struct ntmd_dns *dns,
-		      const struct ntm_endpoint *stub, unsigned ifindex, const char *zone, char *ret_why, size_t why_len)
+		      const struct ntm_endpoint *stub, unsigned ifindex, const char *zone, char *ret_why,
+		      size_t why_len)
 {
 	if (ntmd_resolver_resolved_open(&resolver->resolved, stub, ifindex, zone, ret_why, why_len) == 0)
 		return 0;
@@ -32,18 +33,20 @@ static int auto_start(struct ntmd_resolver *resolver, struct event_base *base, s
 	return ntmd_resolver_file_open(&resolver->file, base, NTMD_RESOLV_CONF, stub, ret_why, why_len);
 }
 
-static int resolver_start(struct ntmd_resolver *resolver, struct event_base *base, enum ntmd_resolver_mode mode,
-			  struct ntmd_dns *dns, const struct ntm_endpoint *stub, unsigned ifindex, const char *zone,
-			  char *ret_why, size_t why_len)
+static int resolver_start(struct ntmd_resolver *resolver, struct event_base *base,
+			  enum ntmd_resolver_mode mode, struct ntmd_dns *dns, const struct ntm_endpoint *stub,
+			  unsigned ifindex, const char *zone, char *ret_why, size_t why_len)
 {
-	/* A kill -9 of an ntmd that took the file over leaves it so. With any mode but that one, nobody else would put it right. */
+	/* A kill -9 of an ntmd that took the file over leaves it so. With any mode but that one, nobody else
+	 * would put it right. */
 	if (mode != NTMD_RESOLVER_RESOLV_CONF)
 		ntmd_resolver_file_put_back(NTMD_RESOLV_CONF, stub);
 	switch (mode) {
 	case NTMD_RESOLVER_OFF:
 		return 0;
 	case NTMD_RESOLVER_RESOLVED:
-		return ntmd_resolver_resolved_open(&resolver->resolved, stub, ifindex, zone, ret_why, why_len);
+		return ntmd_resolver_resolved_open(&resolver->resolved, stub, ifindex, zone, ret_why,
+						   why_len);
 	case NTMD_RESOLVER_BPF:
 		return ntmd_resolver_bpf_open(&resolver->bpf, base, dns, stub, ret_why, why_len);
 	case NTMD_RESOLVER_AUTO:

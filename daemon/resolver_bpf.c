@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * resolver_bpf.c - leads the name queries of this network namespace's applications to the stub where they send them:
- * hooks on sockets (bpf/dns_cgroup.bpf.c) at the top of the cgroup tree, and no file is touched. resolver.c chooses this way.
+ * resolver_bpf.c - leads the name queries of this network namespace's applications to the stub where they
+ * send them: hooks on sockets (bpf/dns_cgroup.bpf.c) at the top of the cgroup tree, and no file is touched.
+ * resolver.c chooses this way.
  *
- * Nothing is pinned: the hooks last as long as this process, however it ends. While it hangs, they see that from the time that a
- * timer here writes, and leave queries alone.
+ * Nothing is pinned: the hooks last as long as this process, however it ends. While it hangs, they see that
+ * from the time that a timer here writes, and leave queries alone.
  *
- * A server of this machine (dnsmasq, unbound, systemd-resolved) sends queries of its own. Led to the stub, which may ask that
- * same server, they would go in a circle: where resolv.conf or [dns] upstream names one, only queries to it are led.
+ * A server of this machine (dnsmasq, unbound, systemd-resolved) sends queries of its own. Led to the stub,
+ * which may ask that same server, they would go in a circle: where resolv.conf or [dns] upstream names one,
+ * only queries to it are led.
  */
 #include "resolver_internal.h"
 
@@ -78,7 +80,8 @@ static void unescape(char *text)
 	*to = '\0';
 }
 
-/* Opens the mount of a line of mountinfo; -1: it is no cgroup2, or is covered by another mount. top: its whole tree. */
+/* Opens the mount of a line of mountinfo; -1: it is no cgroup2, or is covered by another mount. top: its
+ * whole tree. */
 static int cgroup_of_line(const char *line, bool *ret_top)
 {
 	char root[PATH_ROOM], point[PATH_ROOM];
@@ -86,7 +89,8 @@ static int cgroup_of_line(const char *line, bool *ret_top)
 	struct statfs fs;
 	int fd;
 
-	if (!type || strncmp(type, " - cgroup2 ", 11) != 0 || sscanf(line, "%*s %*s %*s %4095s %4095s", root, point) != 2)
+	if (!type || strncmp(type, " - cgroup2 ", 11) != 0 ||
+	    sscanf(line, "%*s %*s %*s %4095s %4095s", root, point) != 2)
 		return -1;
 	unescape(point);
 	fd = open(point, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -100,7 +104,8 @@ static int cgroup_of_line(const char *line, bool *ret_top)
 	return fd;
 }
 
-/* The top of the cgroup tree that this process sees, or the nearest to it. A descriptor or -errno with why. */
+/* The top of the cgroup tree that this process sees, or the nearest to it. A descriptor or -errno with
+ * why. */
 static int cgroup_open(char *ret_why, size_t why_len)
 {
 	FILE *in = fopen(MOUNTINFO, "re");
@@ -129,9 +134,10 @@ static int cgroup_open(char *ret_why, size_t why_len)
 		fclose(in);
 	if (found >= 0)
 		return found;
-	snprintf(ret_why, why_len,
-		 "queries cannot be led to the stub by BPF: no cgroup2 file system is mounted here "
-		 "(mount -t cgroup2 cgroup2 /sys/fs/cgroup; `ip netns exec` hides it, `nsenter --net` does not)");
+	snprintf(
+		ret_why, why_len,
+		"queries cannot be led to the stub by BPF: no cgroup2 file system is mounted here "
+		"(mount -t cgroup2 cgroup2 /sys/fs/cgroup; `ip netns exec` hides it, `nsenter --net` does not)");
 	return -ENOENT;
 }
 
@@ -142,7 +148,8 @@ static void addr_put(struct ntm_dns_addr *to, const struct ntm_addr *from)
 	memcpy(to->word, from->b, sizeof(to->word));
 }
 
-/* After a change of resolv.conf or of the own addresses. A program that reads this in between is wrong about one query. */
+/* After a change of resolv.conf or of the own addresses. A program that reads this in between is wrong about
+ * one query. */
 static void servers_tell(struct ntmd_resolver_bpf *bpf)
 {
 	struct ntm_dns_live *live = &bpf->skel->bss->live;
@@ -198,7 +205,8 @@ static int why_refused(int err, const char *what, char *ret_why, size_t why_len)
 	return err;
 }
 
-static int programs_load(struct ntmd_resolver_bpf *bpf, const struct ntm_endpoint *listen, char *ret_why, size_t why_len)
+static int programs_load(struct ntmd_resolver_bpf *bpf, const struct ntm_endpoint *listen, char *ret_why,
+			 size_t why_len)
 {
 	struct ntmd_dns_loopback at;
 	struct ntm_dns_config *config;
@@ -206,7 +214,8 @@ static int programs_load(struct ntmd_resolver_bpf *bpf, const struct ntm_endpoin
 	int err = netns_cookie_get(&cookie);
 
 	if (err)
-		return why_refused(err, "the kernel does not tell network namespaces apart", ret_why, why_len);
+		return why_refused(err, "the kernel does not tell network namespaces apart", ret_why,
+				   why_len);
 	err = ntmd_dns_mark_set(bpf->dns, NTM_DNS_MARK);
 	if (err)
 		return why_refused(err, "a socket mark", ret_why, why_len);

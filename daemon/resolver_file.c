@@ -156,7 +156,8 @@ out:
 }
 
 /*
- * Makes the file ours. The kept copy is complete before the file is touched, so that a crash in between loses nothing.
+ * Makes the file ours. The kept copy is complete before the file is touched, so that a crash in between loses
+ * nothing.
  */
 static int take_over(struct ntmd_resolver_file *file)
 {
@@ -285,8 +286,8 @@ int ntmd_resolver_file_open(struct ntmd_resolver_file **ret_file, struct event_b
 	file->timer = ntm_timer_new(base, check_timer, file);
 	err = file->timer ? take_over(file) : -ENOMEM;
 	if (err) {
-		snprintf(ret_why, why_len, "cannot take over %s: %s; see to it, or set another [dns] mode", file->path,
-			 strerror(-err));
+		snprintf(ret_why, why_len, "cannot take over %s: %s; see to it, or set another [dns] mode",
+			 file->path, strerror(-err));
 		goto failed;
 	}
 	ntm_timer_set_ms(file->timer, CHECK_MS);
@@ -334,13 +335,14 @@ void ntmd_resolver_file_put_back(const char *path, const struct ntm_endpoint *st
 	struct ntmd_resolver_file *file = calloc(1, sizeof(*file));
 	char *now = NULL, why[256];
 
-	if (!file || path_find(file->path, path, why, sizeof(why)) || ntmd_resolv_conf_read(&now, NULL, file->path) ||
-	    !ntmd_resolv_conf_is_ours(now) || !names_stub(now, stub))
+	if (!file || path_find(file->path, path, why, sizeof(why)) ||
+	    ntmd_resolv_conf_read(&now, NULL, file->path) || !ntmd_resolv_conf_is_ours(now) ||
+	    !names_stub(now, stub))
 		goto out;
 	saved_name(file);
 	if (restore(file))
-		ntm_warn("%s, which a former ntmd wrote, could not be restored; what stood there is in %s", file->path,
-			 file->saved);
+		ntm_warn("%s, which a former ntmd wrote, could not be restored; what stood there is in %s",
+			 file->path, file->saved);
 	else
 		ntm_notice("%s, which a former ntmd wrote, was restored", file->path);
 out:

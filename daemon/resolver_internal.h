@@ -23,7 +23,8 @@ void ntmd_resolver_resolved_close(struct ntmd_resolver_resolved *resolved);
 /* ---- resolver_bpf.c: hooks on sockets */
 int ntmd_resolver_bpf_open(struct ntmd_resolver_bpf **ret_bpf, struct event_base *base, struct ntmd_dns *dns,
 			   const struct ntm_endpoint *listen, char *ret_why, size_t why_len);
-int ntmd_resolver_bpf_attach(struct ntmd_resolver_bpf *bpf, char *ret_why, size_t why_len); /* harmless twice, as detach */
+/* Harmless twice, as detach */
+int ntmd_resolver_bpf_attach(struct ntmd_resolver_bpf *bpf, char *ret_why, size_t why_len);
 void ntmd_resolver_bpf_detach(struct ntmd_resolver_bpf *bpf);
 bool ntmd_resolver_bpf_attached(const struct ntmd_resolver_bpf *bpf);
 void ntmd_resolver_bpf_close(struct ntmd_resolver_bpf *bpf);

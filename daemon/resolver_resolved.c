@@ -165,8 +165,11 @@ int ntmd_resolver_resolved_open(struct ntmd_resolver_resolved **ret_resolved, co
 	resolved->stub = *stub;
 	err = sd_bus_open_system(&resolved->bus);
 	if (err < 0) {
-		snprintf(ret_why, why_len, "systemd-resolved cannot be asked, there is no system bus: %s; start dbus and systemd-resolved, or set "
-			 "[dns] mode = auto", strerror(-err));
+		snprintf(
+			ret_why, why_len,
+			"systemd-resolved cannot be asked, there is no system bus: %s; start dbus and systemd-resolved, or set "
+			"[dns] mode = auto",
+			strerror(-err));
 		goto no_bus;
 	}
 	sd_bus_set_allow_interactive_authorization(resolved->bus, 0);

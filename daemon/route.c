@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * route.c - the ways a path's packets could take: candidates from the DC, addresses the peer was seen at, the standby RS. Each is
- * proven by a question that is answered (route_probe.c), and there is one for each network of ours (route_way.c); data takes the
- * best proven one, and while none is, the best guess and a second beside it (doc/PROTOCOL.md, "Routes"). The relay's leg:
- * relay_bind.c.
+ * route.c - the ways a path's packets could take: candidates from the DC, addresses the peer was seen at, the
+ * standby RS. Each is proven by a question that is answered (route_probe.c), and there is one for each
+ * network of ours (route_way.c); data takes the best proven one, and while none is, the best guess and a
+ * second beside it (doc/PROTOCOL.md, "Routes"). The relay's leg: relay_bind.c.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -127,8 +127,8 @@ static bool is_to(const struct ntmd_route *route, const struct ntm_endpoint *rem
 }
 
 /* Routes whose way is still there keep what is known of them. */
-static void ways_keep(struct ntmd_path *path, const struct ntm_endpoint *remote, const struct ntmd_way *way, unsigned ways,
-		      bool taken[])
+static void ways_keep(struct ntmd_path *path, const struct ntm_endpoint *remote, const struct ntmd_way *way,
+		      unsigned ways, bool taken[])
 {
 	for (unsigned i = 0; i < path->routes; i++) {
 		struct ntmd_route *route = path->route[i];
@@ -144,7 +144,8 @@ static void ways_keep(struct ntmd_path *path, const struct ntm_endpoint *remote,
 		}
 		taken[w] = true;
 		if (way_takes(route, &way[w]) && (path->active == (int)i || path->second == (int)i))
-			ntmd_route_apply(path, path->active, path->second, path->unproven ? NTM_UNPROVEN_BYTES : 0);
+			ntmd_route_apply(path, path->active, path->second,
+					 path->unproven ? NTM_UNPROVEN_BYTES : 0);
 	}
 }
 
@@ -158,8 +159,8 @@ static struct ntmd_route *way_gone(struct ntmd_path *path, const struct ntm_endp
 }
 
 /*
- * One route for each way to the remote end. Those whose way is gone are cleared; but a remote end without any way keeps one
- * route, so that it is known when there is a network again.
+ * One route for each way to the remote end. Those whose way is gone are cleared; but a remote end without any
+ * way keeps one route, so that it is known when there is a network again.
  */
 static void remote_sync(struct ntmd_path *path, enum ntm_route_kind kind, const struct ntm_endpoint *remote)
 {
@@ -224,13 +225,15 @@ static struct ntmd_route *to_remote(struct ntmd_path *path, const struct ntm_end
 	for (unsigned i = 0; i < path->routes; i++) {
 		struct ntmd_route *route = path->route[i];
 
-		if (is_to(route, remote) && (!found || (route->way && (!found->way || route->rank < found->rank))))
+		if (is_to(route, remote) &&
+		    (!found || (route->way && (!found->way || route->rank < found->rank))))
 			found = route;
 	}
 	return found;
 }
 
-struct ntmd_route *ntmd_route_add(struct ntmd_path *path, enum ntm_route_kind kind, const struct ntm_endpoint *remote)
+struct ntmd_route *ntmd_route_add(struct ntmd_path *path, enum ntm_route_kind kind,
+				  const struct ntm_endpoint *remote)
 {
 	struct ntmd_route *route = to_remote(path, remote);
 
@@ -279,7 +282,8 @@ void ntmd_route_free_all(struct ntmd_path *path)
 
 bool ntmd_route_usable(struct ntmd_path *path, struct ntmd_route *route)
 {
-	return route->way && route->flow.udp && (route->kind != NTM_ROUTE_RELAY || ntmd_relay_bind_serves(path, route));
+	return route->way && route->flow.udp &&
+	       (route->kind != NTM_ROUTE_RELAY || ntmd_relay_bind_serves(path, route));
 }
 
 void ntmd_route_candidates_set(struct ntmd_path *path, const struct ntm_candidate *candidate, unsigned count)
@@ -304,7 +308,8 @@ void ntmd_route_candidates_set(struct ntmd_path *path, const struct ntm_candidat
 	sources_tell(path);
 }
 
-void ntmd_route_each_usable(struct ntmd_path *path, void (*each)(struct ntmd_path *path, struct ntmd_route *route, void *arg),
+void ntmd_route_each_usable(struct ntmd_path *path,
+			    void (*each)(struct ntmd_path *path, struct ntmd_route *route, void *arg),
 			    void *arg)
 {
 	for (int kind = NTM_ROUTE_NONE + 1; kind < NTM_ROUTE_KINDS; kind++)
@@ -325,9 +330,10 @@ void ntmd_route_proven(struct ntmd_path *path, struct ntmd_route *route)
 		if (route->kind == NTM_ROUTE_REFLEXIVE && path->move)
 			path->move->seen_in_vain = 0;
 		ntmd_path_mtu_start(path, route);
-		ntmd_event(path->ntmd, "route_proven", "peer", path->cn->fqdn, "route", ntm_route_name(route->kind), "remote",
-			   ntm_endpoint_format(&route->flow.remote, remote), "local", ntm_addr_format(&route->flow.local, local),
-			   NULL);
+		ntmd_event(path->ntmd, "route_proven", "peer", path->cn->fqdn, "route",
+			   ntm_route_name(route->kind), "remote",
+			   ntm_endpoint_format(&route->flow.remote, remote), "local",
+			   ntm_addr_format(&route->flow.local, local), NULL);
 	}
 	ntmd_route_select(path);
 }
@@ -340,7 +346,8 @@ void ntmd_route_failed(struct ntmd_path *path, struct ntmd_route *route)
 	route->state = NTMD_ROUTE_FAILED;
 	route->nonce = 0;
 	if (!in_use) {
-		/* The peer was seen there and never answered: a copied packet, perhaps. Nobody is to be asked there again. */
+		/* The peer was seen there and never answered: a copied packet, perhaps. Nobody is to be asked
+		 * there again. */
 		if (route->kind == NTM_ROUTE_REFLEXIVE && !route->rtt.srtt_us && !route->mtu.proven) {
 			clear(path, route);
 			sources_tell(path);
@@ -348,7 +355,8 @@ void ntmd_route_failed(struct ntmd_path *path, struct ntmd_route *route)
 		}
 		return;
 	}
-	ntmd_event(path->ntmd, "route_failed", "peer", path->cn->fqdn, "route", ntm_route_name(route->kind), NULL);
+	ntmd_event(path->ntmd, "route_failed", "peer", path->cn->fqdn, "route", ntm_route_name(route->kind),
+		   NULL);
 	ntmd_route_select(path);
 }
 
@@ -371,8 +379,8 @@ static bool is_wished(const struct ntmd_path *path, const struct ntmd_route *rou
 }
 
 /*
- * The network that we prefer, the one that the peer does; then lower kinds are shorter; the relay where our leg is; of one
- * kind the one in use, unless another is much nearer.
+ * The network that we prefer, the one that the peer does; then lower kinds are shorter; the relay where our
+ * leg is; of one kind the one in use, unless another is much nearer.
  */
 static bool is_better(const struct ntmd_path *path, const struct ntmd_route *a, const struct ntmd_route *b)
 {
@@ -401,7 +409,8 @@ bool ntmd_route_outranks_active(const struct ntmd_path *path, const struct ntmd_
 {
 	const struct ntmd_route *active = path->active < 0 ? NULL : path->route[path->active];
 
-	return !active || route->rank < active->rank || (route->rank == active->rank && route->kind < active->kind);
+	return !active || route->rank < active->rank ||
+	       (route->rank == active->rank && route->kind < active->kind);
 }
 
 struct ntmd_route *ntmd_route_best(struct ntmd_path *path, enum ntmd_route_state state)
@@ -411,7 +420,8 @@ struct ntmd_route *ntmd_route_best(struct ntmd_path *path, enum ntmd_route_state
 	for (unsigned i = 0; i < path->routes; i++) {
 		struct ntmd_route *route = path->route[i];
 
-		if (route->kind && route->state == state && is_better(path, route, found) && ntmd_route_usable(path, route))
+		if (route->kind && route->state == state && is_better(path, route, found) &&
+		    ntmd_route_usable(path, route))
 			found = route;
 	}
 	return found;
@@ -462,15 +472,16 @@ static void guess(struct ntmd_path *path)
 }
 
 /*
- * A better network's relay is proven, and its direct routes are still being asked, or perhaps not known yet: the one in use will do
- * for a moment.
+ * A better network's relay is proven, and its direct routes are still being asked, or perhaps not known yet:
+ * the one in use will do for a moment.
  */
 static bool may_wait(struct ntmd_path *path, const struct ntmd_route *relay)
 {
 	struct ntmd_route *active = path->active < 0 ? NULL : path->route[path->active];
 
-	if (relay->kind != NTM_ROUTE_RELAY || !active || active->kind == NTM_ROUTE_RELAY || active->rank == relay->rank ||
-	    active->state != NTMD_ROUTE_PROVEN || path->interrupted || !ntmd_route_usable(path, active))
+	if (relay->kind != NTM_ROUTE_RELAY || !active || active->kind == NTM_ROUTE_RELAY ||
+	    active->rank == relay->rank || active->state != NTMD_ROUTE_PROVEN || path->interrupted ||
+	    !ntmd_route_usable(path, active))
 		return false;
 	if (ntm_loop_now_ms() < path->ntmd->networks_ms + NTMD_NETWORK_WAIT_MS) {
 		ntmd_route_wait(path);
@@ -480,7 +491,8 @@ static bool may_wait(struct ntmd_path *path, const struct ntmd_route *relay)
 		struct ntmd_route *route = path->route[i];
 
 		if (route->kind && route->kind != NTM_ROUTE_RELAY && route->rank == relay->rank &&
-		    route->state == NTMD_ROUTE_PROBING && route->tries < WAIT_TRIES && ntmd_route_usable(path, route))
+		    route->state == NTMD_ROUTE_PROBING && route->tries < WAIT_TRIES &&
+		    ntmd_route_usable(path, route))
 			return true;
 	}
 	return false;
@@ -511,7 +523,8 @@ static void why_set(struct ntmd_path *path, const struct ntmd_route *route)
 	if (before->state != NTMD_ROUTE_PROVEN)
 		path->why = "it was proven first";
 	else if (route->rank != before->rank)
-		path->why = route->rank < before->rank ? "this network is preferred, and works" : "its network is preferred now";
+		path->why = route->rank < before->rank ? "this network is preferred, and works"
+						       : "its network is preferred now";
 	else if (route->kind != before->kind)
 		path->why = "it is shorter, and works";
 	else
@@ -531,8 +544,8 @@ void ntmd_route_select(struct ntmd_path *path)
 		return;
 	if (path->update_us) {
 		snprintf(ms, sizeof(ms), "%.3f", (double)(ntm_loop_now_us() - path->update_us) / 1000);
-		ntmd_event(path->ntmd, "handover_done", "peer", path->cn->fqdn, "route", ntm_route_name(route->kind), "#ms",
-			   ms, NULL);
+		ntmd_event(path->ntmd, "handover_done", "peer", path->cn->fqdn, "route",
+			   ntm_route_name(route->kind), "#ms", ms, NULL);
 		path->update_us = 0;
 	}
 	if (path->active == ntmd_route_index(path, route) && path->second < 0 && !path->interrupted)
@@ -541,10 +554,11 @@ void ntmd_route_select(struct ntmd_path *path)
 		ntm_info("packets to %s go by %s, %s", path->cn->fqdn, ntm_route_name(route->kind),
 			 ntm_endpoint_format(&route->flow.remote, remote));
 		why_set(path, route);
-		ntmd_event(path->ntmd, "route_changed", "peer", path->cn->fqdn, "route", ntm_route_name(route->kind), "remote",
+		ntmd_event(path->ntmd, "route_changed", "peer", path->cn->fqdn, "route",
+			   ntm_route_name(route->kind), "remote",
 			   ntm_endpoint_format(&route->flow.remote, remote), "local",
-			   ntm_addr_format(&route->flow.local, local), "why", path->why ? path->why : "it is the first that works",
-			   NULL);
+			   ntm_addr_format(&route->flow.local, local), "why",
+			   path->why ? path->why : "it is the first that works", NULL);
 		path->rtt = route->rtt;
 		if (!route->mtu.proven) /* a network that stood by is not asked for sizes */
 			ntmd_path_mtu_start(path, route);
@@ -587,11 +601,13 @@ struct json_object *ntmd_routes_json(struct ntmd_path *path)
 			continue;
 		o = json_object_new_object();
 		json_object_object_add(o, "kind", json_object_new_string(ntm_route_name(route->kind)));
-		json_object_object_add(o, "remote",
-				       json_object_new_string(ntm_endpoint_format(&route->flow.remote, text)));
-		json_object_object_add(o, "local", ntm_addr_is_none(&route->flow.local) ?
-							   NULL :
-							   json_object_new_string(ntm_addr_format(&route->flow.local, text)));
+		json_object_object_add(
+			o, "remote", json_object_new_string(ntm_endpoint_format(&route->flow.remote, text)));
+		json_object_object_add(
+			o, "local",
+			ntm_addr_is_none(&route->flow.local)
+				? NULL
+				: json_object_new_string(ntm_addr_format(&route->flow.local, text)));
 		json_object_object_add(o, "interface", interface_json(path->ntmd, route));
 		json_object_object_add(o, "state", json_object_new_string(state[route->state]));
 		json_object_object_add(o, "active", json_object_new_boolean((int)i == path->active));

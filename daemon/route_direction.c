@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * route_direction.c - Route Direction and Withdraw (paper A, section II.C.3): the DC tells this end of a path who the other end is,
- * the common key CK, where the other end may be reached and which RS stands by. Codec: lib/msg_route_direction.c; sender:
- * dc/route_direction.c; what follows: tunnel.c.
+ * route_direction.c - Route Direction and Withdraw (paper A, section II.C.3): the DC tells this end of a path
+ * who the other end is, the common key CK, where the other end may be reached and which RS stands by. Codec:
+ * lib/msg_route_direction.c; sender: dc/route_direction.c; what follows: tunnel.c.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -22,7 +22,8 @@ static const uint8_t *requester_key(const struct ntmd *ntmd, const struct ntmd_c
 	return side == NTM_SIDE_REQUESTER ? ntmd->sessions.public_key : cn->public_key;
 }
 
-/* Whether an unfinished or very young path of the same pair, asked for by the other end, is to be kept instead. */
+/* Whether an unfinished or very young path of the same pair, asked for by the other end, is to be kept
+ * instead. */
 static bool is_superseded(struct ntmd_cn *cn, const struct ntm_route_direction *direction)
 {
 	struct ntmd_path *other = cn->next_path ? cn->next_path : cn->path;
@@ -37,14 +38,16 @@ static bool is_superseded(struct ntmd_cn *cn, const struct ntm_route_direction *
 static void route_to_vip(struct ntmd *ntmd, const struct ntm_addr *vip)
 {
 	const struct ntm_addr *own = ntm_addr_is4(vip) ? &ntmd->registration.vip4 : &ntmd->registration.vip6;
-	unsigned bits = ntm_addr_is4(vip) ? ntmd->registration.vip4_prefix + 96u : ntmd->registration.vip6_prefix;
+	unsigned bits =
+		ntm_addr_is4(vip) ? ntmd->registration.vip4_prefix + 96u : ntmd->registration.vip6_prefix;
 
 	if (ntm_addr_is_none(vip) || ntm_addr_is_none(own) || ntm_addr_in_prefix(vip, own, bits))
 		return;
 	ntmd_interface_route_add(ntmd, vip, own); /* a node of another DC */
 }
 
-static void vips_read(const uint8_t vip4[4], const uint8_t vip6[16], struct ntm_addr *ret_vip4, struct ntm_addr *ret_vip6)
+static void vips_read(const uint8_t vip4[4], const uint8_t vip6[16], struct ntm_addr *ret_vip4,
+		      struct ntm_addr *ret_vip6)
 {
 	static const uint8_t none[4];
 
@@ -64,7 +67,8 @@ static bool is_readdressed(struct ntmd_cn *cn, const struct ntm_addr *vip4, cons
 	ntm_addr_format(vip4, text4);
 	ntm_addr_format(vip6, text6);
 	ntm_notice("%s has other virtual addresses now: %s %s", cn->fqdn, text4, text6);
-	ntmd_event(cn->ntmd, "peer_readdressed", "peer", cn->fqdn, "virtual4", text4, "virtual6", text6, NULL);
+	ntmd_event(cn->ntmd, "peer_readdressed", "peer", cn->fqdn, "virtual4", text4, "virtual6", text6,
+		   NULL);
 	return true;
 }
 
@@ -114,17 +118,19 @@ static bool is_routed_here(const struct ntmd *ntmd, const struct ntm_addr *vip)
 
 	if (!ntmd_interface_index(ntmd) || ntmd->config.tun_fd >= 0)
 		return false; /* applications are elsewhere, with routes of their own */
-	return !ntm_netlink_route_match(vip, &ifindex, &bits) && bits > 1 && ifindex != ntmd_interface_index(ntmd);
+	return !ntm_netlink_route_match(vip, &ifindex, &bits) && bits > 1 &&
+	       ifindex != ntmd_interface_index(ntmd);
 }
 
 /*
- * A DC may give its nodes addresses of its pools; not ours, not those of another node, and none that the Internet or this host
- * uses: traffic for them would go into the tunnel.
+ * A DC may give its nodes addresses of its pools; not ours, not those of another node, and none that the
+ * Internet or this host uses: traffic for them would go into the tunnel.
  */
 static bool is_vip_allowed(struct ntmd *ntmd, const struct ntm_addr *vip, const char *fqdn)
 {
 	const struct ntm_addr *own = ntm_addr_is4(vip) ? &ntmd->registration.vip4 : &ntmd->registration.vip6;
-	unsigned bits = ntm_addr_is4(vip) ? ntmd->registration.vip4_prefix + 96u : ntmd->registration.vip6_prefix;
+	unsigned bits =
+		ntm_addr_is4(vip) ? ntmd->registration.vip4_prefix + 96u : ntmd->registration.vip6_prefix;
 
 	if (ntm_addr_is_none(vip))
 		return true;
@@ -140,7 +146,8 @@ static bool is_vip_allowed(struct ntmd *ntmd, const struct ntm_addr *vip, const 
 	return ntm_addr_is_usable(vip) && !ntm_addr_is_global(vip) && !is_routed_here(ntmd, vip);
 }
 
-bool ntmd_route_direction_may_have(struct ntmd *ntmd, const char *fqdn, const uint8_t vip4[4], const uint8_t vip6[16])
+bool ntmd_route_direction_may_have(struct ntmd *ntmd, const char *fqdn, const uint8_t vip4[4],
+				   const uint8_t vip6[16])
 {
 	struct ntm_addr v4, v6;
 
@@ -148,7 +155,8 @@ bool ntmd_route_direction_may_have(struct ntmd *ntmd, const char *fqdn, const ui
 	return is_vip_allowed(ntmd, &v4, fqdn) && is_vip_allowed(ntmd, &v6, fqdn);
 }
 
-/* Who has the address may have another one now, and we have not heard of it: then it says that it does not know our path. */
+/* Who has the address may have another one now, and we have not heard of it: then it says that it does not
+ * know our path. */
 static void holders_ask(struct ntmd *ntmd, const struct ntm_route_direction *direction)
 {
 	struct ntm_addr vip[2];
@@ -219,7 +227,8 @@ static void path_update(struct ntmd_path *path, const struct ntm_route_direction
 		ntmd_route_select(path); /* by the new relay, say: what waits goes at once */
 }
 
-void ntmd_route_direction_handle(struct ntmd *ntmd, const struct ntm_session_from *from, const struct ntm_message *message)
+void ntmd_route_direction_handle(struct ntmd *ntmd, const struct ntm_session_from *from,
+				 const struct ntm_message *message)
 {
 	uint8_t body[NTM_MSG_HEADER_LEN];
 	struct ntm_route_direction direction;
@@ -238,8 +247,9 @@ void ntmd_route_direction_handle(struct ntmd *ntmd, const struct ntm_session_fro
 		goto wipe;
 	}
 	if (!ntmd_route_direction_may_have(ntmd, direction.fqdn, direction.vip4, direction.vip6)) {
-		ntm_warn("refused a tunnel with %s: the DC gives it a virtual address that is in use here, or public",
-			 direction.fqdn);
+		ntm_warn(
+			"refused a tunnel with %s: the DC gives it a virtual address that is in use here, or public",
+			direction.fqdn);
 		ntm_session_refuse(from, NTM_ERROR_REFUSED, NTMD_VIP_REFUSED);
 		wait_end(ntmd, &direction, NTMD_VIP_REFUSED);
 		holders_ask(ntmd, &direction);
@@ -287,7 +297,8 @@ wipe:
 	ntm_crypto_wipe(&direction, sizeof(direction));
 }
 
-void ntmd_route_withdraw_handle(struct ntmd *ntmd, const struct ntm_session_from *from, const struct ntm_message *message)
+void ntmd_route_withdraw_handle(struct ntmd *ntmd, const struct ntm_session_from *from,
+				const struct ntm_message *message)
 {
 	uint8_t body[NTM_MSG_HEADER_LEN];
 	struct ntm_route_withdraw withdraw;

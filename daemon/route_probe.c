@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * route_probe.c - asks on each route whether it works (doc/PROTOCOL.md, "Routes"), and tells the peer which network of ours it
- * is to use. What was found goes to route.c, which chooses. Messages: path_control.c.
+ * route_probe.c - asks on each route whether it works (doc/PROTOCOL.md, "Routes"), and tells the peer which
+ * network of ours it is to use. What was found goes to route.c, which chooses. Messages: path_control.c.
  *
  * Three questions, all answered at once:
  *
@@ -32,7 +32,8 @@ static void update_send(struct ntmd_path *path, const struct ntmd_route *route, 
 {
 	struct ntm_path_update update = { .nonce = nonce, .sequence = path->update_sent };
 	uint8_t body[NTM_MSG_HEADER_LEN + 64];
-	int n = ntm_msg_path_update_build(body + NTM_MSG_HEADER_LEN, sizeof(body) - NTM_MSG_HEADER_LEN, &update);
+	int n = ntm_msg_path_update_build(body + NTM_MSG_HEADER_LEN, sizeof(body) - NTM_MSG_HEADER_LEN,
+					  &update);
 
 	ntmd_path_control_send(path, &route->flow, NTM_MSG_PATH_UPDATE, 0, body, (size_t)n);
 }
@@ -53,7 +54,8 @@ static void question_send(struct ntmd_path *path, struct ntmd_route *route)
 		return;
 	}
 	if (ntmd_route_is_standby(path, route)) {
-		ntmd_path_control_send(path, &route->flow, NTM_MSG_KEEPALIVE_REQUEST, (uint32_t)route->nonce, body, 0);
+		ntmd_path_control_send(path, &route->flow, NTM_MSG_KEEPALIVE_REQUEST, (uint32_t)route->nonce,
+				       body, 0);
 		return;
 	}
 	challenge = (struct ntm_challenge){ .nonce = route->nonce };
@@ -140,7 +142,8 @@ void ntmd_route_announce(struct ntmd_path *path, struct ntmd_route *route)
 	ntmd_route_retry_soon(path);
 	path->ntmd->handovers++;
 	ntmd_event(path->ntmd, "path_update_sent", "peer", path->cn->fqdn, "#sequence",
-		   ntmd_event_number(sequence, sizeof(sequence), path->update_sent), "route", ntm_route_name(route->kind), NULL);
+		   ntmd_event_number(sequence, sizeof(sequence), path->update_sent), "route",
+		   ntm_route_name(route->kind), NULL);
 	update_send(path, route, move->announce_nonce);
 	probe_timer_start(path);
 }
@@ -165,7 +168,8 @@ static void probe(struct ntmd_path *path, struct ntmd_route *route)
 		return;
 	route->state = NTMD_ROUTE_IDLE;
 	route->tries = 0;
-	if (route->kind != NTM_ROUTE_RELAY || ntmd_route_usable(path, route)) /* relay_bind.c asks when there is a leg */
+	if (route->kind != NTM_ROUTE_RELAY ||
+	    ntmd_route_usable(path, route)) /* relay_bind.c asks when there is a leg */
 		ntmd_route_challenge(path, route);
 }
 
@@ -233,8 +237,9 @@ void ntmd_route_upkeep(struct ntmd_path *path, int64_t now_ms)
 	for (unsigned i = 0; i < path->routes; i++) {
 		struct ntmd_route *route = path->route[i];
 
-		if (!route->kind || route->state != NTMD_ROUTE_PROVEN || !ntmd_route_is_standby(path, route) ||
-		    !ntmd_route_usable(path, route) || (!route->doubts && now_ms - route->heard_ms < NTM_KEEPALIVE_S * 1000LL))
+		if (!route->kind || route->state != NTMD_ROUTE_PROVEN ||
+		    !ntmd_route_is_standby(path, route) || !ntmd_route_usable(path, route) ||
+		    (!route->doubts && now_ms - route->heard_ms < NTM_KEEPALIVE_S * 1000LL))
 			continue;
 		if (route->doubts++ >= DOUBTS_MAX) {
 			ntmd_route_failed(path, route);
@@ -256,13 +261,15 @@ void ntmd_route_retry(struct ntmd_path *path, int64_t now_ms)
 	struct ntmd_move *move = ntmd_path_move(path);
 	bool works = path->active >= 0;
 
-	if (!move || (works && path->route[path->active]->state != NTMD_ROUTE_PROVEN) || now_ms < move->retry_ms)
+	if (!move || (works && path->route[path->active]->state != NTMD_ROUTE_PROVEN) ||
+	    now_ms < move->retry_ms)
 		return;
 	/* Twice as long each time, with jitter: many paths may have failed at the same time. */
 	move->retry_wait_ms = move->retry_wait_ms ? 2 * move->retry_wait_ms : RETRY_MIN_MS;
 	if (move->retry_wait_ms > RETRY_MAX_MS)
 		move->retry_wait_ms = RETRY_MAX_MS;
-	move->retry_ms = now_ms + move->retry_wait_ms * 3 / 4 + ntm_crypto_random_below(move->retry_wait_ms / 2);
+	move->retry_ms =
+		now_ms + move->retry_wait_ms * 3 / 4 + ntm_crypto_random_below(move->retry_wait_ms / 2);
 	if (move->keep_ms < move->retry_ms)
 		move->keep_ms = move->retry_ms;
 	for (unsigned i = 0; i < path->routes; i++) {
@@ -270,10 +277,12 @@ void ntmd_route_retry(struct ntmd_path *path, int64_t now_ms)
 
 		if (!route->kind || !ntmd_route_usable(path, route))
 			continue;
-		/* One that is not asked any more has failed, or either end has moved since: it may still work. */
+		/* One that is not asked any more has failed, or either end has moved since: it may still
+		 * work. */
 		if (route->state != NTMD_ROUTE_FAILED && route->state != NTMD_ROUTE_IDLE)
 			continue;
-		/* When none works any will do: perhaps the network was away for a moment, and no DC is there to ask. */
+		/* When none works any will do: perhaps the network was away for a moment, and no DC is there
+		 * to ask. */
 		if (works && !ntmd_route_outranks_active(path, route))
 			continue;
 		ntmd_route_challenge(path, route);

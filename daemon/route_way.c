@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * route_way.c - the ways to a remote endpoint: by each network of real_address.c that has its family, and by what the kernel
- * would choose, where that is none of them. route.c has one route for each.
+ * route_way.c - the ways to a remote endpoint: by each network of real_address.c that has its family, and by
+ * what the kernel would choose, where that is none of them. route.c has one route for each.
  *
- * What is sent on a way of a network names its address and its interface (struct ntm_flow), so that two networks are used
- * at the same time, and a change of the kernel's routes does not move a packet before it is known here.
+ * What is sent on a way of a network names its address and its interface (struct ntm_flow), so that two
+ * networks are used at the same time, and a change of the kernel's routes does not move a packet before it is
+ * known here.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -15,10 +16,12 @@
 /* A tunnel inside itself. */
 static bool is_inside(const struct ntmd *ntmd, const struct ntm_addr *local)
 {
-	return ntm_addr_equal(local, &ntmd->registration.vip4) || ntm_addr_equal(local, &ntmd->registration.vip6);
+	return ntm_addr_equal(local, &ntmd->registration.vip4) ||
+	       ntm_addr_equal(local, &ntmd->registration.vip6);
 }
 
-static unsigned way_add(struct ntmd_way *way, unsigned ways, unsigned ifindex, const struct ntm_addr *local, uint32_t rank)
+static unsigned way_add(struct ntmd_way *way, unsigned ways, unsigned ifindex, const struct ntm_addr *local,
+			uint32_t rank)
 {
 	unsigned at = ways;
 
@@ -28,7 +31,8 @@ static unsigned way_add(struct ntmd_way *way, unsigned ways, unsigned ifindex, c
 	return ways + 1;
 }
 
-static unsigned ways_find(const struct ntmd *ntmd, const struct ntm_endpoint *remote, struct ntmd_way ret_way[NTMD_WAYS_MAX])
+static unsigned ways_find(const struct ntmd *ntmd, const struct ntm_endpoint *remote,
+			  struct ntmd_way ret_way[NTMD_WAYS_MAX])
 {
 	bool is6 = !ntm_endpoint_is4(remote);
 	const struct ntmd_network *network;
@@ -41,11 +45,13 @@ static unsigned ways_find(const struct ntmd *ntmd, const struct ntm_endpoint *re
 		chosen = ntmd_real_address_interface(ntmd, &local);
 		network = ntmd_network_find(ntmd, chosen);
 		if (!network || !network->has[is6])
-			ways = way_add(ret_way, ways, 0, &local, 0); /* by a route of its own: the kernel knows best */
+			/* By a route of its own: the kernel knows best */
+			ways = way_add(ret_way, ways, 0, &local, 0);
 	}
 	for (unsigned i = 0; i < ntmd->real.networks; i++) {
 		network = &ntmd->real.network[i];
-		if (network->down || !network->has[is6] || ntm_udp_source_by(remote, network->ifindex, &local) ||
+		if (network->down || !network->has[is6] ||
+		    ntm_udp_source_by(remote, network->ifindex, &local) ||
 		    ntmd_real_address_interface(ntmd, &local) != network->ifindex)
 			continue;
 		ways = way_add(ret_way, ways, network->ifindex, &local, network->metric);
@@ -54,8 +60,8 @@ static unsigned ways_find(const struct ntmd *ntmd, const struct ntm_endpoint *re
 }
 
 /*
- * While all paths look at one change, each remote end (a relay's above all) is asked for again and again, and the kernel's answer
- * takes ten system calls: it is asked once.
+ * While all paths look at one change, each remote end (a relay's above all) is asked for again and again, and
+ * the kernel's answer takes ten system calls: it is asked once.
  */
 #define KNOWN 32 /* of these together; a path has NTM_ROUTES_MAX */
 
@@ -74,7 +80,8 @@ void ntmd_route_ways_remember(struct ntmd *ntmd, bool on)
 	ntmd->ways_known = on ? calloc(1, sizeof(*ntmd->ways_known)) : NULL;
 }
 
-unsigned ntmd_route_ways(const struct ntmd *ntmd, const struct ntm_endpoint *remote, struct ntmd_way ret_way[NTMD_WAYS_MAX])
+unsigned ntmd_route_ways(const struct ntmd *ntmd, const struct ntm_endpoint *remote,
+			 struct ntmd_way ret_way[NTMD_WAYS_MAX])
 {
 	struct ntmd_ways_known *known = ntmd->ways_known;
 	unsigned ways, i;

@@ -57,7 +57,8 @@ static int checksum_complete(const struct virtio_net_hdr *vnet, uint8_t *packet,
 	return 0;
 }
 
-static bool type_fits(const struct virtio_net_hdr *vnet, const uint8_t *packet, struct ntmd_segments *segments)
+static bool type_fits(const struct virtio_net_hdr *vnet, const uint8_t *packet,
+		      struct ntmd_segments *segments)
 {
 	segments->is4 = packet[0] >> 4 == 4;
 	switch (vnet->gso_type & ~VIRTIO_NET_HDR_GSO_ECN) {
@@ -143,8 +144,9 @@ static void ip_write(const struct ntmd_segments *segments, uint8_t *packet, size
 	}
 	put16(packet + 2, (unsigned)len);
 	put16(packet + 4, ((unsigned)whole[4] << 8 | whole[5]) + segments->index);
-	ntmd_checksum_store(packet + 10, (uint16_t)~ntmd_checksum_fold(segments->ip_sum + ntmd_checksum_load(packet + 2) +
-								       ntmd_checksum_load(packet + 4)));
+	ntmd_checksum_store(packet + 10,
+			    (uint16_t)~ntmd_checksum_fold(segments->ip_sum + ntmd_checksum_load(packet + 2) +
+							  ntmd_checksum_load(packet + 4)));
 }
 
 uint8_t *ntmd_segment_next(struct ntmd_segments *segments, size_t *ret_len)

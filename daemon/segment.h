@@ -29,22 +29,22 @@ struct ntmd_segments {
 };
 
 /*
- * Begins with a packet (IP header first) whose IP lengths were found right (ntmd_inner_parse). 0,
- * or -NTM_DROP_INNER_SHORT: the vnet header does not fit the packet. The packet is written to: a checksum that is
- * left to do is done.
+ * Begins with a packet (IP header first) whose IP lengths were found right (ntmd_inner_parse). 0, or
+ * -NTM_DROP_INNER_SHORT: the vnet header does not fit the packet. The packet is written to: a checksum that
+ * is left to do is done.
  */
 int ntmd_segment_begin(struct ntmd_segments *ret_segments, const struct virtio_net_hdr *vnet, uint8_t *packet,
 		       size_t len);
 
 /*
- * Before the first packet: TCP segments are cut so small that no packet is longer than mtu bytes (it need not follow what the
- * device asks for: TCP does not see how its stream was cut). Nothing else is made smaller.
+ * Before the first packet: TCP segments are cut so small that no packet is longer than mtu bytes (it need not
+ * follow what the device asks for: TCP does not see how its stream was cut). Nothing else is made smaller.
  */
 void ntmd_segment_limit(struct ntmd_segments *segments, size_t mtu);
 
 /*
- * The next packet, complete, or NULL. Its header is written just before its payload where that lies, over the payload
- * of the packet before it: the earlier one must be done with.
+ * The next packet, complete, or NULL. Its header is written just before its payload where that lies, over the
+ * payload of the packet before it: the earlier one must be done with.
  */
 uint8_t *ntmd_segment_next(struct ntmd_segments *segments, size_t *ret_len);
 

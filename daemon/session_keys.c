@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * session_keys.c - the keys that come out of a tunnel handshake, and when they change: each lane and path control have their own by
- * direction; a new phase is made while the old one works (doc/PROTOCOL.md, section 12).
+ * session_keys.c - the keys that come out of a tunnel handshake, and when they change: each lane and path
+ * control have their own by direction; a new phase is made while the old one works (doc/PROTOCOL.md, section
+ * 12).
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -28,8 +29,8 @@ static void keys_free(struct ntmd_path *path, unsigned phase)
 	path->keys[phase] = NULL;
 }
 
-int ntmd_session_keys_set(struct ntmd_path *path, unsigned phase, enum ntm_cipher cipher, uint8_t send[NTM_KEY_LEN],
-			  uint8_t receive[NTM_KEY_LEN])
+int ntmd_session_keys_set(struct ntmd_path *path, unsigned phase, enum ntm_cipher cipher,
+			  uint8_t send[NTM_KEY_LEN], uint8_t receive[NTM_KEY_LEN])
 {
 	struct ntmd_path_keys *keys = calloc(1, sizeof(*keys));
 	int64_t now = ntm_loop_now_ms();
@@ -42,7 +43,8 @@ int ntmd_session_keys_set(struct ntmd_path *path, unsigned phase, enum ntm_ciphe
 		lane_derive(engine.lane[lane].receive, receive, (enum ntm_lane)lane);
 	}
 	if (keys)
-		err = ntmd_engine_path_key_set(path->engine, phase, &engine, now + NTM_KEY_HARD_LIFETIME_S * 1000LL);
+		err = ntmd_engine_path_key_set(path->engine, phase, &engine,
+					       now + NTM_KEY_HARD_LIFETIME_S * 1000LL);
 	if (!err) {
 		ntm_crypto_derive(keys->send, send, "control", NULL, 0);
 		ntm_crypto_derive(keys->receive, receive, "control", NULL, 0);
@@ -76,7 +78,8 @@ void ntmd_session_keys_opened(struct ntmd_path *path, unsigned phase)
 
 	if (path->phase == (int)phase || !keys || keys->drop_ms)
 		return;
-	/* Side 1 may have answered a further request meanwhile: an older phase than the one in use only drains. */
+	/* Side 1 may have answered a further request meanwhile: an older phase than the one in use only
+	 * drains. */
 	if (path->phase < 0 || keys->created_ms >= path->keys[path->phase]->created_ms)
 		ntmd_session_keys_use(path, phase);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * socket_buffer.c - the buffers of the node's sockets (lib/udp.c). Without CAP_NET_ADMIN they are as large as the system
- * lets everyone have, which is often little: if packets are lost for that, the user is told what to raise.
+ * socket_buffer.c - the buffers of the node's sockets (lib/udp.c). Without CAP_NET_ADMIN they are as large as
+ * the system lets everyone have, which is often little: if packets are lost for that, the user is told what
+ * to raise.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -46,9 +47,10 @@ static void check(evutil_socket_t fd, short what, void *arg)
 		ntm_timer_set_ms(ntmd->buffer_timer, CHECK_MS);
 		return;
 	}
-	ntm_warn("packets are lost because the receive buffer of %u KiB is full, and ntmd may not enlarge it: as root, "
-		 "`sysctl -w net.core.rmem_max=%d net.core.wmem_max=%d`, then start again",
-		 smallest(ntmd, SO_RCVBUF) / 1024, WANTED, WANTED);
+	ntm_warn(
+		"packets are lost because the receive buffer of %u KiB is full, and ntmd may not enlarge it: as root, "
+		"`sysctl -w net.core.rmem_max=%d net.core.wmem_max=%d`, then start again",
+		smallest(ntmd, SO_RCVBUF) / 1024, WANTED, WANTED);
 }
 
 int ntmd_socket_buffer_watch(struct ntmd *ntmd)
@@ -79,7 +81,8 @@ struct json_object *ntmd_socket_buffer_json(struct ntmd *ntmd)
 	json_object_object_add(o, "send_bytes", json_object_new_int64(send));
 	json_object_object_add(o, "overruns", json_object_new_int64((int64_t)overruns(ntmd)));
 	if (receive < WANTED || send < WANTED) {
-		snprintf(text, sizeof(text), "sysctl -w net.core.rmem_max=%d net.core.wmem_max=%d", WANTED, WANTED);
+		snprintf(text, sizeof(text), "sysctl -w net.core.rmem_max=%d net.core.wmem_max=%d", WANTED,
+			 WANTED);
 		json_object_object_add(o, "advice", json_object_new_string(text));
 	}
 	return o;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * state.c - the little that a node remembers over restarts, in state-dir: its UDP port (so that peers and NATs find it
- * where it was) and the first-seen keys of its correspondent nodes.
+ * state.c - the little that a node remembers over restarts, in state-dir: its UDP port (so that peers and
+ * NATs find it where it was) and the first-seen keys of its correspondent nodes.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -34,7 +34,8 @@ static int peer_parse(const char *line, size_t name_len, uint8_t ret_key[NTM_KEY
 }
 
 /* The next line of it into *line (getline); 1, or 0 at the end. *ret_name_len is 0 if the line is damaged. */
-static int peer_next(FILE *file, char **line, size_t *line_size, size_t *ret_name_len, uint8_t ret_key[NTM_KEY_LEN])
+static int peer_next(FILE *file, char **line, size_t *line_size, size_t *ret_name_len,
+		     uint8_t ret_key[NTM_KEY_LEN])
 {
 	ssize_t len = getline(line, line_size, file);
 
@@ -72,8 +73,8 @@ static int file_read(const char *path, FILE **ret_file)
 }
 
 /*
- * Said at the start, when somebody may look. A damaged file stays beside the one that is written next; names whose lines
- * are gone are taken as never seen.
+ * Said at the start, when somebody may look. A damaged file stays beside the one that is written next; names
+ * whose lines are gone are taken as never seen.
  */
 static void peers_check(const char *path)
 {
@@ -87,9 +88,10 @@ static void peers_check(const char *path)
 	if (err == -ENOENT)
 		return;
 	if (err) {
-		ntm_warn("the keys of peers in %s cannot be read (%s), so that a changed one is not noticed: it must be a file "
-			 "of this user's own; put it right, or remove it",
-			 path, strerror(-err));
+		ntm_warn(
+			"the keys of peers in %s cannot be read (%s), so that a changed one is not noticed: it must be a file "
+			"of this user's own; put it right, or remove it",
+			path, strerror(-err));
 		return;
 	}
 	while (peer_next(file, &line, &size, &name_len, key)) {
@@ -103,10 +105,11 @@ static void peers_check(const char *path)
 		return;
 	unlink(copy);
 	err = link(path, copy) ? errno : 0;
-	ntm_warn("%s:%u: expected a name and a key: the file is damaged, and %s%s%s; a peer whose line is gone is taken as "
-		 "seen for the first time, unless a [pin] section has its key",
-		 path, damaged, err ? "cannot be kept: " : "kept as ", err ? strerror(err) : copy,
-		 err ? "" : " when it is written anew");
+	ntm_warn(
+		"%s:%u: expected a name and a key: the file is damaged, and %s%s%s; a peer whose line is gone is taken as "
+		"seen for the first time, unless a [pin] section has its key",
+		path, damaged, err ? "cannot be kept: " : "kept as ", err ? strerror(err) : copy,
+		err ? "" : " when it is written anew");
 	free(copy);
 }
 
@@ -116,14 +119,17 @@ int ntmd_state_open(struct ntmd *ntmd, char *ret_why, size_t why_len)
 	char path[4096];
 
 	if (mkdir(dir, 0700) && errno != EEXIST) {
-		snprintf(ret_why, why_len, "cannot make the state folder %s: %s; make it, or set [node] state-dir", dir,
+		snprintf(ret_why, why_len,
+			 "cannot make the state folder %s: %s; make it, or set [node] state-dir", dir,
 			 strerror(errno));
 		return -errno;
 	}
 	ntmd->state_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (ntmd->state_fd < 0 || access(dir, R_OK | W_OK | X_OK)) {
-		snprintf(ret_why, why_len, "cannot use the state folder %s: %s; set [node] state-dir to one that this user may "
-			 "write", dir, strerror(errno));
+		snprintf(ret_why, why_len,
+			 "cannot use the state folder %s: %s; set [node] state-dir to one that this user may "
+			 "write",
+			 dir, strerror(errno));
 		return -errno;
 	}
 	/* Two nodes of one name would take turns at the DC, and write over each other's files. */
@@ -194,13 +200,13 @@ void ntmd_state_port_save(struct ntmd *ntmd, uint16_t port)
 	if (!err)
 		err = file_replace(path, text, (size_t)n);
 	if (err)
-		ntm_warn("cannot keep the UDP port in %s: %s; another one may be taken next time", ntmd->config.state_dir,
-			 strerror(-err));
+		ntm_warn("cannot keep the UDP port in %s: %s; another one may be taken next time",
+			 ntmd->config.state_dir, strerror(-err));
 }
 
 /*
- * Rewrites the peers file with this key for the name. What cannot be read is not written over: the keys in it may only be
- * out of reach for the moment.
+ * Rewrites the peers file with this key for the name. What cannot be read is not written over: the keys in it
+ * may only be out of reach for the moment.
  */
 static int peers_put(const char *path, const char *fqdn, const char *key_text)
 {
@@ -263,7 +269,9 @@ int ntmd_state_key_check(struct ntmd *ntmd, const char *fqdn, const uint8_t key[
 
 	for (unsigned i = 0; i < ntmd->config.pins; i++)
 		if (!strcmp(ntmd->config.pin[i].fqdn, fqdn))
-			return ntm_crypto_equal(ntmd->config.pin[i].public_key, key, NTM_KEY_LEN) ? 0 : -EKEYREJECTED;
+			return ntm_crypto_equal(ntmd->config.pin[i].public_key, key, NTM_KEY_LEN)
+				       ? 0
+				       : -EKEYREJECTED;
 	if (file_path(ntmd, "peers", path, sizeof(path)))
 		return 0;
 	found = peers_get(path, fqdn, seen);
@@ -272,14 +280,15 @@ int ntmd_state_key_check(struct ntmd *ntmd, const char *fqdn, const uint8_t key[
 	ntm_key_format(now, key);
 	err = peers_put(path, fqdn, now);
 	if (err)
-		ntm_warn("cannot keep the key of %s in %s: %s; if it changes, that will not be noticed", fqdn, path,
-			 strerror(-err));
+		ntm_warn("cannot keep the key of %s in %s: %s; if it changes, that will not be noticed", fqdn,
+			 path, strerror(-err));
 	if (!found)
 		return 1;
 	ntm_key_format(before, seen);
-	ntm_warn("THE KEY OF %s HAS CHANGED: it was %s, now it is %s. Ask its owner whether that is right; to take only one "
-		 "key, pin it in the configuration: [pin \"%s\"] public-key = ...",
-		 fqdn, before, now, fqdn);
+	ntm_warn(
+		"THE KEY OF %s HAS CHANGED: it was %s, now it is %s. Ask its owner whether that is right; to take only one "
+		"key, pin it in the configuration: [pin \"%s\"] public-key = ...",
+		fqdn, before, now, fqdn);
 	ntmd_event(ntmd, "peer_key_changed", "peer", fqdn, "was", before, "is", now, NULL);
 	return -EKEYREVOKED;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * steer.h - tells the kernel which data thread shall get a packet: the queue of the TUN device by virtual address, the socket
- * by the far endpoint. Called by user_place.c.
+ * steer.h - tells the kernel which data thread shall get a packet: the queue of the TUN device by virtual
+ * address, the socket by the far endpoint. Called by user_place.c.
  */
 #ifndef NTMD_STEER_H
 #define NTMD_STEER_H
@@ -11,8 +11,8 @@
 struct ntmd_steer;
 
 /*
- * Loads the programs, for this many threads. 0 or -errno: -EPERM without CAP_BPF; -EINVAL and the like: the kernel lacks what
- * it takes (Linux 4.18).
+ * Loads the programs, for this many threads. 0 or -errno: -EPERM without CAP_BPF; -EINVAL and the like: the
+ * kernel lacks what it takes (Linux 4.18).
  */
 int ntmd_steer_open(struct ntmd_steer **ret_steer, unsigned threads);
 void ntmd_steer_close(struct ntmd_steer *steer);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * tunnel.c - Tunnel Request, Response and Probe (paper A, section II.C.4): a Noise IKpsk2 handshake between the two ends, with the DC's
- * common key CK as the pre-shared key. Side 0 sends Requests, on every usable way at once; side 1 answers, and asks for one by
- * a Probe. Keys: session_keys.c; payloads: lib/msg_tunnel.c.
+ * tunnel.c - Tunnel Request, Response and Probe (paper A, section II.C.4): a Noise IKpsk2 handshake between
+ * the two ends, with the DC's common key CK as the pre-shared key. Side 0 sends Requests, on every usable way
+ * at once; side 1 answers, and asks for one by a Probe. Keys: session_keys.c; payloads: lib/msg_tunnel.c.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -37,7 +37,8 @@ struct ntmd_tunnel {
 	int64_t probed_ms;
 };
 
-static size_t name_put(uint8_t *out, const char *fqdn, const struct ntm_addr *vip4, const struct ntm_addr *vip6)
+static size_t name_put(uint8_t *out, const char *fqdn, const struct ntm_addr *vip4,
+		       const struct ntm_addr *vip6)
 {
 	size_t len = strlen(fqdn) + 1;
 
@@ -57,9 +58,9 @@ static size_t prologue_make(const struct ntmd_path *path, const void *header, ui
 	memcpy(out, NTM_PROLOGUE, 4);
 	memcpy(out + 4, header, NTM_HEADER_LEN);
 	for (int side = 0; side < 2; side++)
-		len += side == (int)path->side ? name_put(out + len, ntmd->config.fqdn, &ntmd->registration.vip4,
-							  &ntmd->registration.vip6) :
-						 name_put(out + len, cn->fqdn, &cn->vip4, &cn->vip6);
+		len += side == (int)path->side ? name_put(out + len, ntmd->config.fqdn,
+							  &ntmd->registration.vip4, &ntmd->registration.vip6)
+					       : name_put(out + len, cn->fqdn, &cn->vip4, &cn->vip6);
 	return len;
 }
 
@@ -73,7 +74,8 @@ static void ciphers_differ(const struct ntmd_path *path, uint32_t peer, char tex
 {
 	char theirs[NTM_CIPHERS_TEXT], ours[NTM_CIPHERS_TEXT];
 
-	snprintf(text, NTM_TEXT_MAX + 1, "the peer allows only %s for bulk data, this node only %s ([datapath] cipher)",
+	snprintf(text, NTM_TEXT_MAX + 1,
+		 "the peer allows only %s for bulk data, this node only %s ([datapath] cipher)",
 		 ntm_cipher_list(peer, theirs), ntm_cipher_list(path->ntmd->ciphers, ours));
 }
 
@@ -108,7 +110,8 @@ static void request_send(struct ntm_transaction *transaction, void *arg)
 
 	(void)transaction;
 	mac1_key_make(path, mac1_key);
-	ntm_cookie_macs_add(tunnel->packet, tunnel->len, mac1_key, tunnel->has_cookie ? tunnel->cookie : NULL);
+	ntm_cookie_macs_add(tunnel->packet, tunnel->len, mac1_key,
+			    tunnel->has_cookie ? tunnel->cookie : NULL);
 	everywhere_send(path, tunnel->packet, tunnel->len + NTM_HANDSHAKE_MACS);
 	ntm_crypto_wipe(mac1_key, sizeof(mac1_key));
 }
@@ -171,7 +174,8 @@ static int request_build(struct ntmd_path *path, struct ntmd_tunnel *tunnel)
 	n = ntm_msg_tunnel_request_build(payload, sizeof(payload), &request);
 	if (n < 0)
 		return n;
-	ntm_header_set((struct ntm_header *)tunnel->packet, NTM_TYPE_TUNNEL_REQUEST, tunnel->number, path->id);
+	ntm_header_set((struct ntm_header *)tunnel->packet, NTM_TYPE_TUNNEL_REQUEST, tunnel->number,
+		       path->id);
 	prologue_len = prologue_make(path, tunnel->packet, prologue);
 	ntm_noise_init(&tunnel->noise, true, path->ck, prologue, prologue_len, ntmd->sessions.private_key,
 		       ntmd->sessions.public_key, path->cn->public_key);
@@ -225,7 +229,8 @@ void ntmd_tunnel_free(struct ntmd_path *path)
 /* A copy of its request is a replay from then on. */
 void ntmd_tunnel_rest(struct ntmd_path *path)
 {
-	if (path->phase < 0 || ntm_loop_now_ms() - path->keys[path->phase]->created_ms < 2 * NTM_HANDSHAKE_TIMEOUT_MS)
+	if (path->phase < 0 ||
+	    ntm_loop_now_ms() - path->keys[path->phase]->created_ms < 2 * NTM_HANDSHAKE_TIMEOUT_MS)
 		return;
 	free(path->answer);
 	path->answer = NULL;
@@ -249,7 +254,8 @@ static int request_open(struct ntmd_path *path, struct ntm_noise *noise, const u
 
 	ntm_noise_init(noise, false, path->ck, prologue, prologue_len, path->ntmd->sessions.private_key,
 		       path->ntmd->sessions.public_key, NULL);
-	n = ntm_noise_msg1_parse(noise, packet + NTM_HEADER_LEN, len - NTM_HEADER_LEN - NTM_HANDSHAKE_MACS, payload);
+	n = ntm_noise_msg1_parse(noise, packet + NTM_HEADER_LEN, len - NTM_HEADER_LEN - NTM_HANDSHAKE_MACS,
+				 payload);
 	if (n < 0)
 		return -NTM_DROP_HANDSHAKE;
 	if (!ntm_crypto_equal(noise->rs, path->cn->public_key, NTM_KEY_LEN))
@@ -288,7 +294,8 @@ static int request_answer(struct ntmd_path *path, struct ntm_noise *noise, const
 	answer = malloc(NTM_HEADER_LEN + NTM_NOISE_MSG2_OVERHEAD + PAYLOAD_MAX + NTM_HANDSHAKE_MACS);
 	if (!answer)
 		return -NTM_DROP_LIMIT;
-	ntm_header_set((struct ntm_header *)answer, NTM_TYPE_TUNNEL_RESPONSE, ntm_header_counter(header), path->id);
+	ntm_header_set((struct ntm_header *)answer, NTM_TYPE_TUNNEL_RESPONSE, ntm_header_counter(header),
+		       path->id);
 	n = ntm_noise_msg2_build(noise, payload, (size_t)n, answer + NTM_HEADER_LEN);
 	if (n < 0) {
 		free(answer);
@@ -381,7 +388,8 @@ static int response_refused(struct ntmd_path *path, const struct ntm_tunnel_resp
 	if (response->error == NTM_ERROR_CIPHER)
 		ciphers_differ(path, response->ciphers, why);
 	else
-		snprintf(why, sizeof(why), "the peer refuses the tunnel: %s", ntm_error_text(response->error));
+		snprintf(why, sizeof(why), "the peer refuses the tunnel: %s",
+			 ntm_error_text(response->error));
 	ntm_warn("%s refused a tunnel: %s", cn->fqdn, why);
 	ntmd_attach_inherited_end(cn);
 	if (cn->path == path)
@@ -416,8 +424,8 @@ int ntmd_tunnel_response_receive(struct ntmd *ntmd, const struct ntm_flow *from,
 	ntm_crypto_wipe(mac1_key, sizeof(mac1_key));
 	if (!ok)
 		return -NTM_DROP_MAC1;
-	n = ntm_noise_msg2_parse(&tunnel->noise, packet + NTM_HEADER_LEN, len - NTM_HEADER_LEN - NTM_HANDSHAKE_MACS,
-				 payload);
+	n = ntm_noise_msg2_parse(&tunnel->noise, packet + NTM_HEADER_LEN,
+				 len - NTM_HEADER_LEN - NTM_HANDSHAKE_MACS, payload);
 	if (n < 0)
 		return -NTM_DROP_HANDSHAKE;
 	n = ntm_msg_tunnel_response_parse(&response, payload, (size_t)n);
@@ -453,7 +461,8 @@ int ntmd_tunnel_response_receive(struct ntmd *ntmd, const struct ntm_flow *from,
 	return 0;
 }
 
-int ntmd_tunnel_probe_receive(struct ntmd *ntmd, const struct ntm_flow *from, const uint8_t *packet, size_t len)
+int ntmd_tunnel_probe_receive(struct ntmd *ntmd, const struct ntm_flow *from, const uint8_t *packet,
+			      size_t len)
 {
 	const struct ntm_probe *probe = (const struct ntm_probe *)packet;
 	uint8_t key[NTM_KEY_LEN], mac[NTM_MAC_LEN];
@@ -499,7 +508,8 @@ int ntmd_tunnel_cookie_receive(struct ntmd *ntmd, const uint8_t *packet, size_t 
 	if (!tunnel || tunnel->number != ntm_header_counter(&cookie->h) || path->side != NTM_SIDE_REQUESTER)
 		return -NTM_DROP_UNMATCHED;
 	memcpy(tunnel->cookie, cookie->cookie, NTM_MAC_LEN);
-	if (!tunnel->has_cookie) { /* a later one goes with the next try: the receiver is busy, or it is forged */
+	/* A later one goes with the next try: the receiver is busy, or it is forged */
+	if (!tunnel->has_cookie) {
 		tunnel->has_cookie = true;
 		ntmd_tunnel_kick(path);
 	}

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
  * user_egress.c - from applications to the network: TUN -> segments -> path -> lane -> seal -> train. Before
- * it: ntm0.c's device and segment.c; behind it: user_train.c; beside it: user_held.c for what cannot go yet; at
- * the far end: user_ingress.c.
+ * it: ntm0.c's device and segment.c; behind it: user_train.c; beside it: user_held.c for what cannot go yet;
+ * at the far end: user_ingress.c.
  *
  * A super-packet of the TUN is looked up once. Each of its segments is sealed from the read buffer straight
  * into the train that one system call sends.
@@ -75,8 +75,9 @@ static int sending_prepare(struct sending *sending, struct ntmd_engine_path *pat
 	sending->key = key;
 	sending->lane = lane_choose(path);
 	sending->keys = &key->lane[sending->lane];
-	sending->type = (uint8_t)(NTM_TYPE_DATA | path->phase << NTM_TYPE_PHASE_SHIFT |
-				  (path->side ? NTM_TYPE_SIDE_BIT : 0) | (sending->lane ? NTM_TYPE_LANE_BIT : 0));
+	sending->type =
+		(uint8_t)(NTM_TYPE_DATA | path->phase << NTM_TYPE_PHASE_SHIFT |
+			  (path->side ? NTM_TYPE_SIDE_BIT : 0) | (sending->lane ? NTM_TYPE_LANE_BIT : 0));
 	sending->mtu = path_mtu(path);
 	return 0;
 }
@@ -90,7 +91,8 @@ static int packet_seal(const struct sending *sending, struct ntmd_engine_path *p
 
 	if (keys->next >= keys->hard || !ntmd_user_train_allowed(path, NTMD_USER_OVERHEAD + len))
 		return -EAGAIN;
-	header = (struct ntm_header *)ntmd_user_train_add(path, keys, sending->lane, NTMD_USER_OVERHEAD + len);
+	header =
+		(struct ntm_header *)ntmd_user_train_add(path, keys, sending->lane, NTMD_USER_OVERHEAD + len);
 	if (!header)
 		return -EAGAIN;
 	ntm_header_set(header, sending->type, keys->next, path->id);
@@ -105,8 +107,8 @@ static int packet_seal(const struct sending *sending, struct ntmd_engine_path *p
 }
 
 /* Seals a packet in pieces, at most NTM_PIECES_MAX. 0, or -EAGAIN: hold it. */
-static int packet_cut(const struct sending *sending, struct ntmd_engine_path *path, const uint8_t *packet, size_t len,
-		      size_t most)
+static int packet_cut(const struct sending *sending, struct ntmd_engine_path *path, const uint8_t *packet,
+		      size_t len, size_t most)
 {
 	uint8_t piece[PIECE_LEN];
 	uint32_t id = path->piece_id++;
@@ -134,19 +136,22 @@ static int inline_pass(struct ntmd_engine_path *path, const uint8_t *packet, siz
 	return -EAGAIN;
 }
 
-/* Seals a packet as the path's MTU allows. answered: its sender was told of the MTU. 0, or -EAGAIN: hold it. */
-static int packet_pass(const struct sending *sending, struct ntmd_engine_path *path, const uint8_t *packet, size_t len,
-		       bool *answered)
+/* Seals a packet as the path's MTU allows. answered: its sender was told of the MTU. 0, or -EAGAIN: hold
+ * it. */
+static int packet_pass(const struct sending *sending, struct ntmd_engine_path *path, const uint8_t *packet,
+		       size_t len, bool *answered)
 {
 	size_t room = sending->mtu < PIECE_LEN ? sending->mtu : PIECE_LEN;
 	size_t most = room > NTMD_PIECE_HEADER ? room - NTMD_PIECE_HEADER : 0;
 
-	/* Its counter is not ours: what came here all the same (it waited, or the kernel left it) goes there. */
+	/* Its counter is not ours: what came here all the same (it waited, or the kernel left it) goes
+	 * there. */
 	if (len <= sending->mtu && sending->lane == NTM_LANE_INLINE && sending->key->kernel)
 		return inline_pass(path, packet, len);
 	if (len <= sending->mtu)
 		return packet_seal(sending, path, packet, len);
-	if (sending->lane == NTM_LANE_BULK && len <= most * NTM_PIECES_MAX && ntmd_user_piece_needed(packet, len))
+	if (sending->lane == NTM_LANE_BULK && len <= most * NTM_PIECES_MAX &&
+	    ntmd_user_piece_needed(packet, len))
 		return packet_cut(sending, path, packet, len, most);
 	if (*answered)
 		ntmd_user_path_drop(path, NTM_DROP_TOO_BIG);
@@ -167,7 +172,8 @@ bool ntmd_user_egress_gather(struct ntmd_engine_path *path, const uint8_t *packe
 {
 	struct sending sending;
 
-	if (sending_prepare(&sending, path) || len > sending.mtu || (sending.lane == NTM_LANE_INLINE && sending.key->kernel))
+	if (sending_prepare(&sending, path) || len > sending.mtu ||
+	    (sending.lane == NTM_LANE_INLINE && sending.key->kernel))
 		return false;
 	return ntmd_user_train_takes(path, sending.keys, sending.lane, NTMD_USER_OVERHEAD + len) &&
 	       !packet_seal(&sending, path, packet, len);
@@ -182,7 +188,8 @@ int ntmd_user_egress_send(struct ntmd_engine_path *path, const uint8_t *packet, 
 	if (sending_prepare(&sending, path))
 		return -EAGAIN;
 	err = packet_pass(&sending, path, packet, len, &answered);
-	flushed = ntmd_user_train_flush(path, false); /* also pieces before one that failed: none may wait with its key */
+	/* Also pieces before one that failed: none may wait with its key */
+	flushed = ntmd_user_train_flush(path, false);
 	if (!err && !flushed && !path->gone)
 		ntmd_user_resume_note(path, packet, len);
 	return err ? err : flushed;
@@ -199,7 +206,8 @@ void ntmd_user_egress_unsettled(struct ntmd_engine_path *path)
 /* ---- from the TUN */
 
 /* ret_up: NULL is returned because only the control loop knows */
-static struct ntmd_engine_path *path_find(struct ntmd_engine *engine, const struct ntmd_inner *inner, bool *ret_up)
+static struct ntmd_engine_path *path_find(struct ntmd_engine *engine, const struct ntmd_inner *inner,
+					  bool *ret_up)
 {
 	const struct ntm_addr *own = &engine->own[ntmd_user_family(inner->version)];
 	struct ntmd_engine_path *path = NULL;
@@ -246,7 +254,8 @@ static void segments_send(struct ntmd_engine *engine, struct ntmd_engine_path *p
 	while (!path->gone && (packet = ntmd_segment_next(&engine->segments, &len))) {
 		if (packet[packet[0] >> 4 == 4 ? 9 : 6] == IPPROTO_UDP)
 			engine->udp_since_turn++;
-		if (!hold && packet_pass(&sending, path, packet, len, &answered)) { /* one answer tells of all segments */
+		/* One answer tells of all segments */
+		if (!hold && packet_pass(&sending, path, packet, len, &answered)) {
 			ntmd_user_train_flush(path, true);
 			hold = true;
 		}
@@ -267,7 +276,8 @@ static void segments_send(struct ntmd_engine *engine, struct ntmd_engine_path *p
 	ntmd_user_path_unpin(path);
 }
 
-static void packet_send(struct ntmd_engine_path *path, const struct virtio_net_hdr *vnet, uint8_t *packet, size_t len)
+static void packet_send(struct ntmd_engine_path *path, const struct virtio_net_hdr *vnet, uint8_t *packet,
+			size_t len)
 {
 	int reason = ntmd_segment_begin(&path->engine->segments, vnet, packet, len);
 
@@ -280,7 +290,8 @@ static void packet_send(struct ntmd_engine_path *path, const struct virtio_net_h
 static void reading_end(struct ntmd_engine *engine);
 
 /* The control loop has it, but its path is in a shard. */
-static void packet_hand_down(struct ntmd_engine_path *path, const struct virtio_net_hdr *vnet, uint8_t *packet, size_t len)
+static void packet_hand_down(struct ntmd_engine_path *path, const struct virtio_net_hdr *vnet,
+			     uint8_t *packet, size_t len)
 {
 	struct ntmd_engine *engine = ntmd_user_lock(path->engine);
 
@@ -311,7 +322,8 @@ static void packet_take(struct ntmd_engine *engine, const struct virtio_net_hdr 
 		packet_send(path, vnet, packet, len);
 }
 
-void ntmd_user_egress_packet(struct ntmd_engine *engine, const struct virtio_net_hdr *vnet, uint8_t *packet, size_t len)
+void ntmd_user_egress_packet(struct ntmd_engine *engine, const struct virtio_net_hdr *vnet, uint8_t *packet,
+			     size_t len)
 {
 	engine->reading = true;
 	packet_take(engine, vnet, packet, len);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * user_engine.c - the engine that does everything in user space: how it begins and ends, and its one timer. Its paths are
- * user_path.c's; below: user_tell.c, user_egress.c, user_ingress.c, user_key.c, user_held.c.
+ * user_engine.c - the engine that does everything in user space: how it begins and ends, and its one timer.
+ * Its paths are user_path.c's; below: user_tell.c, user_egress.c, user_ingress.c, user_key.c, user_held.c.
  *
  * With one thread (user_shard.h has more) control and data share it. So that control does not wait long for
- * data, a wake-up of the device or of a socket takes a bounded number of bytes (NTMD_USER_BATCH_BYTES, about a
- * millisecond), and timers, the control socket and DNS come before the next one (NTM_LOOP_DATA); control packets
- * of peers share the data sockets and wait in their queue. A flow is not reordered: one thread reads, seals and
- * sends in the order of the counters.
+ * data, a wake-up of the device or of a socket takes a bounded number of bytes (NTMD_USER_BATCH_BYTES, about
+ * a millisecond), and timers, the control socket and DNS come before the next one (NTM_LOOP_DATA); control
+ * packets of peers share the data sockets and wait in their queue. A flow is not reordered: one thread reads,
+ * seals and sends in the order of the counters.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -91,7 +91,8 @@ static void engine_free(struct ntmd_engine *engine)
 	free(engine);
 }
 
-int ntmd_user_engine_init(struct ntmd_engine *engine, struct event_base *base, const struct ntmd_engine_ops *ops, void *ctx)
+int ntmd_user_engine_init(struct ntmd_engine *engine, struct event_base *base,
+			  const struct ntmd_engine_ops *ops, void *ctx)
 {
 	engine->base = base;
 	engine->ops = ops;
@@ -114,8 +115,10 @@ static void threads_open(struct ntmd_engine *engine, const struct ntmd_engine_co
 	if (config->threads < 2 || (config->tun_fd >= 0 && !config->tun_queue))
 		return;
 	if (config->tun_fd < 0 && !engine->tun.queues)
-		ntm_warn("one data thread: %s was made with one queue; end ntmd, remove it with `ip link del %s`, and start "
-			 "again for %u", config->device, config->device, config->threads);
+		ntm_warn(
+			"one data thread: %s was made with one queue; end ntmd, remove it with `ip link del %s`, and start "
+			"again for %u",
+			config->device, config->device, config->threads);
 	else if (ntmd_user_shards_open(engine, config, why, sizeof(why)))
 		ntm_warn("one data thread: %s", why);
 }
@@ -135,7 +138,8 @@ int ntmd_engine_open(struct ntmd_engine **ret_engine, struct event_base *base,
 	if (config->tun_fd >= 0) {
 		ntmd_ntm0_adopt(&engine->tun, config->tun_fd);
 	} else {
-		err = ntmd_ntm0_open(&engine->tun, config->device, config->mtu, config->threads > 1, ret_why, why_len);
+		err = ntmd_ntm0_open(&engine->tun, config->device, config->mtu, config->threads > 1, ret_why,
+				     why_len);
 		if (err) { /* it has explained */
 			engine_free(engine);
 			return err;
@@ -197,7 +201,8 @@ void ntmd_engine_offloads(const struct ntmd_engine *engine, struct ntmd_engine_o
 		NTMD_USER_LOCKED(engine->shards->shard[i]->engine);
 		refused = refused || engine->shards->shard[i]->engine->train_refused;
 	}
-	*ret_offloads = (struct ntmd_engine_offloads){.tso = engine->tun.tso, .uso = engine->tun.uso, .train = !refused};
+	*ret_offloads = (struct ntmd_engine_offloads){
+		.tso = engine->tun.tso, .uso = engine->tun.uso, .train = !refused};
 }
 
 void ntmd_engine_own_set(struct ntmd_engine *engine, const struct ntm_addr *vip4, const struct ntm_addr *vip6)

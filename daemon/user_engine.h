@@ -40,7 +40,8 @@
 #define NTMD_USER_OVERHEAD (NTM_HEADER_LEN + NTM_TAG_LEN)
 #define NTMD_USER_BATCH 64 /* packets read from the TUN before the loop looks at other things */
 #define NTMD_USER_BATCH_BYTES (1 << 20) /* and bytes: super-packets are about a millisecond's work */
-#define NTMD_USER_TURN 256 /* UDP packets, both directions, before other processes get a turn: about 0.1 ms of work */
+/* UDP packets, both directions, before other processes get a turn: about 0.1 ms of work */
+#define NTMD_USER_TURN 256
 #define NTMD_USER_TRAINS 4 /* paths whose packets are gathered at the same time */
 #define NTMD_USER_RETRY_MS 100 /* between two tries of a route that failed */
 #define NTMD_USER_SOURCE_MS 1000 /* between two new_source of a path */
@@ -239,17 +240,20 @@ static inline void ntmd_user_path_changed(struct ntmd_engine_path *path)
 		ntmd_user_kernel_changed(path);
 }
 
-/* ---- user_shard.c: for calls of engine.h, which are all of the control loop; the shard waits until their end */
+/* ---- user_shard.c: for calls of engine.h, which are all of the control loop; the shard waits until their
+ * end */
 struct ntmd_engine *ntmd_user_lock(struct ntmd_engine *engine);
 void ntmd_user_unlock(struct ntmd_engine *engine);
 void ntmd_user_unlock_at_end(struct ntmd_engine **engine);
-#define NTMD_USER_LOCKED(engine) \
-	struct ntmd_engine *locked_ __attribute__((cleanup(ntmd_user_unlock_at_end), unused)) = ntmd_user_lock(engine)
+#define NTMD_USER_LOCKED(engine)                                                                \
+	struct ntmd_engine *locked_ __attribute__((cleanup(ntmd_user_unlock_at_end), unused)) = \
+		ntmd_user_lock(engine)
 /* Whether it is the shard's thread that works. The lock is held. */
 bool ntmd_user_in_thread(const struct ntmd_engine *engine);
 
 /* ---- user_engine.c */
-int ntmd_user_engine_init(struct ntmd_engine *engine, struct event_base *base, const struct ntmd_engine_ops *ops, void *ctx);
+int ntmd_user_engine_init(struct ntmd_engine *engine, struct event_base *base,
+			  const struct ntmd_engine_ops *ops, void *ctx);
 void ntmd_user_timer_run(struct ntmd_engine *engine); /* what is due */
 uint64_t ntmd_user_vip_hash(const struct ntmd_engine *engine, const struct ntm_addr *vip);
 void ntmd_user_notes_tell(struct ntmd_engine_path *path, const struct ntmd_user_told *told); /* calls ops */
@@ -258,7 +262,8 @@ void ntmd_user_notes_tell(struct ntmd_engine_path *path, const struct ntmd_user_
 void ntmd_user_path_drop(struct ntmd_engine_path *path, int reason);
 struct ntmd_engine_path *ntmd_user_path_by_id(const struct ntmd_engine *engine, uint64_t id);
 struct ntmd_engine_path *ntmd_user_path_by_vip(const struct ntmd_engine *engine, const struct ntm_addr *vip);
-/* Another of the main engine's with this address of that family ([0]: IPv4), older than this one; NULL: none. */
+/* Another of the main engine's with this address of that family ([0]: IPv4), older than this one; NULL:
+ * none. */
 struct ntmd_engine_path *ntmd_user_path_by_vip_next(const struct ntmd_engine_path *path, int family);
 /* Lets held packets go where possible, then tells what egress noted. The path may be freed if it is not
  * pinned. */
@@ -282,7 +287,8 @@ void ntmd_user_key_drop_all(struct ntmd_engine_path *path);
  * has. 0 or -errno; the caller wipes the keys.
  */
 int ntmd_user_key_inherit(struct ntmd_engine_path *path, unsigned phase, const uint8_t send[NTM_KEY_LEN],
-			  const uint8_t receive[NTM_KEY_LEN], int64_t expires_ms, struct ntmd_kernel_phase *kernel);
+			  const uint8_t receive[NTM_KEY_LEN], int64_t expires_ms,
+			  struct ntmd_kernel_phase *kernel);
 
 /* ---- user_held.c */
 void ntmd_user_held_put(struct ntmd_engine_path *path, const uint8_t *packet, size_t len);
@@ -298,7 +304,8 @@ void ntmd_user_held_move(struct ntmd_engine_path *from, struct ntmd_engine_path 
 void ntmd_user_egress_readable(evutil_socket_t fd, short what, void *arg);
 bool ntmd_user_egress_read(struct ntmd_engine *engine); /* a wake-up's worth. true: there may be more */
 /* One that a thread has read. By the control loop. */
-void ntmd_user_egress_packet(struct ntmd_engine *engine, const struct virtio_net_hdr *vnet, uint8_t *packet, size_t len);
+void ntmd_user_egress_packet(struct ntmd_engine *engine, const struct virtio_net_hdr *vnet, uint8_t *packet,
+			     size_t len);
 /* Seals and sends. 0: sent, or dropped and counted; -EAGAIN: cannot be sent now, hold it. */
 int ntmd_user_egress_send(struct ntmd_engine_path *path, const uint8_t *packet, size_t len);
 /*
@@ -320,10 +327,13 @@ void ntmd_user_resume_clear(struct ntmd_engine_path *path);
 void ntmd_user_resume_move(struct ntmd_engine_path *from, struct ntmd_engine_path *to);
 
 /* ---- user_piece.c */
-/* Whether a packet that does not fit the path goes in pieces, since ICMP cannot make its sender send smaller ones. */
+/* Whether a packet that does not fit the path goes in pieces, since ICMP cannot make its sender send smaller
+ * ones. */
 bool ntmd_user_piece_needed(const uint8_t *packet, size_t len);
-/* Counts what is dropped. The length of a packet that is complete now, and ret_packet, which the caller frees; or 0. */
-int ntmd_user_piece_take(struct ntmd_engine_path *path, const uint8_t *plain, size_t len, uint8_t **ret_packet);
+/* Counts what is dropped. The length of a packet that is complete now, and ret_packet, which the caller
+ * frees; or 0. */
+int ntmd_user_piece_take(struct ntmd_engine_path *path, const uint8_t *plain, size_t len,
+			 uint8_t **ret_packet);
 void ntmd_user_piece_expire(struct ntmd_engine *engine);
 void ntmd_user_piece_clear(struct ntmd_engine_path *path);
 
@@ -341,10 +351,13 @@ uint8_t *ntmd_user_train_add(struct ntmd_engine_path *path, struct ntmd_user_lan
  * it. Then it is held, in order, if hold; else the caller still has it.
  */
 int ntmd_user_train_flush(struct ntmd_engine_path *path, bool hold);
-/* As ntmd_user_train_flush without hold. ret_done: of its packets, from the first on, the caller need not keep so many. */
+/* As ntmd_user_train_flush without hold. ret_done: of its packets, from the first on, the caller need not
+ * keep so many. */
 int ntmd_user_train_flush_some(struct ntmd_engine_path *path, unsigned *ret_done);
-/* Whether one more sealed packet, of len bytes, can go with those that are gathered, and by the same routes. */
-bool ntmd_user_train_takes(const struct ntmd_engine_path *path, const struct ntmd_user_lane *keys, enum ntm_lane lane, size_t len);
+/* Whether one more sealed packet, of len bytes, can go with those that are gathered, and by the same
+ * routes. */
+bool ntmd_user_train_takes(const struct ntmd_engine_path *path, const struct ntmd_user_lane *keys,
+			   enum ntm_lane lane, size_t len);
 void ntmd_user_train_flush_all(struct ntmd_engine *engine); /* holds */
 void ntmd_user_train_forget(const struct ntmd_engine_path *path); /* it is deleted, with its keys */
 

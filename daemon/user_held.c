@@ -2,7 +2,8 @@
 /*
  * user_held.c - packets of applications that wait for a tunnel or a route: user_egress.c puts them here when
  * it cannot send, and gets them back in order when it can. Bounded in bytes (NTM_HELD_BYTES a path,
- * NTMD_USER_HELD_TOTAL in all, of which each shard has its share) and in age (NTM_HELD_MS): an answer that comes later helps no application.
+ * NTMD_USER_HELD_TOTAL in all, of which each shard has its share) and in age (NTM_HELD_MS): an answer that
+ * comes later helps no application.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -99,8 +100,9 @@ void ntmd_user_held_expire(struct ntmd_engine *engine)
 }
 
 /*
- * As many as one train takes: after an interruption there may be a thousand, and whoever waits for the control loop meanwhile
- * (the relay's challenge, say) should not wait long. How many went, or -EAGAIN: the first one did not.
+ * As many as one train takes: after an interruption there may be a thousand, and whoever waits for the
+ * control loop meanwhile (the relay's challenge, say) should not wait long. How many went, or -EAGAIN: the
+ * first one did not.
  */
 static int train_flush(struct ntmd_engine_path *path)
 {
@@ -108,7 +110,8 @@ static int train_flush(struct ntmd_engine_path *path)
 	unsigned count = 0, done = 0;
 	int err;
 
-	while (held && count < NTM_UDP_SEGMENTS_MAX && ntmd_user_egress_gather(path, held->packet, held->len)) {
+	while (held && count < NTM_UDP_SEGMENTS_MAX &&
+	       ntmd_user_egress_gather(path, held->packet, held->len)) {
 		held->going = true;
 		going[count++] = held;
 		held = TAILQ_NEXT(held, in_path);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
  * user_ingress.c - from the network to applications: data packet -> path -> window -> open -> inner checks ->
- * coalesce -> TUN. Before it: receive.c, which knows by the first byte that this is data; at the far end: user_egress.c.
+ * coalesce -> TUN. Before it: receive.c, which knows by the first byte that this is data; at the far end:
+ * user_egress.c.
  *
  * Nothing of a packet counts before it has opened; where it came from never matters for delivery.
  */
@@ -46,9 +47,9 @@ void ntmd_user_ingress_init(struct ntmd_engine *engine)
 }
 
 /*
- * UDP's sender waits for nobody: an application that shares our CPU and gets no turn loses what its socket has no room for,
- * after all the work was done; and what is sealed faster than the other end takes it is lost there. So under load other
- * processes get a turn every so many packets. TCP's sender goes by what arrives.
+ * UDP's sender waits for nobody: an application that shares our CPU and gets no turn loses what its socket
+ * has no room for, after all the work was done; and what is sealed faster than the other end takes it is lost
+ * there. So under load other processes get a turn every so many packets. TCP's sender goes by what arrives.
  */
 bool ntmd_user_turn_due(struct ntmd_engine *engine)
 {
@@ -103,8 +104,9 @@ static int packet_open(struct ntmd_engine_path *path, uint8_t *packet, size_t le
 	n = ntm_aead_open(&keys->open, counter, header, sizeof(*header), body, len - sizeof(*header), body);
 	if (n < 0)
 		return -NTM_DROP_AUTH;
-	if (kernel ? !path->engine->main->kernel_ops->phase_commit(ntmd_user_kernel(path->engine), kernel, counter) :
-		     !ntm_replay_commit(&keys->window, counter))
+	if (kernel ? !path->engine->main->kernel_ops->phase_commit(ntmd_user_kernel(path->engine), kernel,
+								   counter)
+		   : !ntm_replay_commit(&keys->window, counter))
 		return -NTM_DROP_REPLAY;
 	return n;
 }
@@ -123,15 +125,17 @@ static bool source_known(const struct ntmd_engine_path *path, const struct ntm_e
 /* From where packets go, at the address they leave from. */
 static bool came_by_route(const struct ntmd_engine_path *path, const struct ntm_flow *from)
 {
-	const struct ntm_flow *route = path->has_second && ntm_endpoint_equal(&from->remote, &path->second.remote) ?
-					       &path->second : &path->route;
+	const struct ntm_flow *route =
+		path->has_second && ntm_endpoint_equal(&from->remote, &path->second.remote) ? &path->second
+											    : &path->route;
 
 	return path->has_route && ntm_endpoint_equal(&from->remote, &route->remote) &&
 	       (ntm_addr_is_none(&route->local) || ntm_addr_equal(&from->local, &route->local));
 }
 
 /* The same as below, by a shard: the control loop tells it a moment later. */
-static void opened_note(struct ntmd_engine_path *path, const struct ntm_flow *from, unsigned phase, int64_t now)
+static void opened_note(struct ntmd_engine_path *path, const struct ntm_flow *from, unsigned phase,
+			int64_t now)
 {
 	unsigned notes = 0;
 
@@ -238,7 +242,8 @@ static void inner_deliver(struct ntmd_engine_path *path, uint8_t tos, uint8_t *p
 }
 
 /* The last piece of a packet lets it go on like one that came whole. */
-static void piece_deliver(struct ntmd_engine_path *path, uint8_t type, uint8_t tos, const uint8_t *plain, size_t len)
+static void piece_deliver(struct ntmd_engine_path *path, uint8_t type, uint8_t tos, const uint8_t *plain,
+			  size_t len)
 {
 	uint8_t *packet;
 	int n;

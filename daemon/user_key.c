@@ -104,7 +104,8 @@ settle:
 }
 
 int ntmd_user_key_inherit(struct ntmd_engine_path *path, unsigned phase, const uint8_t send[NTM_KEY_LEN],
-			  const uint8_t receive[NTM_KEY_LEN], int64_t expires_ms, struct ntmd_kernel_phase *kernel)
+			  const uint8_t receive[NTM_KEY_LEN], int64_t expires_ms,
+			  struct ntmd_kernel_phase *kernel)
 {
 	struct ntmd_user_key *key = calloc(1, sizeof(*key));
 	int err;
@@ -175,6 +176,6 @@ bool ntmd_user_key_spent(const struct ntmd_engine_path *path)
 	const struct ntmd_user_key *key = path->phase < 0 ? NULL : path->key[path->phase];
 	enum ntm_lane lane = path->bulk_dead ? NTM_LANE_INLINE : NTM_LANE_BULK;
 
-	return key && (!ntmd_user_key_sending(path) ||
-		       (!(key->kernel && lane == NTM_LANE_INLINE) && key->lane[lane].next >= key->lane[lane].hard));
+	return key && (!ntmd_user_key_sending(path) || (!(key->kernel && lane == NTM_LANE_INLINE) &&
+							key->lane[lane].next >= key->lane[lane].hard));
 }

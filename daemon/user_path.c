@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * user_path.c - the paths of the user engine: found by ID and by virtual address, whom they lead to, by which routes, what one
- * hands over to the next, and whether the peer is heard. Above: path.c through engine.h; beside: user_engine.c.
+ * user_path.c - the paths of the user engine: found by ID and by virtual address, whom they lead to, by which
+ * routes, what one hands over to the next, and whether the peer is heard. Above: path.c through engine.h;
+ * beside: user_engine.c.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -38,7 +39,8 @@ struct ntmd_engine_path *ntmd_user_path_by_id(const struct ntmd_engine *engine, 
 	return NULL;
 }
 
-static struct ntmd_engine_path *path_of_vip(const struct ntmd_engine *engine, struct ntmd_user_link *link, bool is4)
+static struct ntmd_engine_path *path_of_vip(const struct ntmd_engine *engine, struct ntmd_user_link *link,
+					    bool is4)
 {
 	if (engine->shard)
 		return is4 ? ntmd_user_entry(link, struct ntmd_user_local, by_vip[0])->path
@@ -110,7 +112,8 @@ static void vip_map(struct ntmd_engine_path *path, int family, const struct ntm_
 	ntmd_user_table_remove(&engine->by_vip, &path->by_vip[family]);
 	path->vip[family] = *vip;
 	if (!ntm_addr_is_none(vip))
-		ntmd_user_table_insert(&engine->by_vip, &path->by_vip[family], ntmd_user_vip_hash(engine, vip));
+		ntmd_user_table_insert(&engine->by_vip, &path->by_vip[family],
+				       ntmd_user_vip_hash(engine, vip));
 	if (!ntm_addr_equal(&before, vip))
 		ntmd_user_place_mapped(engine, &before);
 	ntmd_user_place_mapped(engine, vip);
@@ -237,8 +240,9 @@ void ntmd_user_path_unpin(struct ntmd_engine_path *path)
 /* ---- routes */
 
 /*
- * What may go to routes that are not proven, whoever makes us choose them: a peer that says every moment that it is elsewhere
- * now gets no more than one that says it once a second. The kernel counts its half itself: all of it is taken to be spent.
+ * What may go to routes that are not proven, whoever makes us choose them: a peer that says every moment that
+ * it is elsewhere now gets no more than one that says it once a second. The kernel counts its half itself:
+ * all of it is taken to be spent.
  */
 static uint64_t unproven_left(struct ntmd_engine_path *path, uint64_t bytes)
 {
@@ -298,7 +302,8 @@ void ntmd_engine_path_sources_set(struct ntmd_engine_path *path, const struct nt
 		else
 			memcpy(copy, source, count * sizeof(*copy));
 	}
-	if (path->local && count && (count != path->sources || memcmp(copy, path->source, count * sizeof(*copy)))) {
+	if (path->local && count &&
+	    (count != path->sources || memcmp(copy, path->source, count * sizeof(*copy)))) {
 		path->local->sources_new = true;
 		ntmd_user_place_want(path);
 	}
@@ -337,9 +342,11 @@ bool ntmd_engine_path_inline_try(struct ntmd_engine_path *path)
 	return true;
 }
 
-void ntmd_engine_path_kernel_times(const struct ntmd_engine_path *path, int64_t *ret_tx_ms, int64_t *ret_rx_ms)
+void ntmd_engine_path_kernel_times(const struct ntmd_engine_path *path, int64_t *ret_tx_ms,
+				   int64_t *ret_rx_ms)
 {
-	const struct ntmd_engine *main = path->engine->main; /* it has the BPF engine, whichever thread has the path */
+	/* It has the BPF engine, whichever thread has the path */
+	const struct ntmd_engine *main = path->engine->main;
 	struct ntmd_engine_stats stats = {0};
 
 	if (main->kernel)

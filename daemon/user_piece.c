@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * user_piece.c - packets in pieces in the user engine: user_egress.c asks here which packets it may cut, user_ingress.c
- * brings pieces here until piece.c has the packet. A path that gets no pieces has no memory here.
+ * user_piece.c - packets in pieces in the user engine: user_egress.c asks here which packets it may cut,
+ * user_ingress.c brings pieces here until piece.c has the packet. A path that gets no pieces has no memory
+ * here.
  */
 #include <stdlib.h>
 
@@ -55,7 +56,8 @@ static void settle(struct ntmd_user_pieces *pieces, int64_t now_ms)
 		ntmd_user_timer_arm(pieces->path->engine, next);
 }
 
-int ntmd_user_piece_take(struct ntmd_engine_path *path, const uint8_t *plain, size_t len, uint8_t **ret_packet)
+int ntmd_user_piece_take(struct ntmd_engine_path *path, const uint8_t *plain, size_t len,
+			 uint8_t **ret_packet)
 {
 	struct ntmd_engine *engine = path->engine;
 	int64_t now = ntmd_user_now_ms(engine);

@@ -2,15 +2,15 @@
 /*
  * user_place.c - with data threads: which path is in which shard (user_shard.h). All by the control loop.
  *
- * A path begins in the main engine, and stays there while it has no route. Then it goes to the shard with the fewest paths,
- * or to the one that has paths to the same endpoint (a relay) already: what comes from one endpoint goes to one thread
- * (bpf/steer.bpf.c says why). The main engine's tables have all paths; a shard's have those that are in it, and of those
- * to one virtual address only the one that has it now.
+ * A path begins in the main engine, and stays there while it has no route. Then it goes to the shard with the
+ * fewest paths, or to the one that has paths to the same endpoint (a relay) already: what comes from one
+ * endpoint goes to one thread (bpf/steer.bpf.c says why). The main engine's tables have all paths; a shard's
+ * have those that are in it, and of those to one virtual address only the one that has it now.
  *
- * No packet overtakes another of its flow on the way: the kernel is told first, so that nothing is added to the old queues; what
- * waits there is worked on where the path still is; then the path goes. All shards stand still meanwhile. A packet for
- * which the kernel has just chosen a queue, on another CPU, and that it has not put there yet, can be late: then it goes
- * by the control loop.
+ * No packet overtakes another of its flow on the way: the kernel is told first, so that nothing is added to
+ * the old queues; what waits there is worked on where the path still is; then the path goes. All shards stand
+ * still meanwhile. A packet for which the kernel has just chosen a queue, on another CPU, and that it has not
+ * put there yet, can be late: then it goes by the control loop.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -92,7 +92,8 @@ void ntmd_user_place_unmap(struct ntmd_engine_path *path, int family)
 /* Whether packets to this address of the peer's go by this path. */
 static bool has_vip(const struct ntmd_engine_path *path, int family)
 {
-	return path->by_vip[family].in && ntmd_user_path_by_vip(path->engine->main, &path->vip[family]) == path;
+	return path->by_vip[family].in &&
+	       ntmd_user_path_by_vip(path->engine->main, &path->vip[family]) == path;
 }
 
 void ntmd_user_place_mapped(struct ntmd_engine *main, const struct ntm_addr *vip)
@@ -239,7 +240,8 @@ static void move(struct ntmd_engine_path *path, struct ntmd_user_shard *shard)
 		TAILQ_INSERT_TAIL(&to->acks, path, acks);
 		ntmd_user_timer_arm(to, path->ack_ms);
 	}
-	ntmd_user_table_insert(&to->by_id, &path->local->by_id, ntmd_user_table_hash(&to->by_id, path->id, 0));
+	ntmd_user_table_insert(&to->by_id, &path->local->by_id,
+			       ntmd_user_table_hash(&to->by_id, path->id, 0));
 	shard->paths++;
 	if (path->notes)
 		ntmd_user_shard_tell(path, 0);
@@ -262,8 +264,8 @@ static bool can_be_placed(const struct ntmd_engine_path *path)
 }
 
 /*
- * Also the second route's, and the others that the peer may send from: it may change over before we do. But not those that another
- * path's route has: from there they go by the control loop.
+ * Also the second route's, and the others that the peer may send from: it may change over before we do. But
+ * not those that another path's route has: from there they go by the control loop.
  */
 static void ends_steer(struct ntmd_engine_path *path, const struct ntmd_user_shard *to)
 {
@@ -287,7 +289,8 @@ static bool is_placed(const struct ntmd_engine_path *path, const struct ntmd_use
 	for (int family = 0; family < 2; family++)
 		if (has_vip(path, family) && !local->by_vip[family].in)
 			return false;
-	return path->engine == shard->engine && !local->sources_new && ntm_endpoint_equal(&local->end[0], &path->route.remote) &&
+	return path->engine == shard->engine && !local->sources_new &&
+	       ntm_endpoint_equal(&local->end[0], &path->route.remote) &&
 	       (!path->has_second || ntm_endpoint_equal(&local->end[1], &path->second.remote));
 }
 
@@ -323,13 +326,15 @@ static void place_end(struct ntmd_engine_path *path, struct ntmd_user_shard *to)
 		struct ntmd_engine *engine = path->engine;
 
 		if (has_vip(path, family) && engine == to->engine && !link->in)
-			ntmd_user_table_insert(&engine->by_vip, link, ntmd_user_vip_hash(engine, &path->vip[family]));
+			ntmd_user_table_insert(&engine->by_vip, link,
+					       ntmd_user_vip_hash(engine, &path->vip[family]));
 	}
 	if (!path->gone)
 		ntmd_user_path_settle(path);
 }
 
-/* Those that belong to one shard go together: queues are drained once for all of them. All shards are locked. */
+/* Those that belong to one shard go together: queues are drained once for all of them. All shards are
+ * locked. */
 static void place_in(struct ntmd_user_shard *to)
 {
 	struct ntmd_user_shards *shards = to->main->shards;

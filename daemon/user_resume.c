@@ -1,20 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * user_resume.c - makes the TCP connections of both ends go on at once when a path works again. user_egress.c shows what it has
- * sent, bpf/resume.h keeps what went inline; route.c tells that a path was interrupted
+ * user_resume.c - makes the TCP connections of both ends go on at once when a path works again. user_egress.c
+ * shows what it has sent, bpf/resume.h keeps what went inline; route.c tells that a path was interrupted
  * (ntmd_engine_path_resume); user_held.c lets this go first.
  *
- * Packets sent between the moment a path broke and the moment that was known are lost, and the kernel's TCP sends them again
- * when its timer says so: 200 ms later, then 400, 800 ..., whatever is known here. So the last segment with data of each
- * connection is kept, and sent once more when the path works again. That is enough:
+ * Packets sent between the moment a path broke and the moment that was known are lost, and the kernel's TCP
+ * sends them again when its timer says so: 200 ms later, then 400, 800 ..., whatever is known here. So the
+ * last segment with data of each connection is kept, and sent once more when the path works again. That is
+ * enough:
  *
- *  - before the sender's timer has run out, this segment is the end of its data. If more is missing, the receiver answers
- *    with a selective acknowledgement at once, and that makes the sender fill the hole (RFC 8985); if nothing is, the receiver
- *    repeats its acknowledgement, which may have been lost as well;
- *  - afterwards it is what the timer sent again: the first byte that is not acknowledged. Its acknowledgement ends the backoff.
+ *  - before the sender's timer has run out, this segment is the end of its data. If more is missing, the
+ *    receiver answers with a selective acknowledgement at once, and that makes the sender fill the hole (RFC
+ *    8985); if nothing is, the receiver repeats its acknowledgement, which may have been lost as well;
+ *  - afterwards it is what the timer sent again: the first byte that is not acknowledged. Its acknowledgement
+ *    ends the backoff.
  *
- * The ICMP way of RFC 6069 was not taken: it takes back one doubling of the timer, which may still leave 200 ms, and nothing
- * where it has not run out yet. No other packets are sent twice: UDP's receivers would see them twice.
+ * The ICMP way of RFC 6069 was not taken: it takes back one doubling of the timer, which may still leave 200
+ * ms, and nothing where it has not run out yet. No other packets are sent twice: UDP's receivers would see
+ * them twice.
  */
 #include <netinet/in.h>
 #include <stdlib.h>

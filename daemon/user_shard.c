@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * user_shard.c - the data threads: their loops, their locks, and what they hand up to the control loop. user_shard.h says how
- * they stand to each other; user_place.c which path is where.
+ * user_shard.c - the data threads: their loops, their locks, and what they hand up to the control loop.
+ * user_shard.h says how they stand to each other; user_place.c which path is where.
  */
 #include "daemon/user_shard.h"
 
@@ -133,7 +133,8 @@ static void up_put(struct ntmd_user_shard *shard, struct record *record, const u
 	record->room = (len + 15) / 16 * 16;
 	if (sizeof(*record) + record->room > UP_BYTES - up->used) {
 		if (record->kind != RECORD_TOO_BIG) /* that is only a hint */
-			ntm_drop_count(record->kind == RECORD_PLAIN ? NTM_DROP_HELD_FULL : NTM_DROP_SOCKET_OVERRUN);
+			ntm_drop_count(record->kind == RECORD_PLAIN ? NTM_DROP_HELD_FULL
+								    : NTM_DROP_SOCKET_OVERRUN);
 		return;
 	}
 	if (!up->used)
@@ -143,7 +144,8 @@ static void up_put(struct ntmd_user_shard *shard, struct record *record, const u
 	up->used += sizeof(*record) + record->room;
 }
 
-void ntmd_user_shard_up_datagram(struct ntmd_user_shard *shard, const struct ntm_flow *from, const uint8_t *packet, size_t len)
+void ntmd_user_shard_up_datagram(struct ntmd_user_shard *shard, const struct ntm_flow *from,
+				 const uint8_t *packet, size_t len)
 {
 	struct record record = {.kind = RECORD_DATAGRAM, .from = *from};
 
@@ -151,8 +153,8 @@ void ntmd_user_shard_up_datagram(struct ntmd_user_shard *shard, const struct ntm
 	up_put(shard, &record, packet, len);
 }
 
-void ntmd_user_shard_up_plain(struct ntmd_user_shard *shard, const struct virtio_net_hdr *vnet, const uint8_t *packet,
-			      size_t len)
+void ntmd_user_shard_up_plain(struct ntmd_user_shard *shard, const struct virtio_net_hdr *vnet,
+			      const uint8_t *packet, size_t len)
 {
 	struct record record = {.kind = RECORD_PLAIN, .vnet = *vnet};
 
@@ -166,7 +168,8 @@ static void on_too_big(void *ctx, const struct ntm_udp_too_big *told)
 	up_put(ctx, &record, told->quote, told->quote_len);
 }
 
-void ntmd_user_shard_flow(const struct ntmd_user_shards *shards, struct ntmd_user_shard *shard, struct ntm_flow *flow)
+void ntmd_user_shard_flow(const struct ntmd_user_shards *shards, struct ntmd_user_shard *shard,
+			  struct ntm_flow *flow)
 {
 	bool ours = flow->udp == shards->udp[0] || flow->udp == shards->udp[1];
 
@@ -223,7 +226,8 @@ void ntmd_user_shard_up_take(struct ntmd_user_shard *shard)
 
 static void path_tell(struct ntmd_engine_path *path)
 {
-	struct ntmd_user_told told = {.notes = path->notes, .err = path->failed_err, .from = path->local->from};
+	struct ntmd_user_told told = {
+		.notes = path->notes, .err = path->failed_err, .from = path->local->from};
 	struct ntmd_engine *engine = path->engine;
 
 	path->notes = 0;
@@ -488,9 +492,11 @@ static int events_make(struct ntmd_user_shards *shards)
 		return -errno;
 	shards->up = event_new(base, shards->up_fd, EV_READ | EV_PERSIST, on_up, shards);
 	shards->place = event_new(base, -1, 0, ntmd_user_place_all, shards);
-	/* With the sockets, in turn: whoever makes threads hand up a lot must not keep control packets away. */
+	/* With the sockets, in turn: whoever makes threads hand up a lot must not keep control packets
+	 * away. */
 	if (!shards->up || !shards->place ||
-	    event_priority_set(shards->up, event_base_get_npriorities(base) - 1) < 0 || event_add(shards->up, NULL) < 0)
+	    event_priority_set(shards->up, event_base_get_npriorities(base) - 1) < 0 ||
+	    event_add(shards->up, NULL) < 0)
 		return -ENOMEM;
 	return 0;
 }
@@ -504,7 +510,8 @@ static void room_share(struct ntmd_engine *engine)
 	engine->piece_room.max /= engines;
 }
 
-int ntmd_user_shards_open(struct ntmd_engine *main, const struct ntmd_engine_config *config, char *ret_why, size_t why_len)
+int ntmd_user_shards_open(struct ntmd_engine *main, const struct ntmd_engine_config *config, char *ret_why,
+			  size_t why_len)
 {
 	struct ntmd_user_shards *shards = calloc(1, sizeof(*shards));
 	int err = -ENOMEM;
@@ -526,7 +533,8 @@ int ntmd_user_shards_open(struct ntmd_engine *main, const struct ntmd_engine_con
 		goto fail;
 	err = steer(shards);
 	if (err) {
-		snprintf(ret_why, why_len, "the kernel does not steer packets by BPF programs for us: %s", strerror(-err));
+		snprintf(ret_why, why_len, "the kernel does not steer packets by BPF programs for us: %s",
+			 strerror(-err));
 		ntmd_user_shards_close(shards);
 		return err;
 	}

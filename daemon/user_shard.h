@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * user_shard.h - data threads of the user engine. Each has a struct ntmd_engine of its own (a shard): tables, trains, held
- * packets, a queue of the TUN device, sockets at our port. A path that has a route is in one shard, and all of its packets are
- * worked on there, so that they stay in order and need no lock of their own. The control loop has an engine too, the
- * main one: with one thread (the default on small machines) there is no other, and nothing of this file is used.
+ * user_shard.h - data threads of the user engine. Each has a struct ntmd_engine of its own (a shard): tables,
+ * trains, held packets, a queue of the TUN device, sockets at our port. A path that has a route is in one
+ * shard, and all of its packets are worked on there, so that they stay in order and need no lock of their
+ * own. The control loop has an engine too, the main one: with one thread (the default on small machines)
+ * there is no other, and nothing of this file is used.
  *
- *	TUN queue i, socket i -> thread i: user_egress.c, user_ingress.c     <- lock ->  engine.h, called by control
+ *	TUN queue i, socket i -> thread i: user_egress.c, user_ingress.c  <- lock -> engine.h, control
  *	                           |  what is not of this shard, and what control must know
  *	                           +-> up (bounded) -> control loop: ops, or into the right shard
  *
@@ -13,9 +14,10 @@
  *	user_place.c	which path is in which shard, and how it gets there without its packets changing order
  *	steer.c		tells the kernel
  *
- * Rules: a thread holds its shard's lock while it works on one wake-up's packets (a bounded number), and only ever its own.
- * Control may hold several. Control takes it for each call of engine.h (NTMD_USER_LOCKED), and the next wake-up waits for
- * control. ops are never called for a shard's paths but from the control loop, without any lock.
+ * Rules: a thread holds its shard's lock while it works on one wake-up's packets (a bounded number), and only
+ * ever its own. Control may hold several. Control takes it for each call of engine.h (NTMD_USER_LOCKED), and
+ * the next wake-up waits for control. ops are never called for a shard's paths but from the control loop,
+ * without any lock.
  */
 #ifndef NTMD_USER_SHARD_H
 #define NTMD_USER_SHARD_H
@@ -87,10 +89,11 @@ struct ntmd_user_shards {
 
 /* ---- user_shard.c */
 /*
- * Once the main engine has its device: as many threads as config says, or fewer. 0; -ENOMEM; or another -errno with a sentence in
- * ret_why: then there are none.
+ * Once the main engine has its device: as many threads as config says, or fewer. 0; -ENOMEM; or another
+ * -errno with a sentence in ret_why: then there are none.
  */
-int ntmd_user_shards_open(struct ntmd_engine *main, const struct ntmd_engine_config *config, char *ret_why, size_t why_len);
+int ntmd_user_shards_open(struct ntmd_engine *main, const struct ntmd_engine_config *config, char *ret_why,
+			  size_t why_len);
 void ntmd_user_shards_start(struct ntmd_user_shards *shards); /* again: no harm */
 void ntmd_user_shards_close(struct ntmd_user_shards *shards);
 
@@ -98,22 +101,28 @@ void ntmd_user_shards_close(struct ntmd_user_shards *shards);
 void ntmd_user_shard_timer(struct ntmd_user_shard *shard);
 /* The control loop shall tell what path->notes has, and these. The lock is held. */
 void ntmd_user_shard_tell(struct ntmd_engine_path *path, unsigned notes);
-/* What came is not of this shard, or not data at all: control knows. Copied; dropped and counted if control is behind. */
-void ntmd_user_shard_up_datagram(struct ntmd_user_shard *shard, const struct ntm_flow *from, const uint8_t *packet, size_t len);
-void ntmd_user_shard_up_plain(struct ntmd_user_shard *shard, const struct virtio_net_hdr *vnet, const uint8_t *packet, size_t len);
+/* What came is not of this shard, or not data at all: control knows. Copied; dropped and counted if control
+ * is behind. */
+void ntmd_user_shard_up_datagram(struct ntmd_user_shard *shard, const struct ntm_flow *from,
+				 const uint8_t *packet, size_t len);
+void ntmd_user_shard_up_plain(struct ntmd_user_shard *shard, const struct virtio_net_hdr *vnet,
+			      const uint8_t *packet, size_t len);
 /* Works on what came up from there until now. From the loop only. */
 void ntmd_user_shard_up_take(struct ntmd_user_shard *shard);
 /* A flow of one side's sockets as one of the other's: NULL is control's. */
-void ntmd_user_shard_flow(const struct ntmd_user_shards *shards, struct ntmd_user_shard *shard, struct ntm_flow *flow);
+void ntmd_user_shard_flow(const struct ntmd_user_shards *shards, struct ntmd_user_shard *shard,
+			  struct ntm_flow *flow);
 
-/* ---- user_place.c: all by the control loop, after the main engine's tables have changed; nothing without threads */
+/* ---- user_place.c: all by the control loop, after the main engine's tables have changed; nothing without
+ * threads */
 int ntmd_user_place_add(struct ntmd_engine_path *path); /* 0 or -ENOMEM */
 void ntmd_user_place_free(struct ntmd_engine_path *path);
 void ntmd_user_place_want(struct ntmd_engine_path *path); /* soon */
 void ntmd_user_place_route(struct ntmd_engine_path *path); /* it has another route, or none */
 void ntmd_user_place_identified(struct ntmd_engine_path *path);
 void ntmd_user_place_forget(struct ntmd_engine_path *path); /* it is deleted; its shard's lock is held */
-/* Before a path loses an address (0: IPv4), while its shard's lock is held, and after one has a new path or none. */
+/* Before a path loses an address (0: IPv4), while its shard's lock is held, and after one has a new path or
+ * none. */
 void ntmd_user_place_unmap(struct ntmd_engine_path *path, int family);
 void ntmd_user_place_mapped(struct ntmd_engine *main, const struct ntm_addr *vip);
 void ntmd_user_place_all(evutil_socket_t fd, short what, void *arg);

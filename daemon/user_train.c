@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * user_train.c - trains of sealed packets: user_egress.c seals one packet after the other into them, one system
- * call sends many (ntm_udp_send_train), and what happens to those that cannot be sent is decided here.
+ * user_train.c - trains of sealed packets: user_egress.c seals one packet after the other into them, one
+ * system call sends many (ntm_udp_send_train), and what happens to those that cannot be sent is decided here.
  *
  * A train holds packets of one path, sealed under one key, in the order of their counters; all but the last
  * have one size. It does not keep their plaintext. Where that is needed again (a failure, so rarely), the
@@ -52,8 +52,9 @@ static struct ntmd_user_train *train_empty(struct ntmd_engine *engine)
 static bool fits(const struct ntmd_user_train *train, const struct ntmd_user_lane *keys, enum ntm_lane lane,
 		 size_t len)
 {
-	return train->keys == keys && train->lane == lane && len <= train->size && train->len == train->count * train->size &&
-	       train->count < ntm_udp_segments_max() && train->len + len <= NTM_UDP_DATAGRAM_MAX;
+	return train->keys == keys && train->lane == lane && len <= train->size &&
+	       train->len == train->count * train->size && train->count < ntm_udp_segments_max() &&
+	       train->len + len <= NTM_UDP_DATAGRAM_MAX;
 }
 
 uint8_t *ntmd_user_train_add(struct ntmd_engine_path *path, struct ntmd_user_lane *keys, enum ntm_lane lane,
@@ -86,12 +87,14 @@ uint8_t *ntmd_user_train_add(struct ntmd_engine_path *path, struct ntmd_user_lan
 
 static bool to_route(const struct ntmd_engine_path *path, size_t len)
 {
-	uint64_t most = path->kernel ? path->unproven_bytes / 2 : path->unproven_bytes; /* the kernel counts its half */
+	/* The kernel counts its half */
+	uint64_t most = path->kernel ? path->unproven_bytes / 2 : path->unproven_bytes;
 
 	return path->has_route && (!path->unproven_bytes || path->unproven_sent + len <= most);
 }
 
-bool ntmd_user_train_takes(const struct ntmd_engine_path *path, const struct ntmd_user_lane *keys, enum ntm_lane lane, size_t len)
+bool ntmd_user_train_takes(const struct ntmd_engine_path *path, const struct ntmd_user_lane *keys,
+			   enum ntm_lane lane, size_t len)
 {
 	const struct ntmd_user_train *train = train_of(path);
 
@@ -215,8 +218,8 @@ static const uint8_t *plain_of(struct ntmd_user_train *train, unsigned i, size_t
 }
 
 /*
- * Largest inner packet after the system refused one of len bytes to this remote end; 0: the device takes it, so size
- * was not the reason.
+ * Largest inner packet after the system refused one of len bytes to this remote end; 0: the device takes it,
+ * so size was not the reason.
  */
 static unsigned mtu_learn(const struct ntm_flow *flow, size_t len)
 {
@@ -232,7 +235,8 @@ static unsigned mtu_learn(const struct ntm_flow *flow, size_t len)
 static bool piece_hold(struct ntmd_user_train *train, const uint8_t *packet, size_t len)
 {
 	/* What is not larger than that would be refused again, for ever. */
-	if (train->lane != NTM_LANE_BULK || len <= train->path->mtu_learned || !ntmd_user_piece_needed(packet, len))
+	if (train->lane != NTM_LANE_BULK || len <= train->path->mtu_learned ||
+	    !ntmd_user_piece_needed(packet, len))
 		return false;
 	ntmd_user_held_put(train->path, packet, len);
 	ntmd_user_egress_unsettled(train->path);
@@ -290,7 +294,8 @@ static int train_send_some(struct ntmd_user_train *train, bool hold, unsigned *r
 	int err = 0;
 
 	train->going = true;
-	/* Sending reads what ICMP told of earlier packets (ntm_udp.too_big): who hears of that may act on it. */
+	/* Sending reads what ICMP told of earlier packets (ntm_udp.too_big): who hears of that may act on
+	 * it. */
 	ntmd_user_path_pin(path);
 	while (i < train->count) {
 		size_t at = i * train->size;

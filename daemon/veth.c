@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * veth.c - the helper pair ntm0s, ntm0p between tc_egress and tc_seal: made, set up, taken over, removed. Before it:
- * bpf_attach.c; on the packet's way see veth.h.
+ * veth.c - the helper pair ntm0s, ntm0p between tc_egress and tc_seal: made, set up, taken over, removed.
+ * Before it: bpf_attach.c; on the packet's way see veth.h.
  *
- * Locally sent packets lack their checksums until a device that cannot compute them takes them. So the pair has no offload at
- * all: then the kernel completes checksums, segments super-packets and makes packets linear, before the seal.
+ * Locally sent packets lack their checksums until a device that cannot compute them takes them. So the pair
+ * has no offload at all: then the kernel completes checksums, segments super-packets and makes packets
+ * linear, before the seal.
  */
 #include "daemon/veth.h"
 
@@ -55,8 +56,8 @@ void ntmd_veth_driver(unsigned ifindex, char *ret_name, size_t name_len)
 static bool leaves_work(const char *feature)
 {
 	return !strncmp(feature, "tx-", 3) &&
-	       (strstr(feature, "checksum") || strstr(feature, "segmentation") || strstr(feature, "scatter") ||
-		strstr(feature, "gso"));
+	       (strstr(feature, "checksum") || strstr(feature, "segmentation") ||
+		strstr(feature, "scatter") || strstr(feature, "gso"));
 }
 
 /* The kernel names its features; how many there are differs. */
@@ -111,7 +112,8 @@ static int offloads_off(const char *name)
 	for (unsigned i = 0; i < strings->len; i++) {
 		char feature[ETH_GSTRING_LEN + 1];
 
-		snprintf(feature, sizeof(feature), "%.*s", ETH_GSTRING_LEN, (char *)strings->data + i * ETH_GSTRING_LEN);
+		snprintf(feature, sizeof(feature), "%.*s", ETH_GSTRING_LEN,
+			 (char *)strings->data + i * ETH_GSTRING_LEN);
 		if (leaves_work(feature))
 			off.set.features[i / 32].valid |= 1U << i % 32;
 	}
@@ -132,8 +134,8 @@ static int file_write(const char *path, const char *text)
 }
 
 /*
- * bpf_fib_lookup answers only for a packet that may be forwarded from where it came in. Nothing is: tc_seal takes all that
- * comes out there. 0 or -errno, also where a family is not there.
+ * bpf_fib_lookup answers only for a packet that may be forwarded from where it came in. Nothing is: tc_seal
+ * takes all that comes out there. 0 or -errno, also where a family is not there.
  */
 static int forwarding_on(const char *name)
 {
@@ -175,7 +177,8 @@ static bool is_there(const char *in, const char *out, struct ntmd_veth *ret_veth
 	return !strcmp(driver, "veth");
 }
 
-int ntmd_veth_open(struct ntmd_veth *ret_veth, const char *device, bool other, unsigned mtu, char *ret_why, size_t why_len)
+int ntmd_veth_open(struct ntmd_veth *ret_veth, const char *device, bool other, unsigned mtu, char *ret_why,
+		   size_t why_len)
 {
 	char in[IF_NAMESIZE], out[IF_NAMESIZE];
 	struct ntmd_veth veth;
@@ -183,8 +186,10 @@ int ntmd_veth_open(struct ntmd_veth *ret_veth, const char *device, bool other, u
 	bool made = false;
 
 	if (err) {
-		snprintf(ret_why, why_len, "the name of the device %s leaves no room for those of its helpers: at most %d letters",
-			 device, IF_NAMESIZE - 2);
+		snprintf(
+			ret_why, why_len,
+			"the name of the device %s leaves no room for those of its helpers: at most %d letters",
+			device, IF_NAMESIZE - 2);
 		return err;
 	}
 	if (!is_there(in, out, &veth)) {
@@ -208,8 +213,8 @@ int ntmd_veth_open(struct ntmd_veth *ret_veth, const char *device, bool other, u
 	if (!err)
 		err = ntm_netlink_link_up(veth.in, mtu);
 	if (err) {
-		snprintf(ret_why, why_len, "cannot make the helper devices %s and %s: %s%s", in, out, strerror(-err),
-			 err == -EEXIST ? "; another device has that name" : "");
+		snprintf(ret_why, why_len, "cannot make the helper devices %s and %s: %s%s", in, out,
+			 strerror(-err), err == -EEXIST ? "; another device has that name" : "");
 		if (made)
 			ntm_netlink_link_del(veth.in);
 		return err;

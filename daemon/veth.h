@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * veth.h - the helper pair of the BPF engine: what bpf/tc_egress.bpf.c takes from ntm0 goes into ntm0s, where the kernel
- * completes checksums and segments, and comes out of ntm0p one whole packet at a time, where bpf/tc_seal.bpf.c seals it.
+ * veth.h - the helper pair of the BPF engine: what bpf/tc_egress.bpf.c takes from ntm0 goes into ntm0s, where
+ * the kernel completes checksums and segments, and comes out of ntm0p one whole packet at a time, where
+ * bpf/tc_seal.bpf.c seals it.
  */
 #ifndef NTMD_VETH_H
 #define NTMD_VETH_H
@@ -15,11 +16,12 @@ struct ntmd_veth {
 };
 
 /*
- * Makes the pair, or takes it over, for inner packets of mtu bytes at most. other: another pair than the usual one, DEVICEt and
- * DEVICEq, where programs of another version still use that. 0; or -errno and a sentence in ret_why. Made
- * again, it begins empty: what is attached to it is gone.
+ * Makes the pair, or takes it over, for inner packets of mtu bytes at most. other: another pair than the
+ * usual one, DEVICEt and DEVICEq, where programs of another version still use that. 0; or -errno and a
+ * sentence in ret_why. Made again, it begins empty: what is attached to it is gone.
  */
-int ntmd_veth_open(struct ntmd_veth *ret_veth, const char *device, bool other, unsigned mtu, char *ret_why, size_t why_len);
+int ntmd_veth_open(struct ntmd_veth *ret_veth, const char *device, bool other, unsigned mtu, char *ret_why,
+		   size_t why_len);
 void ntmd_veth_remove(const char *device, bool other); /* harmless if there is none */
 bool ntmd_veth_is_other(unsigned out); /* whether this is the far end of another pair than the usual one */
 

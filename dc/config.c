@@ -111,7 +111,8 @@ static const char *set_virtual4(void *config, const char *value, void *arg)
 	struct dc_prefix prefix;
 
 	(void)arg;
-	if (dc_prefix_parse(&prefix, value) || !ntm_addr_is4(&prefix.addr) || !ntm_addr_is_usable(&prefix.addr))
+	if (dc_prefix_parse(&prefix, value) || !ntm_addr_is4(&prefix.addr) ||
+	    !ntm_addr_is_usable(&prefix.addr))
 		return "a unicast IPv4 prefix of 8 to 29 bits without host bits, as 198.18.0.0/16";
 	c->virtual4 = prefix;
 	return NULL;
@@ -123,7 +124,8 @@ static const char *set_virtual6(void *config, const char *value, void *arg)
 	struct dc_prefix prefix;
 
 	(void)arg;
-	if (dc_prefix_parse(&prefix, value) || ntm_addr_is4(&prefix.addr) || !ntm_addr_is_usable(&prefix.addr))
+	if (dc_prefix_parse(&prefix, value) || ntm_addr_is4(&prefix.addr) ||
+	    !ntm_addr_is_usable(&prefix.addr))
 		return "a unicast IPv6 prefix of 8 to 125 bits without host bits, as fd4e:544d:1::/64";
 	c->virtual6 = prefix;
 	return NULL;
@@ -220,7 +222,8 @@ static const char *set_peer_zone(void *config, const char *value, void *arg)
 								     : NULL;
 }
 
-static const char *peer_prefix_add(struct dc_config *config, const char *value, int family, const char *expected)
+static const char *peer_prefix_add(struct dc_config *config, const char *value, int family,
+				   const char *expected)
 {
 	struct dc_config_peer *peer = &config->peer[config->peers - 1];
 	struct dc_prefix prefix;
@@ -236,13 +239,15 @@ static const char *peer_prefix_add(struct dc_config *config, const char *value, 
 static const char *set_peer_virtual4(void *config, const char *value, void *arg)
 {
 	(void)arg;
-	return peer_prefix_add(config, value, 0, "an IPv4 prefix of 8 to 32 bits without host bits, as 198.19.0.0/16");
+	return peer_prefix_add(config, value, 0,
+			       "an IPv4 prefix of 8 to 32 bits without host bits, as 198.19.0.0/16");
 }
 
 static const char *set_peer_virtual6(void *config, const char *value, void *arg)
 {
 	(void)arg;
-	return peer_prefix_add(config, value, 1, "an IPv6 prefix of 8 to 128 bits without host bits, as fd4e:544d:2::/64");
+	return peer_prefix_add(config, value, 1,
+			       "an IPv6 prefix of 8 to 128 bits without host bits, as fd4e:544d:2::/64");
 }
 
 static const char *set_peer_endpoint(void *config, const char *value, void *arg)
@@ -326,11 +331,12 @@ static int peer_prefixes_check(const struct dc_config *config, const struct dc_c
 		}
 	if (!met)
 		return 0;
-	snprintf(ret_why, why_len,
-		 "%s: [peer \"%s\"]: virtual%c %s/%u meets %s/%u of %s: expected prefixes apart from each other; if both "
-		 "DCs really hand out addresses of it, give one of them another pool",
-		 path, peer->name, family ? '6' : '4', ntm_addr_format(&met->addr, text), met->bits,
-		 ntm_addr_format(&other->addr, other_text), other->bits, of);
+	snprintf(
+		ret_why, why_len,
+		"%s: [peer \"%s\"]: virtual%c %s/%u meets %s/%u of %s: expected prefixes apart from each other; if both "
+		"DCs really hand out addresses of it, give one of them another pool",
+		path, peer->name, family ? '6' : '4', ntm_addr_format(&met->addr, text), met->bits,
+		ntm_addr_format(&other->addr, other_text), other->bits, of);
 	return -EINVAL;
 }
 
@@ -357,8 +363,8 @@ static int peers_check(const struct dc_config *config, const char *path, char *r
 }
 
 /*
- * Of two others of which nothing is configured neither can be told to have taken the other's address. One alone has nobody to
- * take from: our own pool, and public addresses, it is not believed anyway.
+ * Of two others of which nothing is configured neither can be told to have taken the other's address. One
+ * alone has nobody to take from: our own pool, and public addresses, it is not believed anyway.
  */
 static void prefixes_ask_for(const struct dc_config *config, const char *path)
 {
@@ -366,9 +372,12 @@ static void prefixes_ask_for(const struct dc_config *config, const char *path)
 		const struct dc_config_peer *peer = &config->peer[i];
 
 		if (!peer->prefixes[0] || !peer->prefixes[1])
-			ntm_warn("%s: [peer \"%s\"] has no %s: that DC is believed an address that another peer's node has", path,
-				 peer->name,
-				 peer->prefixes[0] ? "virtual6" : peer->prefixes[1] ? "virtual4" : "virtual4 and virtual6");
+			ntm_warn(
+				"%s: [peer \"%s\"] has no %s: that DC is believed an address that another peer's node has",
+				path, peer->name,
+				peer->prefixes[0]   ? "virtual6"
+				: peer->prefixes[1] ? "virtual4"
+						    : "virtual4 and virtual6");
 	}
 }
 

@@ -84,7 +84,8 @@ static void status(void *ctx, struct ntm_control_request *request, struct json_o
 	put_prefix(result, "virtual4", &dc->config.virtual4);
 	put_prefix(result, "virtual6", &dc->config.virtual6);
 	for (unsigned i = 0; i < dc->config.listens; i++)
-		json_object_array_add(listen, json_object_new_string(ntm_endpoint_format(&dc->config.listen[i], text)));
+		json_object_array_add(
+			listen, json_object_new_string(ntm_endpoint_format(&dc->config.listen[i], text)));
 	json_object_object_add(result, "listen", listen);
 	ntm_key_format(key, dc->sessions.public_key);
 	put_string(result, "public_key", key);

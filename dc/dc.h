@@ -39,7 +39,8 @@
 #define DC_PEER_PREFIXES 8 /* of each family that one of them may hand out addresses of */
 #define DC_DISTRUST_LOG_MS 60000 /* what one of them told that was not believed is logged so often */
 #define DC_RELAY_TIMEOUT_MS 1500 /* an RS that has not answered by then is passed over: at most, */
-#define DC_RELAY_PATIENCE_MS 600 /* and this much with 8 round trips, where they are known: tunnels wait for another one */
+/* And this much with 8 round trips, where they are known: tunnels wait for another one */
+#define DC_RELAY_PATIENCE_MS 600
 #define DC_NODE_TIMEOUT_MS 3500 /* a CN that has not: the requester itself waits NTM_REQUEST_TIMEOUT_MS */
 #define DC_LOCATION_TIMEOUT_MS 2000 /* another DC */
 #define DC_PROOF_MS 400 /* a requester that moved may take this long to prove where it is */
@@ -246,7 +247,8 @@ struct dc {
 	LIST_HEAD(, dc_leaver) leaver;
 	/* recall.c */
 	struct dc_members changed; /* oldest first */
-	struct dc_calls call[DC_RECALLS]; /* by the number of calls yet to be made, less one; the next first */
+	/* By the number of calls yet to be made, less one; the next first */
+	struct dc_calls call[DC_RECALLS];
 	struct event *recall_store, *recall_call;
 	int64_t recall_end_ms; /* who is not back then is forgotten; 0: that is done */
 	bool recall_failed; /* said so already */
@@ -340,12 +342,14 @@ void dc_location_cancel(struct dc_location_query *query);
 void dc_location_handle(struct dc *dc, struct dc_other *other, const struct ntm_session_from *from,
 			const struct ntm_message *message);
 /*
- * Whether a node of that DC may have this name and these virtual addresses (all zero: none): NULL, or why not, in why.
+ * Whether a node of that DC may have this name and these virtual addresses (all zero: none): NULL, or why
+ * not, in why.
  */
-const char *dc_location_distrust(struct dc *dc, const struct dc_other *other, const char *fqdn, const uint8_t vip4[4],
-				 const uint8_t vip6[16], char *why, size_t why_len);
+const char *dc_location_distrust(struct dc *dc, const struct dc_other *other, const char *fqdn,
+				 const uint8_t vip4[4], const uint8_t vip6[16], char *why, size_t why_len);
 /* What it told is not believed: counted as drop (a negative reason), and in the log, once a minute. */
-void dc_location_distrusted(struct dc *dc, struct dc_other *other, const char *fqdn, int drop, const char *why);
+void dc_location_distrusted(struct dc *dc, struct dc_other *other, const char *fqdn, int drop,
+			    const char *why);
 void dc_location_describe(const struct dc_member *member, struct ntm_location *ret_location);
 
 /* ---- direction.c */
@@ -353,7 +357,8 @@ void dc_location_describe(const struct dc_member *member, struct ntm_location *r
 void dc_direction_handle(struct dc *dc, struct dc_member *mn, const struct ntm_session_from *from,
 			 const struct ntm_message *message);
 /*
- * Directs an established path anew: NTM_REASON_RENEW with a new CK, NTM_REASON_HANDOVER with the routes that there are now.
+ * Directs an established path anew: NTM_REASON_RENEW with a new CK, NTM_REASON_HANDOVER with the routes that
+ * there are now.
  */
 void dc_direction_renew(struct dc_path *path, enum ntm_reason reason);
 void dc_direction_moved(

@@ -133,9 +133,9 @@ static int path_take(struct dc_direction *direction)
 }
 
 /*
- * Directions of this pair that are under way: of the same requester the newer one is kept; of crossing ones that whose
- * requester has the lower public key, unless this requester has moved since: the other one leads to where it was. false:
- * this one was refused.
+ * Directions of this pair that are under way: of the same requester the newer one is kept; of crossing ones
+ * that whose requester has the lower public key, unless this requester has moved since: the other one leads
+ * to where it was. false: this one was refused.
  */
 static bool crossing_settle(struct dc_direction *direction)
 {

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * dns_guard.c - DNS cookies, and the limit of answers by UDP. Before it: dns_zone.c, with a query that it has parsed.
+ * dns_guard.c - DNS cookies, and the limit of answers by UDP. Before it: dns_zone.c, with a query that it has
+ * parsed.
  *
- * Nothing is kept of who asks but a time in the fixed table of lib/cookie.h's limiter, where a /24 of IPv4 or a /56 of
- * IPv6 is one source: whoever is flooded with our answers has more addresses than one, and forging them costs nothing.
+ * Nothing is kept of who asks but a time in the fixed table of lib/cookie.h's limiter, where a /24 of IPv4 or
+ * a /56 of IPv6 is one source: whoever is flooded with our answers has more addresses than one, and forging
+ * them costs nothing.
  */
 #include "dc/dns_guard.h"
 
@@ -71,7 +73,8 @@ static void secret_age(struct dc_guard *guard, int64_t now_s)
 }
 
 enum dc_guard_cookie dc_guard_cookie(struct dc_guard *guard, int64_t now_us, const struct ntm_endpoint *from,
-				     const uint8_t *cookie, size_t len, uint8_t ret_cookie[DC_GUARD_COOKIE_LEN])
+				     const uint8_t *cookie, size_t len,
+				     uint8_t ret_cookie[DC_GUARD_COOKIE_LEN])
 {
 	struct sockaddr_storage at;
 	knot_edns_cookie_params_t params = { .version = KNOT_EDNS_COOKIE_VERSION,

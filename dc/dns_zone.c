@@ -337,8 +337,8 @@ static size_t answer_limit(const knot_pkt_t *query, bool tcp)
 }
 
 /* What the query's cookie is; *opt gets the answer's, in the room given. */
-static enum dc_guard_cookie cookie_take(struct dc_zone *zone, const struct dc_zone_asker *asker, knot_rrset_t *opt,
-					union cookie_room *room)
+static enum dc_guard_cookie cookie_take(struct dc_zone *zone, const struct dc_zone_asker *asker,
+					knot_rrset_t *opt, union cookie_room *room)
 {
 	uint8_t *option = knot_pkt_edns_option(zone->query, KNOT_EDNS_OPTION_COOKIE);
 	enum dc_guard_cookie cookie;
@@ -373,7 +373,8 @@ static void answer_fill(struct dc_zone *zone, enum dc_guard_cookie cookie, bool 
 }
 
 /* After knot_pkt_init_response. opt: NULL without EDNS; known: its version */
-static void answer_put(struct dc_zone *zone, enum dc_guard_cookie cookie, const knot_rrset_t *opt, bool known, bool truncate)
+static void answer_put(struct dc_zone *zone, enum dc_guard_cookie cookie, const knot_rrset_t *opt, bool known,
+		       bool truncate)
 {
 	knot_pkt_t *answer = zone->answer;
 	uint16_t reserved = opt ? (uint16_t)knot_edns_wire_size((knot_rrset_t *)opt) : 0;
@@ -390,13 +391,14 @@ static void answer_put(struct dc_zone *zone, enum dc_guard_cookie cookie, const 
 }
 
 /*
- * What goes by UDP to whom sent no cookie of ours, and would be more than WORTH times the query, is counted. false: nothing
- * is to be answered.
+ * What goes by UDP to whom sent no cookie of ours, and would be more than WORTH times the query, is counted.
+ * false: nothing is to be answered.
  */
 static bool answer_make(struct dc_zone *zone, const struct dc_zone_asker *asker)
 {
 	knot_pkt_t *query = zone->query, *answer = zone->answer;
-	bool edns = knot_pkt_has_edns(query), known = !edns || knot_edns_get_version(query->opt_rr) == KNOT_EDNS_VERSION;
+	bool edns = knot_pkt_has_edns(query),
+	     known = !edns || knot_edns_get_version(query->opt_rr) == KNOT_EDNS_VERSION;
 	enum dc_guard_cookie cookie = DC_GUARD_NONE;
 	enum dc_guard_verdict verdict;
 	knot_rrset_t opt = zone->opt;
@@ -434,8 +436,8 @@ static size_t error_make(const uint8_t *query, int rcode, uint8_t *ret_answer)
 	return KNOT_WIRE_HEADER_SIZE;
 }
 
-size_t dc_zone_answer(struct dc_zone *zone, const struct dc_zone_asker *asker, const uint8_t *query, size_t len,
-		      uint8_t *ret_answer)
+size_t dc_zone_answer(struct dc_zone *zone, const struct dc_zone_asker *asker, const uint8_t *query,
+		      size_t len, uint8_t *ret_answer)
 {
 	if (len < KNOT_WIRE_HEADER_SIZE || len > DC_ZONE_QUERY_MAX || knot_wire_get_qr(query))
 		return 0; /* an answer is never answered */

@@ -58,10 +58,10 @@ void dc_zone_free(struct dc_zone *zone);
 
 /*
  * Answers a query. ret_answer has room for DC_ZONE_ANSWER_MAX bytes; returns the answer's length, 0: what
- * came is no query, or one too many: stay silent. Over UDP the answer fits what the query says (512 without EDNS), else it is
- * truncated; and so are some of those beyond the limit.
+ * came is no query, or one too many: stay silent. Over UDP the answer fits what the query says (512 without
+ * EDNS), else it is truncated; and so are some of those beyond the limit.
  */
-size_t dc_zone_answer(struct dc_zone *zone, const struct dc_zone_asker *asker, const uint8_t *query, size_t len,
-		      uint8_t *ret_answer);
+size_t dc_zone_answer(struct dc_zone *zone, const struct dc_zone_asker *asker, const uint8_t *query,
+		      size_t len, uint8_t *ret_answer);
 
 #endif

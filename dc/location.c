@@ -94,15 +94,16 @@ static bool vip_may_be_of(const struct dc *dc, const struct dc_config_peer *peer
 	return owner ? owner == peer : !peer->prefixes[ntm_addr_is4(vip) ? 0 : 1];
 }
 
-static const char *vip_distrust(const struct dc *dc, const struct dc_config_peer *peer, const struct ntm_addr *vip,
-				char *why, size_t why_len)
+static const char *vip_distrust(const struct dc *dc, const struct dc_config_peer *peer,
+				const struct ntm_addr *vip, char *why, size_t why_len)
 {
 	const struct dc_config_peer *owner;
 	char text[NTM_ADDR_TEXT];
 
 	ntm_addr_format(vip, text);
 	if (dc_addr_pool_holds(&dc->pool, vip)) {
-		snprintf(why, why_len, "%s lies in our own pool: DCs that know each other need different pools", text);
+		snprintf(why, why_len,
+			 "%s lies in our own pool: DCs that know each other need different pools", text);
 		return why;
 	}
 	if (!ntm_addr_is_usable(vip) || ntm_addr_is_global(vip)) {
@@ -116,12 +117,13 @@ static const char *vip_distrust(const struct dc *dc, const struct dc_config_peer
 		snprintf(why, why_len, "%s is for nodes of %.80s, as virtual%c there says", text, owner->name,
 			 ntm_addr_is4(vip) ? '4' : '6');
 	else
-		snprintf(why, why_len, "%s lies in no virtual%c of that peer", text, ntm_addr_is4(vip) ? '4' : '6');
+		snprintf(why, why_len, "%s lies in no virtual%c of that peer", text,
+			 ntm_addr_is4(vip) ? '4' : '6');
 	return why;
 }
 
-const char *dc_location_distrust(struct dc *dc, const struct dc_other *other, const char *fqdn, const uint8_t vip4[4],
-				 const uint8_t vip6[16], char *why, size_t why_len)
+const char *dc_location_distrust(struct dc *dc, const struct dc_other *other, const char *fqdn,
+				 const uint8_t vip4[4], const uint8_t vip6[16], char *why, size_t why_len)
 {
 	static const uint8_t none[4];
 	struct ntm_addr vip;
@@ -139,7 +141,8 @@ const char *dc_location_distrust(struct dc *dc, const struct dc_other *other, co
 	return ntm_addr_is_none(&vip) ? NULL : vip_distrust(dc, other->config, &vip, why, why_len);
 }
 
-void dc_location_distrusted(struct dc *dc, struct dc_other *other, const char *fqdn, int drop, const char *why)
+void dc_location_distrusted(struct dc *dc, struct dc_other *other, const char *fqdn, int drop,
+			    const char *why)
 {
 	int64_t now_ms = ntm_loop_now_ms();
 	char more[64] = "";
@@ -229,15 +232,15 @@ static void query_done(void *arg, int err, const struct ntm_message *message,
 		drop = -NTM_DROP_FOREIGN;
 		why = location_check(query, &location);
 		if (!why)
-			why = dc_location_distrust(query->dc, other, location.fqdn, location.vip4, location.vip6, text,
-						   sizeof(text));
+			why = dc_location_distrust(query->dc, other, location.fqdn, location.vip4,
+						   location.vip6, text, sizeof(text));
 	}
 	if (!why) {
 		query_end(query, other, &location, NTM_ERROR_NONE, NULL);
 		return;
 	}
-	dc_location_distrusted(query->dc, other, query->fqdn[0] ? query->fqdn : ntm_addr_format(&query->vip, vip), drop,
-			       why);
+	dc_location_distrusted(query->dc, other,
+			       query->fqdn[0] ? query->fqdn : ntm_addr_format(&query->vip, vip), drop, why);
 	if (!query_next(query))
 		query_end(query, other, NULL, NTM_ERROR_REFUSED, why);
 }

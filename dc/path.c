@@ -276,7 +276,8 @@ static int side_of(const struct dc_path *path, const struct ntm_peer *peer)
 	return -1;
 }
 
-/* What the ends still say to each other, the TUNNEL_CLOSE above all, goes by the relay: that forgets the path later. */
+/* What the ends still say to each other, the TUNNEL_CLOSE above all, goes by the relay: that forgets the path
+ * later. */
 static void path_over(struct dc_path *path)
 {
 	if (!path->relay && !path->old_relay) {

@@ -188,10 +188,11 @@ static enum ntm_why punch4(struct dc_selection *sel, const struct dc_select_end 
 }
 
 /*
- * What `to` cannot reach now, having no address of that family: after a move it may, and then needs neither the DC nor the relay to
- * find the other end.
+ * What `to` cannot reach now, having no address of that family: after a move it may, and then needs neither
+ * the DC nor the relay to find the other end.
  */
-static void later_add(struct dc_selection *sel, int to, const struct dc_select_end *end, const struct dc_select_end *other)
+static void later_add(struct dc_selection *sel, int to, const struct dc_select_end *end,
+		      const struct dc_select_end *other)
 {
 	if (!has_real(end, false, false))
 		reals_add(sel, to, NTM_ROUTE_DIRECT6, other, false, false);
@@ -235,9 +236,9 @@ static void relays_order(struct dc_selection *sel, const struct dc_select_end *m
 		if (!relay[i].alive || !end_reaches(mn, &relay[i]) || !end_reaches(cn, &relay[i]) ||
 		    (relay[i].draining && (int)i != held))
 			continue;
-		cost[i] = relay[i].draining
-				  ? UINT64_MAX
-				  : relay_cost(&relay[i], mn->relay_rtt_us[i], cn->relay_rtt_us[i], (int)i == held);
+		cost[i] = relay[i].draining ? UINT64_MAX
+					    : relay_cost(&relay[i], mn->relay_rtt_us[i], cn->relay_rtt_us[i],
+							 (int)i == held);
 		for (; at > 0 && cost[sel->relay[at - 1]] > cost[i]; at--)
 			sel->relay[at] = sel->relay[at - 1];
 		sel->relay[at] = (uint8_t)i;

@@ -19,12 +19,13 @@
 #include "endpoint.h"
 #include "log.h"
 
-#define STORE_MS 50 /* from the first change to the batch it is written with: one commit that waits for no disk */
+/* From the first change to the batch it is written with: one commit that waits for no disk */
+#define STORE_MS 50
 #define STORE_MORE_MS 100 /* to the next batch, where one was too small */
 #define STORE_BATCH 500 /* rows: some milliseconds */
 #define STORE_RETRY_MS 30000 /* the database cannot be written */
-/* Calls are paced at about a third of what one CPU computes of handshakes: more of them would only make nodes repeat
- * theirs, and the rest is for those who are back. */
+/* Calls are paced at about a third of what one CPU computes of handshakes: more of them would only make nodes
+ * repeat theirs, and the rest is for those who are back. */
 #define CALL_MS 100
 #define CALLS_AT_ONCE 100
 #define CALL_AGAIN_MS 1000
@@ -49,8 +50,8 @@ static bool wanted(const struct dc_member *member, struct dc_store_session *ret_
 	return true;
 }
 
-/* Which of the store's rows, told apart by a hash: with bad luck a change is not written, and costs a Keep Alive's time after
- * a restart. */
+/* Which of the store's rows, told apart by a hash: with bad luck a change is not written, and costs a Keep
+ * Alive's time after a restart. */
 static uint64_t digest(const struct dc *dc, const struct dc_store_session *session)
 {
 	struct {

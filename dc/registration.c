@@ -69,10 +69,10 @@ static void observed_take(struct dc_location *location, const struct ntm_session
 		memset(seen, 0, sizeof(*seen)); /* until moved() says that the new one is proven */
 }
 
-/* The member's location with these real addresses, a new one where there is none or it has not their number; NULL: no
- * memory. */
-static struct dc_location *location_of(struct dc *dc, struct dc_member *member, const struct ntm_endpoint *real,
-				       unsigned reals)
+/* The member's location with these real addresses, a new one where there is none or it has not their number;
+ * NULL: no memory. */
+static struct dc_location *location_of(struct dc *dc, struct dc_member *member,
+				       const struct ntm_endpoint *real, unsigned reals)
 {
 	struct dc_location *old = member->location, *location = old;
 

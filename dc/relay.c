@@ -195,7 +195,8 @@ static void draining_learn(struct dc_relay *relay, bool draining)
 		return;
 	relay->draining = draining;
 	if (draining)
-		ntm_notice("the relay %s is being drained of its %u paths", relay->config->name, relay->paths);
+		ntm_notice("the relay %s is being drained of its %u paths", relay->config->name,
+			   relay->paths);
 	else
 		ntm_notice("the relay %s takes paths again", relay->config->name);
 	dc_control_tell(relay->dc, draining ? "relay_draining" : "relay_up", NULL, relay->config->name, NULL);

@@ -63,7 +63,8 @@ static int said_advice(const struct dc_store *store, char *ret_why, size_t why_l
 	case SQLITE_CORRUPT:
 	case SQLITE_NOTADB:
 	case SQLITE_ERROR: /* other tables than ours */
-		advice = "put a copy back, or move it away and make the members anew with `ntmctl dc node add`";
+		advice =
+			"put a copy back, or move it away and make the members anew with `ntmctl dc node add`";
 		break;
 	case SQLITE_BUSY:
 		advice = "another program holds it: stop that one";
@@ -80,8 +81,8 @@ static int said_advice(const struct dc_store *store, char *ret_why, size_t why_l
 }
 
 /*
- * The folder of the database and the file, for their owner only: it tells where nodes are. What cannot be made here is
- * told by opening the file.
+ * The folder of the database and the file, for their owner only: it tells where nodes are. What cannot be
+ * made here is told by opening the file.
  */
 static void file_make(const char *path)
 {
@@ -162,8 +163,10 @@ int dc_store_open(struct dc_store **ret_store, const char *where, char *ret_why,
 	if (err)
 		goto close;
 	if (version > SCHEMA_VERSION) {
-		snprintf(ret_why, why_len, "made by a newer version of ntm-dc (schema %d, this one knows %d); start that version",
-			 version, SCHEMA_VERSION);
+		snprintf(
+			ret_why, why_len,
+			"made by a newer version of ntm-dc (schema %d, this one knows %d); start that version",
+			version, SCHEMA_VERSION);
 		err = -EPROTO;
 		goto close;
 	}
@@ -227,7 +230,8 @@ int dc_store_members(struct dc_store *store, int (*each)(void *ctx, const struct
 			   column_get(store->list, 1, member.public_key, NTM_KEY_LEN) ||
 			   column_get(store->list, 2, member.vip4, sizeof(member.vip4)) ||
 			   column_get(store->list, 3, member.vip6, sizeof(member.vip6))) {
-			snprintf(ret_why, why_len, "the table of members is damaged near '%.60s'; put a copy back",
+			snprintf(ret_why, why_len,
+				 "the table of members is damaged near '%.60s'; put a copy back",
 				 member.fqdn);
 			err = -EIO;
 		} else {

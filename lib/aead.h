@@ -54,6 +54,7 @@ int ntm_aead_open_once(const uint8_t key[NTM_KEY_LEN], uint64_t counter, const v
 		       const void *sealed, size_t len, void *out);
 
 const char *ntm_aead_name(enum ntm_cipher cipher); /* "chacha20-poly1305", "aes-256-gcm" */
-const char *ntm_aead_implementation(enum ntm_cipher cipher); /* what computes it here: "libipsec-mb", "openssl" */
+/* What computes it here: "libipsec-mb", "openssl" */
+const char *ntm_aead_implementation(enum ntm_cipher cipher);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * aead_internal.h - what is behind aead.h: the implementations, and the nonce given as it is. For aead*.c, and
- * for tests and benchmarks, which compare implementations and use published vectors, whose nonces are no
+ * aead_internal.h - what is behind aead.h: the implementations, and the nonce given as it is. For aead*.c,
+ * and for tests and benchmarks, which compare implementations and use published vectors, whose nonces are no
  * counters.
  */
 #ifndef NTM_LIB_AEAD_INTERNAL_H

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * aead_ipsec_mb.c - AES-256-GCM by libipsec-mb: three to four times as fast as libcrypto's of OpenSSL 3.0 where
- * the CPU has VAES. In front of it: aead.c; where this has nothing to offer, aead_openssl.c works.
+ * aead_ipsec_mb.c - AES-256-GCM by libipsec-mb: three to four times as fast as libcrypto's of OpenSSL 3.0
+ * where the CPU has VAES. In front of it: aead.c; where this has nothing to offer, aead_openssl.c works.
  *
- * The library brings one set of functions for each generation of CPUs. Which one fits is seen at run time, and
- * nothing of it runs on a CPU without AES-NI. Only three functions are needed of it, and they need no manager
- * (200 KiB): that is given back.
+ * The library brings one set of functions for each generation of CPUs. Which one fits is seen at run time,
+ * and nothing of it runs on a CPU without AES-NI. Only three functions are needed of it, and they need no
+ * manager (200 KiB): that is given back.
  */
 #include "aead_internal.h"
 
@@ -41,7 +41,8 @@ static bool usable(uint64_t features)
 	    ((features & IMB_FEATURE_AVX2) && !__builtin_cpu_supports("avx2")) ||
 	    ((features & IMB_FEATURE_AVX512F) && !__builtin_cpu_supports("avx512f")))
 		return false;
-	/* Who forbids libcrypto some of the CPU's instructions means this library too, which cannot be told. */
+	/* Who forbids libcrypto some of the CPU's instructions means this library too, which cannot be
+	 * told. */
 	return !getenv("OPENSSL_ia32cap");
 }
 

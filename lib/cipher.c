@@ -78,8 +78,8 @@ int ntm_cipher_choose(uint32_t a, uint32_t b)
 	uint32_t slow = (a | b) >> NTM_CIPHERS_SLOW_SHIFT;
 
 	/*
-	 * That ChaCha20-Poly1305 is the slower one at an end says only that AES-256-GCM is fast there: where it is
-	 * slow at the other, that end decides.
+	 * That ChaCha20-Poly1305 is the slower one at an end says only that AES-256-GCM is fast there: where
+	 * it is slow at the other, that end decides.
 	 */
 	if ((both & 1u << NTM_CIPHER_AES_256_GCM) &&
 	    (!(slow & 1u << NTM_CIPHER_AES_256_GCM) || !(both & 1u << NTM_CIPHER_CHACHA20_POLY1305)))

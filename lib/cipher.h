@@ -14,7 +14,8 @@
 #define NTM_CIPHER_PACKET 1420 /* inner bytes of the packets measured: a full one */
 #define NTM_CIPHERS_TEXT 64 /* room for ntm_cipher_list() */
 
-/* Time to seal a full packet, by cipher: nanoseconds, at least 1. Takes 5 ms, and on slow machines at most 20. */
+/* Time to seal a full packet, by cipher: nanoseconds, at least 1. Takes 5 ms, and on slow machines at most
+ * 20. */
 void ntm_cipher_measure(uint32_t ret_ns[NTM_CIPHERS]);
 
 /*

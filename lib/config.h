@@ -39,15 +39,18 @@ struct ntm_config_section {
 int ntm_config_read(const char *path, void *config, const struct ntm_config_key *keys,
 		    const struct ntm_config_section *sections, char *ret_why, size_t why_len);
 
-/* Whether a network device can be named so: 1 to 15 bytes, none of them "/%:", a blank or a quotation mark. */
+/* Whether a network device can be named so: 1 to 15 bytes, none of them "/%:", a blank or a quotation
+ * mark. */
 bool ntm_config_is_device(const char *name);
 
 /* Ready-made setters; arg is the offset of the field in config. */
 const char *ntm_config_set_string(void *config, const char *value,
 				  void *arg); /* char *, freed and replaced */
 const char *ntm_config_set_device(void *config, const char *value, void *arg); /* char *, as above */
-const char *ntm_config_set_folder(void *config, const char *value, void *arg); /* char *: absolute, not the root */
-const char *ntm_config_set_socket(void *config, const char *value, void *arg); /* char *: a path for AF_UNIX */
+/* Char *: absolute, not the root */
+const char *ntm_config_set_folder(void *config, const char *value, void *arg);
+/* Char *: a path for AF_UNIX */
+const char *ntm_config_set_socket(void *config, const char *value, void *arg);
 const char *ntm_config_set_name(void *config, const char *value, void *arg); /* char[NTM_FQDN_MAX + 1] */
 const char *ntm_config_set_endpoint(void *config, const char *value,
 				    void *arg); /* struct ntm_endpoint; default port 6866 */

@@ -100,8 +100,9 @@ void ntm_crypto_random(void *buf, size_t len)
 }
 
 /*
- * Numbers come from a store that one system call fills: a DC draws several for each message, one in 25 of its CPU time. What was
- * given away is wiped. Keys are not taken from here. No daemon forks, so nobody draws the same ones again.
+ * Numbers come from a store that one system call fills: a DC draws several for each message, one in 25 of its
+ * CPU time. What was given away is wiped. Keys are not taken from here. No daemon forks, so nobody draws the
+ * same ones again.
  */
 static void draw(void *buf, size_t len)
 {

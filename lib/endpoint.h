@@ -28,9 +28,11 @@ bool ntm_addr_is_global(const struct ntm_addr *addr);
 /* Whether a node could be reached there at all by another in its site: unicast, not loopback or
  * link-local. */
 bool ntm_addr_is_usable(const struct ntm_addr *addr);
-/* Whether one machine could be meant by it, this one too: not 0.0.0.0/8 or ::, multicast, reserved, broadcast. */
+/* Whether one machine could be meant by it, this one too: not 0.0.0.0/8 or ::, multicast, reserved,
+ * broadcast. */
 bool ntm_addr_is_host(const struct ntm_addr *addr);
-bool ntm_addr_is_any(const struct ntm_addr *addr); /* 0.0.0.0 or ::, where a server listens at all of its own */
+/* 0.0.0.0 or ::, where a server listens at all of its own */
+bool ntm_addr_is_any(const struct ntm_addr *addr);
 bool ntm_addr_in_prefix(const struct ntm_addr *addr, const struct ntm_addr *prefix,
 			unsigned bits); /* bits of the 128 */
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * field.c - the codec behind all control messages (doc/PROTOCOL.md, "Control messages"). Everything that comes
- * from the network as fields passes through ntm_fields_parse: strict order, exact lengths, no leftovers.
- * Tables: msg_*.c. Pure: no I/O, no allocation.
+ * field.c - the codec behind all control messages (doc/PROTOCOL.md, "Control messages"). Everything that
+ * comes from the network as fields passes through ntm_fields_parse: strict order, exact lengths, no
+ * leftovers. Tables: msg_*.c. Pure: no I/O, no allocation.
  */
 #include "field.h"
 
@@ -109,7 +109,8 @@ static bool is_empty(const struct ntm_field *field, const uint8_t *member)
 		return ntm_endpoint_is_none((const struct ntm_endpoint *)member);
 	case NTM_FORM_FIELDS:
 		for (const struct ntm_field *f = field->fields; f->type; f++)
-			if (f->max ? integer_get(member + f->count_offset, 2) : !is_empty(f, member + f->offset))
+			if (f->max ? integer_get(member + f->count_offset, 2)
+				   : !is_empty(f, member + f->offset))
 				return false;
 		return true;
 	default:
@@ -194,8 +195,8 @@ int ntm_fields_build(uint8_t *out, size_t size, const struct ntm_field *table, c
 
 			if (size - at < NTM_FIELD_HEADER_LEN)
 				return -EMSGSIZE;
-			len = value_build(out + at + NTM_FIELD_HEADER_LEN, size - at - NTM_FIELD_HEADER_LEN, f,
-					  base + f->offset + i * f->size);
+			len = value_build(out + at + NTM_FIELD_HEADER_LEN, size - at - NTM_FIELD_HEADER_LEN,
+					  f, base + f->offset + i * f->size);
 			if (len < 0)
 				return len;
 			put_be(out + at, f->type, 2);
@@ -206,9 +207,11 @@ int ntm_fields_build(uint8_t *out, size_t size, const struct ntm_field *table, c
 	return (int)at;
 }
 
-static int fields_parse(void *ret_msg, const struct ntm_field *table, const uint8_t *fields, size_t len, int depth);
+static int fields_parse(void *ret_msg, const struct ntm_field *table, const uint8_t *fields, size_t len,
+			int depth);
 
-static int value_parse(uint8_t *member, const struct ntm_field *field, const uint8_t *value, size_t len, int depth)
+static int value_parse(uint8_t *member, const struct ntm_field *field, const uint8_t *value, size_t len,
+		       int depth)
 {
 	char name[NTM_FQDN_MAX + 1];
 	struct ntm_endpoint endpoint;
@@ -235,7 +238,8 @@ static int value_parse(uint8_t *member, const struct ntm_field *field, const uin
 		memcpy(member, value, len);
 		member[len] = 0;
 		/* One name has one wire form: lower case, no closing dot. */
-		if (memchr(value, 0, len) || ntm_name_normalise(name, (char *)member) || strcmp(name, (char *)member))
+		if (memchr(value, 0, len) || ntm_name_normalise(name, (char *)member) ||
+		    strcmp(name, (char *)member))
 			return -NTM_DROP_FIELD_VALUE;
 		return 0;
 	case NTM_FORM_TEXT:
@@ -269,7 +273,8 @@ static int value_parse(uint8_t *member, const struct ntm_field *field, const uin
 	return -NTM_DROP_FIELD_UNKNOWN;
 }
 
-static int fields_parse(void *ret_msg, const struct ntm_field *table, const uint8_t *fields, size_t len, int depth)
+static int fields_parse(void *ret_msg, const struct ntm_field *table, const uint8_t *fields, size_t len,
+			int depth)
 {
 	const struct ntm_field *f = table; /* the next one that may come */
 	uint8_t *base = ret_msg;
@@ -324,7 +329,8 @@ static int fields_parse(void *ret_msg, const struct ntm_field *table, const uint
 	return 0;
 }
 
-int ntm_fields_parse(void *ret_msg, size_t msg_size, const struct ntm_field *table, const uint8_t *fields, size_t len)
+int ntm_fields_parse(void *ret_msg, size_t msg_size, const struct ntm_field *table, const uint8_t *fields,
+		     size_t len)
 {
 	memset(ret_msg, 0, msg_size);
 	return fields_parse(ret_msg, table, fields, len, 0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * field.h - the one codec behind all control messages: a message is a structure and a table of its fields, and this
- * converts between the structure and the bytes. msg_*.c hold the tables.
+ * field.h - the one codec behind all control messages: a message is a structure and a table of its fields,
+ * and this converts between the structure and the bytes. msg_*.c hold the tables.
  */
 #ifndef NTM_LIB_FIELD_H
 #define NTM_LIB_FIELD_H
@@ -54,7 +54,8 @@ struct ntm_field {
 /* Bytes written, -EMSGSIZE, -EINVAL. */
 int ntm_fields_build(uint8_t *out, size_t size, const struct ntm_field *table, const void *msg);
 /* 0 or -NTM_DROP_FIELD_...; msg_size bytes of ret_msg are zeroed first. */
-int ntm_fields_parse(void *ret_msg, size_t msg_size, const struct ntm_field *table, const uint8_t *fields, size_t len);
+int ntm_fields_parse(void *ret_msg, size_t msg_size, const struct ntm_field *table, const uint8_t *fields,
+		     size_t len);
 
 /* Parts that several messages hold: msg_relay.c. */
 extern const struct ntm_field ntm_relay_info_fields[], ntm_relay_rtt_fields[];

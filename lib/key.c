@@ -112,8 +112,8 @@ int ntm_key_load(uint8_t ret_private[NTM_KEY_LEN], const char *path, char *ret_w
 	if (fd < 0 || fstat(fd, &st) < 0) {
 		r = -errno;
 		if (r == -ENOENT)
-			snprintf(ret_why, why_len, "%s: %s; (umask 077; ntmctl key gen >%s) makes a key", path, strerror(-r),
-				 path);
+			snprintf(ret_why, why_len, "%s: %s; (umask 077; ntmctl key gen >%s) makes a key",
+				 path, strerror(-r), path);
 		else
 			snprintf(ret_why, why_len, "%s: %s", path, strerror(-r));
 		goto out;

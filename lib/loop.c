@@ -200,8 +200,8 @@ int ntm_loop_init(struct ntm_loop *loop, void (*reload)(void *ctx), void *ctx)
 	loop->intr = evsignal_new(loop->base, SIGINT, on_end, loop);
 	loop->hup = evsignal_new(loop->base, SIGHUP, on_hup, loop);
 	if (!loop->term || !loop->intr || !loop->hup || event_priority_set(loop->term, 0) ||
-	    event_priority_set(loop->intr, 0) || event_priority_set(loop->hup, 0) || event_add(loop->term, NULL) ||
-	    event_add(loop->intr, NULL) || event_add(loop->hup, NULL)) {
+	    event_priority_set(loop->intr, 0) || event_priority_set(loop->hup, 0) ||
+	    event_add(loop->term, NULL) || event_add(loop->intr, NULL) || event_add(loop->hup, NULL)) {
 		loop_free(loop);
 		return -ENOMEM;
 	}

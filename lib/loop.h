@@ -12,7 +12,8 @@
 /* CLOCK_BOOTTIME, microseconds: goes on while the machine sleeps. */
 int64_t ntm_loop_now_us(void);
 int64_t ntm_loop_cpu_us(void); /* time this thread has run: microseconds */
-/* Time this thread could have run, and others had its CPU: microseconds; -errno where the kernel does not tell. */
+/* Time this thread could have run, and others had its CPU: microseconds; -errno where the kernel does not
+ * tell. */
 int64_t ntm_loop_waited_us(void);
 static inline int64_t ntm_loop_now_ms(void)
 {

@@ -24,7 +24,8 @@ int ntm_msg_header_parse(struct ntm_message *ret_message, const uint8_t *body, s
 	if (body[2] || body[3])
 		return -NTM_DROP_FIELD_VALUE;
 	ret_message->type = (uint16_t)(body[0] << 8 | body[1]);
-	ret_message->transaction = (uint32_t)body[4] << 24 | (uint32_t)body[5] << 16 | (uint32_t)body[6] << 8 | body[7];
+	ret_message->transaction =
+		(uint32_t)body[4] << 24 | (uint32_t)body[5] << 16 | (uint32_t)body[6] << 8 | body[7];
 	ret_message->fields = body + NTM_MSG_HEADER_LEN;
 	ret_message->len = len - NTM_MSG_HEADER_LEN;
 	return 0;

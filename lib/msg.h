@@ -4,8 +4,8 @@
  * msg_<procedure>.c, the one codec behind them in field.c.
  *
  * Build:  int ntm_msg_X_build(uint8_t *out, size_t size, const struct ntm_X *msg)
- *	-> bytes of fields written (the message header is put before them by ntm_msg_build), -EMSGSIZE: does not fit,
- *	   -EINVAL: a value has no wire form.
+ *	-> bytes of fields written (ntm_msg_build puts the message header before them), -EMSGSIZE: does not
+ *	   fit, -EINVAL: a value has no wire form.
  * Parse:  int ntm_msg_X_parse(struct ntm_X *ret_msg, const uint8_t *fields, size_t len)
  *	-> 0, or -NTM_DROP_FIELD_... (drop.h), then ret_msg is undefined.
  * An optional field is left out when it is zero, empty or a list without elements.
@@ -87,7 +87,8 @@ struct ntm_session_welcome { /* payload of Noise message 2 */
 struct ntm_tunnel_request { /* payload of Noise message 1 */
 	uint8_t version;
 	uint8_t phase; /* K of the keys that come out of it */
-	uint32_t ciphers; /* bulk lane: those the sender allows, and which of them are slow there (cipher.h) */
+	/* Bulk lane: those the sender allows, and which of them are slow there (cipher.h) */
+	uint32_t ciphers;
 	uint16_t mtu; /* largest inner packet the sender takes */
 	uint8_t reset_token[NTM_MAC_LEN];
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * msg_direction.c - Direction Request and Response (paper A, section II.C.1), and the Location Request between DCs behind it.
- * Node: daemon/direction.c; DC: dc/direction.c, dc/location.c.
+ * msg_direction.c - Direction Request and Response (paper A, section II.C.1), and the Location Request
+ * between DCs behind it. Node: daemon/direction.c; DC: dc/direction.c, dc/location.c.
  */
 #include "field.h"
 

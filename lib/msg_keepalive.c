@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * msg_keepalive.c - Keep Alive (paper A, section II.C): node-DC, DC-RS, DC-DC in sessions, node-node in path control.
- * Node: daemon/keepalive.c; DC: dc/keepalive.c; RS: rs/keepalive.c. Towards the RS a node's Keep Alive is a bind (bind.c).
+ * msg_keepalive.c - Keep Alive (paper A, section II.C): node-DC, DC-RS, DC-DC in sessions, node-node in path
+ * control. Node: daemon/keepalive.c; DC: dc/keepalive.c; RS: rs/keepalive.c. Towards the RS a node's Keep
+ * Alive is a bind (bind.c).
  */
 #include "field.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * msg_relay.c - Relay Direction and Response (paper A, section II.C.2), Relay Withdraw, the RS's load report; and how
- * other messages describe a relay.
+ * msg_relay.c - Relay Direction and Response (paper A, section II.C.2), Relay Withdraw, the RS's load report;
+ * and how other messages describe a relay.
  * DC: dc/relay.c; RS: rs/relay.c, rs/keepalive.c.
  */
 #include "field.h"

@@ -19,19 +19,20 @@ static const struct ntm_field verdict_fields[] = {
 };
 
 static const struct ntm_field route_direction_fields[] = {
-	{ NTM_FIELD_ONE(FQDN, NAME, ntm_route_direction, fqdn), .required = true },
-	{ NTM_FIELD_ONE(PATH_ID, U64, ntm_route_direction, path_id), .required = true },
-	{ NTM_FIELD_ONE(SIDE, U8, ntm_route_direction, side), .required = true, .below = 2 },
-	{ NTM_FIELD_ONE(PUBLIC_KEY, BYTES, ntm_route_direction, public_key), .required = true },
-	{ NTM_FIELD_ONE(CK, BYTES, ntm_route_direction, ck), .required = true },
-	{ NTM_FIELD_ONE(LIFETIME, U32, ntm_route_direction, lifetime_s), .required = true },
-	{ NTM_FIELD_ONE(VIP4, BYTES, ntm_route_direction, vip4) },
-	{ NTM_FIELD_ONE(VIP6, BYTES, ntm_route_direction, vip6) },
-	{ NTM_FIELD_ONE(RELAY, FIELDS, ntm_route_direction, relay), .fields = ntm_relay_info_fields },
-	{ NTM_FIELD_MANY(CANDIDATE, FIELDS, ntm_route_direction, candidate, candidates), .fields = candidate_fields },
-	{ NTM_FIELD_MANY(VERDICT, FIELDS, ntm_route_direction, verdict, verdicts), .fields = verdict_fields },
-	{ NTM_FIELD_ONE(REASON, U8, ntm_route_direction, reason), .required = true },
-	{ NTM_FIELD_ONE(TARGET, NAME, ntm_route_direction, target) },
+	{NTM_FIELD_ONE(FQDN, NAME, ntm_route_direction, fqdn), .required = true},
+	{NTM_FIELD_ONE(PATH_ID, U64, ntm_route_direction, path_id), .required = true},
+	{NTM_FIELD_ONE(SIDE, U8, ntm_route_direction, side), .required = true, .below = 2},
+	{NTM_FIELD_ONE(PUBLIC_KEY, BYTES, ntm_route_direction, public_key), .required = true},
+	{NTM_FIELD_ONE(CK, BYTES, ntm_route_direction, ck), .required = true},
+	{NTM_FIELD_ONE(LIFETIME, U32, ntm_route_direction, lifetime_s), .required = true},
+	{NTM_FIELD_ONE(VIP4, BYTES, ntm_route_direction, vip4)},
+	{NTM_FIELD_ONE(VIP6, BYTES, ntm_route_direction, vip6)},
+	{NTM_FIELD_ONE(RELAY, FIELDS, ntm_route_direction, relay), .fields = ntm_relay_info_fields},
+	{NTM_FIELD_MANY(CANDIDATE, FIELDS, ntm_route_direction, candidate, candidates),
+	 .fields = candidate_fields},
+	{NTM_FIELD_MANY(VERDICT, FIELDS, ntm_route_direction, verdict, verdicts), .fields = verdict_fields},
+	{NTM_FIELD_ONE(REASON, U8, ntm_route_direction, reason), .required = true},
+	{NTM_FIELD_ONE(TARGET, NAME, ntm_route_direction, target)},
 	NTM_FIELDS_END,
 };
 NTM_MSG_CODEC(route_direction)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * msg_tunnel.c - payloads of Tunnel Request and Response (paper A, section II.C.4), which are Noise IKpsk2 messages.
- * Node: daemon/tunnel.c.
+ * msg_tunnel.c - payloads of Tunnel Request and Response (paper A, section II.C.4), which are Noise IKpsk2
+ * messages. Node: daemon/tunnel.c.
  */
 #include "field.h"
 

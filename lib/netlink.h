@@ -47,15 +47,16 @@ int ntm_netlink_addresses(void (*each)(void *ctx, const struct ntm_netlink_addre
  * Set-up of a device; idempotent: what is there already, or gone already, is no error. A route to the same
  * prefix and of the same metric is replaced. 0 or -errno. mtu: bytes, 0 leaves it.
  */
-/* The calls below but ntm_netlink_route_get() and _match() go by this rtnetlink socket from now on (blocking, borrowed), and so to its network
- * namespace; -1: to our own again. */
+/* The calls below but ntm_netlink_route_get() and _match() go by this rtnetlink socket from now on (blocking,
+ * borrowed), and so to its network namespace; -1: to our own again. */
 void ntm_netlink_setup_by(int fd);
 int ntm_netlink_link_up(unsigned ifindex, unsigned mtu);
 int ntm_netlink_link_mtu(unsigned ifindex, unsigned mtu);
 int ntm_netlink_link_queue(unsigned ifindex, unsigned packets); /* txqueuelen */
 int ntm_netlink_link_gso_max(unsigned ifindex, unsigned bytes); /* largest super-packet, both families */
 /*
- * A pair of devices: one end's frames come out of the other. Both are down. packets: txqueuelen. 0 or -errno: -EEXIST one of the names is taken, -EOPNOTSUPP the kernel has no veth.
+ * A pair of devices: one end's frames come out of the other. Both are down. packets: txqueuelen. 0 or -errno:
+ * -EEXIST one of the names is taken, -EOPNOTSUPP the kernel has no veth.
  */
 int ntm_netlink_veth_add(const char *name, const char *peer, unsigned mtu, unsigned packets);
 int ntm_netlink_link_silent(unsigned ifindex); /* it gets no IPv6 address of its own, and so says nothing */

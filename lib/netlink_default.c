@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * netlink_default.c - the interfaces that default routes leave by: those are a node's ways to the world, and their addresses its
- * real addresses (daemon/real_address.c). Neighbour: netlink_watch.c tells when they change.
+ * netlink_default.c - the interfaces that default routes leave by: those are a node's ways to the world, and
+ * their addresses its real addresses (daemon/real_address.c). Neighbour: netlink_watch.c tells when they
+ * change.
  */
 #include "netlink.h"
 
@@ -63,7 +64,8 @@ static int on_route(const struct nlmsghdr *nlh, void *arg)
 	mnl_attr_for_each(attr, nlh, sizeof(*route)) {
 		if (mnl_attr_get_type(attr) == RTA_OIF && mnl_attr_get_payload_len(attr) == sizeof(uint32_t))
 			ifindex = mnl_attr_get_u32(attr);
-		else if (mnl_attr_get_type(attr) == RTA_PRIORITY && mnl_attr_get_payload_len(attr) == sizeof(uint32_t))
+		else if (mnl_attr_get_type(attr) == RTA_PRIORITY &&
+			 mnl_attr_get_payload_len(attr) == sizeof(uint32_t))
 			metric = mnl_attr_get_u32(attr);
 		else if (mnl_attr_get_type(attr) == RTA_MULTIPATH)
 			hops = attr;

@@ -31,9 +31,9 @@ struct ntm_noise {
 };
 
 /*
- * Starts a handshake. psk: NULL for IK, 32 bytes for IKpsk2. public_key: that of private_key, or NULL: it is worked
- * out, which costs as much as a step of the handshake. remote_static: the responder's key for the initiator; NULL for
- * the responder, who learns it from message 1 (noise.rs).
+ * Starts a handshake. psk: NULL for IK, 32 bytes for IKpsk2. public_key: that of private_key, or NULL: it is
+ * worked out, which costs as much as a step of the handshake. remote_static: the responder's key for the
+ * initiator; NULL for the responder, who learns it from message 1 (noise.rs).
  */
 void ntm_noise_init(struct ntm_noise *noise, bool initiator, const uint8_t *psk, const void *prologue,
 		    size_t prologue_len, const uint8_t private_key[NTM_KEY_LEN], const uint8_t *public_key,

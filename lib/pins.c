@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * pins.c - folders of pinned BPF maps and attached programs (pins.h). Users: daemon/bpf_attach.c, which loads what is pinned here;
- * tools/ntmctl/attach.c, which removes it when no ntmd runs.
+ * pins.c - folders of pinned BPF maps and attached programs (pins.h). Users: daemon/bpf_attach.c, which loads
+ * what is pinned here; tools/ntmctl/attach.c, which removes it when no ntmd runs.
  */
 #include "pins.h"
 
@@ -52,11 +52,13 @@ static int bpffs_need(const char *pin_dir, char *why, size_t why_len)
 	existing_part(path);
 	if (is_bpffs(path))
 		return 0;
-	if (!strncmp(pin_dir, BPFFS "/", strlen(BPFFS "/")) && !is_bpffs(BPFFS) && !mount("bpf", BPFFS, "bpf", 0, "mode=0700"))
+	if (!strncmp(pin_dir, BPFFS "/", strlen(BPFFS "/")) && !is_bpffs(BPFFS) &&
+	    !mount("bpf", BPFFS, "bpf", 0, "mode=0700"))
 		return 0;
-	snprintf(why, why_len,
-		 "%s is not in a BPF file system: mount one with `mount -t bpf bpf %s`, or set [datapath] pin-dir to a folder of one",
-		 pin_dir, BPFFS);
+	snprintf(
+		why, why_len,
+		"%s is not in a BPF file system: mount one with `mount -t bpf bpf %s`, or set [datapath] pin-dir to a folder of one",
+		pin_dir, BPFFS);
 	return -ENODEV;
 }
 
@@ -64,24 +66,29 @@ static int folder_name(struct ntm_pins *pins, const char *pin_dir, unsigned layo
 {
 	pins->layout = layout;
 	if ((size_t)snprintf(pins->link, sizeof(pins->link), "%s", pin_dir) >= sizeof(pins->link) ||
-	    (size_t)snprintf(pins->dir, sizeof(pins->dir), "%s-layout%u", pin_dir, layout) >= sizeof(pins->dir) - 64)
+	    (size_t)snprintf(pins->dir, sizeof(pins->dir), "%s-layout%u", pin_dir, layout) >=
+		    sizeof(pins->dir) - 64)
 		return -ENAMETOOLONG;
 	return 0;
 }
 
-int ntm_pins_find(struct ntm_pins *ret_pins, const char *pin_dir, unsigned layout, char *ret_why, size_t why_len)
+int ntm_pins_find(struct ntm_pins *ret_pins, const char *pin_dir, unsigned layout, char *ret_why,
+		  size_t why_len)
 {
 	const char *name = strrchr(pin_dir, '/');
 	struct stat st;
 
 	if (pin_dir[0] != '/' || !name[1] || strchr(name, '.') || folder_name(ret_pins, pin_dir, layout)) {
-		snprintf(ret_why, why_len, "[datapath] pin-dir = %s: expected a folder below %s, without dots in its name", pin_dir,
-			 BPFFS);
+		snprintf(ret_why, why_len,
+			 "[datapath] pin-dir = %s: expected a folder below %s, without dots in its name",
+			 pin_dir, BPFFS);
 		return -EINVAL;
 	}
 	if (!lstat(ret_pins->link, &st) && !S_ISLNK(st.st_mode)) {
-		snprintf(ret_why, why_len, "%s is not the symbolic link of an earlier ntmd: remove it, or set another [datapath] pin-dir",
-			 pin_dir);
+		snprintf(
+			ret_why, why_len,
+			"%s is not the symbolic link of an earlier ntmd: remove it, or set another [datapath] pin-dir",
+			pin_dir);
 		return -EEXIST;
 	}
 	return bpffs_need(pin_dir, ret_why, why_len);
@@ -110,8 +117,8 @@ static bool is_folder(const char *path)
 }
 
 /*
- * Whether only root or we can have put into a folder what is there. The kernel's own default lets everybody make folders in a BPF
- * file system: in one of somebody else's, maps that keys go into could be his.
+ * Whether only root or we can have put into a folder what is there. The kernel's own default lets everybody
+ * make folders in a BPF file system: in one of somebody else's, maps that keys go into could be his.
  */
 static bool is_trusted(const char *path)
 {
@@ -207,8 +214,8 @@ int ntm_pins_map_get(const struct ntm_pins *pins, const char *name)
 
 /* ---- hooks */
 
-static void hook_path(const struct ntm_pins *pins, const char *kind, const char *hook, unsigned ifindex, const char *end,
-		      char path[NTM_PINS_PATH])
+static void hook_path(const struct ntm_pins *pins, const char *kind, const char *hook, unsigned ifindex,
+		      const char *end, char path[NTM_PINS_PATH])
 {
 	snprintf(path, NTM_PINS_PATH, "%.440s/%s_%.24s_%u%s", pins->dir, kind, hook, ifindex, end);
 }
@@ -235,7 +242,8 @@ static int link_get(const char *path, unsigned ifindex)
 	return -ENOENT;
 }
 
-static int link_set(const char *path, int prog_fd, unsigned ifindex, enum bpf_attach_type type, unsigned flags)
+static int link_set(const char *path, int prog_fd, unsigned ifindex, enum bpf_attach_type type,
+		    unsigned flags)
 {
 	LIBBPF_OPTS(bpf_link_create_opts, options, .flags = flags);
 	int fd = link_get(path, ifindex), err = 0;
@@ -255,7 +263,8 @@ static int link_set(const char *path, int prog_fd, unsigned ifindex, enum bpf_at
 	return err;
 }
 
-int ntm_pins_xdp_set(const struct ntm_pins *pins, const char *hook, unsigned ifindex, int prog_fd, unsigned flags)
+int ntm_pins_xdp_set(const struct ntm_pins *pins, const char *hook, unsigned ifindex, int prog_fd,
+		     unsigned flags)
 {
 	char path[NTM_PINS_PATH];
 
@@ -277,7 +286,8 @@ static bool tcx_forbidden(void)
 }
 
 /* The record first: what a crash leaves attached can be found by it. */
-static int record_make(const struct ntm_pins *pins, const char *hook, unsigned ifindex, int prog_fd, bool own_qdisc)
+static int record_make(const struct ntm_pins *pins, const char *hook, unsigned ifindex, int prog_fd,
+		       bool own_qdisc)
 {
 	char path[NTM_PINS_PATH], fresh[NTM_PINS_PATH];
 
@@ -299,9 +309,10 @@ static bool record_is_there(const struct ntm_pins *pins, const char *hook, unsig
 
 static int clsact_set(const struct ntm_pins *pins, const char *hook, unsigned ifindex, int prog_fd)
 {
-	LIBBPF_OPTS(bpf_tc_hook, at, .ifindex = (int)ifindex, .attach_point = at_ingress(hook) ? BPF_TC_INGRESS : BPF_TC_EGRESS);
-	LIBBPF_OPTS(bpf_tc_opts, options, .handle = HANDLE, .priority = PRIORITY - pins->layout, .prog_fd = prog_fd,
-		    .flags = BPF_TC_F_REPLACE);
+	LIBBPF_OPTS(bpf_tc_hook, at, .ifindex = (int)ifindex,
+		    .attach_point = at_ingress(hook) ? BPF_TC_INGRESS : BPF_TC_EGRESS);
+	LIBBPF_OPTS(bpf_tc_opts, options, .handle = HANDLE, .priority = PRIORITY - pins->layout,
+		    .prog_fd = prog_fd, .flags = BPF_TC_F_REPLACE);
 	int err = bpf_tc_hook_create(&at);
 	bool own = !err || record_is_there(pins, hook, ifindex, true);
 
@@ -360,7 +371,8 @@ static uint32_t pinned_id(const char *path)
 /* Only if the filter there is the one of the record: the number of a device may be another one's by now. */
 static void clsact_remove(const struct ntm_pins *pins, const char *hook, unsigned ifindex, bool own_qdisc)
 {
-	LIBBPF_OPTS(bpf_tc_hook, at, .ifindex = (int)ifindex, .attach_point = at_ingress(hook) ? BPF_TC_INGRESS : BPF_TC_EGRESS);
+	LIBBPF_OPTS(bpf_tc_hook, at, .ifindex = (int)ifindex,
+		    .attach_point = at_ingress(hook) ? BPF_TC_INGRESS : BPF_TC_EGRESS);
 	LIBBPF_OPTS(bpf_tc_opts, options, .handle = HANDLE, .priority = PRIORITY - pins->layout);
 	char path[NTM_PINS_PATH];
 	uint32_t id;
@@ -378,8 +390,8 @@ static void clsact_remove(const struct ntm_pins *pins, const char *hook, unsigne
 }
 
 /*
- * Without its pin a link ends, but some time later: until then the kernel refuses XDP in another mode, or on the device below,
- * and the order of removing would be nobody's.
+ * Without its pin a link ends, but some time later: until then the kernel refuses XDP in another mode, or on
+ * the device below, and the order of removing would be nobody's.
  */
 static void link_end(const char *path)
 {
@@ -403,7 +415,8 @@ void ntm_pins_hook_remove(const struct ntm_pins *pins, const char *hook, unsigne
 			clsact_remove(pins, hook, ifindex, own);
 }
 
-int ntm_pins_hook_move(const struct ntm_pins *from, const struct ntm_pins *to, const char *hook, unsigned ifindex)
+int ntm_pins_hook_move(const struct ntm_pins *from, const struct ntm_pins *to, const char *hook,
+		       unsigned ifindex)
 {
 	char old[NTM_PINS_PATH], new[NTM_PINS_PATH];
 
@@ -447,14 +460,17 @@ static bool hook_parse(const char *name, char ret_hook[32], unsigned *ret_ifinde
 }
 
 void ntm_pins_hooks_each(const struct ntm_pins *pins,
-			 void (*each)(void *ctx, const struct ntm_pins *pins, const char *hook, unsigned ifindex), void *ctx)
+			 void (*each)(void *ctx, const struct ntm_pins *pins, const char *hook,
+				      unsigned ifindex),
+			 void *ctx)
 {
 	char **name, hook[32];
 	unsigned ifindex;
 	size_t count;
 
 	name = names_list(pins->dir, "", &count);
-	/* First those that take packets, then those that get them from these: who removes all leaves none between. */
+	/* First those that take packets, then those that get them from these: who removes all leaves none
+	 * between. */
 	for (int last = 0; last < 2; last++)
 		for (size_t i = 0; i < count; i++)
 			if (hook_parse(name[i], hook, &ifindex) && at_ingress(hook) == (bool)last)
@@ -490,7 +506,8 @@ int ntm_pins_remove(const struct ntm_pins *pins)
 	return rmdir(pins->dir) && errno != ENOENT ? -errno : 0;
 }
 
-void ntm_pins_each(const char *pin_dir, void (*each)(void *ctx, const struct ntm_pins *pins, bool complete), void *ctx)
+void ntm_pins_each(const char *pin_dir, void (*each)(void *ctx, const struct ntm_pins *pins, bool complete),
+		   void *ctx)
 {
 	char above[NTM_PINS_PATH], begin[NTM_PINS_PATH], **name;
 	struct ntm_pins pins;

@@ -6,7 +6,8 @@
  *	NTMv4:  virtual 4 | DC 4  | DC port 2 | public key 32 | real 4  | NAT 4     50 bytes
  *	NTMv6:  virtual 16 | DC 16 | DC port 2 | public key 32 | real 16 | NAT 16   98 bytes
  *
- * real and NAT are zero unless the DC publishes locations; the DC's address is zero if it has none of the family.
+ * real and NAT are zero unless the DC publishes locations; the DC's address is zero if it has none of the
+ * family.
  */
 #ifndef NTM_LIB_RECORD_H
 #define NTM_LIB_RECORD_H

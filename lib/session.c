@@ -3,8 +3,9 @@
  * session.c - peers, their sessions, and sealed control messages between them. Handshakes are in
  * session_handshake.c; what requests and answers do with messages in session_request.c.
  *
- * A session survives address changes of both ends: packets are found by session ID, and a source that is new counts for
- * nothing but the answer to its own packet until a challenge to it came back (doc/PROTOCOL.md, "Sessions").
+ * A session survives address changes of both ends: packets are found by session ID, and a source that is new
+ * counts for nothing but the answer to its own packet until a challenge to it came back (doc/PROTOCOL.md,
+ * "Sessions").
  */
 #include "session.h"
 
@@ -58,8 +59,8 @@ static int tables_alloc(struct ntm_sessions *sessions, unsigned buckets)
 	return 0;
 }
 
-int ntm_sessions_init(struct ntm_sessions *sessions, struct event_base *base, const uint8_t private_key[NTM_KEY_LEN],
-		      const struct ntm_session_ops *ops, void *ctx,
+int ntm_sessions_init(struct ntm_sessions *sessions, struct event_base *base,
+		      const uint8_t private_key[NTM_KEY_LEN], const struct ntm_session_ops *ops, void *ctx,
 		      struct ntm_udp *(*socket_for)(void *ctx, const struct ntm_endpoint *remote))
 {
 	int err;
@@ -121,7 +122,8 @@ static void tables_grow(struct ntm_sessions *sessions)
 	for (unsigned i = 0; i < buckets; i++) {
 		while ((peer = LIST_FIRST(&by_key[i]))) {
 			LIST_REMOVE(peer, by_key);
-			LIST_INSERT_HEAD(&sessions->by_key[bucket(sessions, key_value(peer->key))], peer, by_key);
+			LIST_INSERT_HEAD(&sessions->by_key[bucket(sessions, key_value(peer->key))], peer,
+					 by_key);
 		}
 		while ((session = LIST_FIRST(&by_id[i]))) {
 			LIST_REMOVE(session, by_id);
@@ -129,8 +131,8 @@ static void tables_grow(struct ntm_sessions *sessions)
 		}
 		while ((session = LIST_FIRST(&by_remote_id[i]))) {
 			LIST_REMOVE(session, by_remote_id);
-			LIST_INSERT_HEAD(&sessions->by_remote_id[bucket(sessions, session->remote_id)], session,
-					 by_remote_id);
+			LIST_INSERT_HEAD(&sessions->by_remote_id[bucket(sessions, session->remote_id)],
+					 session, by_remote_id);
 		}
 	}
 	free(by_key);
@@ -197,7 +199,8 @@ uint64_t ntm_session_id_draw(struct ntm_sessions *sessions)
 }
 
 struct ntm_session *ntm_session_new(struct ntm_peer *peer, uint64_t id, uint64_t remote_id,
-				    const uint8_t send_key[NTM_KEY_LEN], const uint8_t receive_key[NTM_KEY_LEN],
+				    const uint8_t send_key[NTM_KEY_LEN],
+				    const uint8_t receive_key[NTM_KEY_LEN],
 				    const uint8_t remote_token[NTM_MAC_LEN])
 {
 	struct ntm_sessions *sessions = peer->sessions;
@@ -238,7 +241,8 @@ bool ntm_session_is_server(const struct ntm_peer *peer, const struct ntm_endpoin
 void ntm_session_moved(struct ntm_peer *peer, const struct ntm_flow *flow)
 {
 	peer->flow = *flow;
-	/* Towards a server the kernel chooses our source anew whenever we move; a server answers from the address it was asked at. */
+	/* Towards a server the kernel chooses our source anew whenever we move; a server answers from the
+	 * address it was asked at. */
 	if (ntm_session_is_server(peer, &flow->remote))
 		memset(&peer->flow.local, 0, sizeof(peer->flow.local));
 	ntm_session_challenge_cancel(peer);
@@ -310,7 +314,8 @@ int ntm_session_send(struct ntm_peer *peer, const struct ntm_flow *to, const uin
 			   packet + NTM_HEADER_LEN);
 	len += NTM_HEADER_LEN + NTM_TAG_LEN;
 	if (peer->servers)
-		return ntm_udp_send(to, packet, len); /* if that fails there may be another address of the server */
+		/* If that fails there may be another address of the server */
+		return ntm_udp_send(to, packet, len);
 	ntm_udp_send_soon(to, packet, len);
 	return 0;
 }
@@ -322,7 +327,8 @@ static bool source_seen(struct ntm_peer *peer, const struct ntm_flow *from)
 
 	if (ntm_endpoint_equal(&peer->flow.remote, &from->remote)) {
 		if (!server)
-			peer->flow = *from; /* it now calls another address of ours: it expects answers from there */
+			/* It now calls another address of ours: it expects answers from there */
+			peer->flow = *from;
 		return false;
 	}
 	if (server) {
@@ -332,7 +338,8 @@ static bool source_seen(struct ntm_peer *peer, const struct ntm_flow *from)
 	return true;
 }
 
-static int sealed_receive(struct ntm_sessions *sessions, const struct ntm_flow *from, uint8_t *packet, size_t len)
+static int sealed_receive(struct ntm_sessions *sessions, const struct ntm_flow *from, uint8_t *packet,
+			  size_t len)
 {
 	const struct ntm_header *header = (const struct ntm_header *)packet;
 	uint64_t id = ntm_header_id(header), counter = ntm_header_counter(header);
@@ -369,7 +376,8 @@ static int sealed_receive(struct ntm_sessions *sessions, const struct ntm_flow *
 		ntm_session_challenge_heard(peer, from, len);
 	ntm_session_message(peer, from, body, (size_t)n);
 	ntm_crypto_wipe(body, (size_t)n); /* Route Directions hold keys */
-	/* Behind the answer, which is longer: both can leave as one. The message may have ended the session. */
+	/* Behind the answer, which is longer: both can leave as one. The message may have ended the
+	 * session. */
 	if (unproven && find(sessions, id) == session)
 		ntm_session_challenge_send(peer);
 	return 0;
@@ -387,7 +395,8 @@ static int reset_receive(struct ntm_sessions *sessions, const uint8_t *packet, s
 	LIST_FOREACH(session, &sessions->by_remote_id[bucket(sessions, id)], by_remote_id) {
 		struct ntm_peer *peer = session->peer;
 
-		if (session->remote_id != id || !ntm_crypto_equal(session->remote_token, reset->token, NTM_MAC_LEN))
+		if (session->remote_id != id ||
+		    !ntm_crypto_equal(session->remote_token, reset->token, NTM_MAC_LEN))
 			continue;
 		if (session != peer->current)
 			return 0; /* an older one: nothing is lost */
@@ -400,7 +409,8 @@ static int reset_receive(struct ntm_sessions *sessions, const uint8_t *packet, s
 	return -NTM_DROP_SESSION_UNKNOWN;
 }
 
-int ntm_session_receive(struct ntm_sessions *sessions, const struct ntm_flow *from, uint8_t *packet, size_t len)
+int ntm_session_receive(struct ntm_sessions *sessions, const struct ntm_flow *from, uint8_t *packet,
+			size_t len)
 {
 	if (len < NTM_HEADER_LEN)
 		return -NTM_DROP_SHORT;
@@ -438,7 +448,8 @@ void ntm_session_reset_tell(const struct ntm_sessions *sessions, const struct nt
 	ntm_udp_send(to, &reset, sizeof(reset));
 }
 
-void ntm_session_reset_send(struct ntm_sessions *sessions, const struct ntm_flow *to, uint64_t id, size_t packet_len)
+void ntm_session_reset_send(struct ntm_sessions *sessions, const struct ntm_flow *to, uint64_t id,
+			    size_t packet_len)
 {
 	if (packet_len < RESET_MIN_LEN)
 		return;
@@ -449,7 +460,8 @@ void ntm_session_reset_send(struct ntm_sessions *sessions, const struct ntm_flow
 	ntm_session_reset_tell(sessions, to, id);
 }
 
-int ntm_session_echo_answer(struct ntm_sessions *sessions, const struct ntm_flow *from, const uint8_t *packet, size_t len)
+int ntm_session_echo_answer(struct ntm_sessions *sessions, const struct ntm_flow *from, const uint8_t *packet,
+			    size_t len)
 {
 	struct ntm_echo echo;
 

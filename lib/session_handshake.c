@@ -3,8 +3,9 @@
  * session_handshake.c - Noise IK around sessions: who calls, who answers, cookies under load. The new keys
  * replace nothing until a packet under them has opened. Above: session.c; below: noise.c, cookie.c.
  *
- * Message 1 can be recorded and sent again by anybody. Its number is its sender's clock, so what is older than the handshake
- * under way does not take that one's place; and it is answered all the same, since a clock may be set back.
+ * Message 1 can be recorded and sent again by anybody. Its number is its sender's clock, so what is older
+ * than the handshake under way does not take that one's place; and it is answered all the same, since a clock
+ * may be set back.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -19,9 +20,11 @@
 
 #define HANDSHAKE_BURST_US 20000
 #define WAITED_LOOK_US 10000 /* a look costs some microseconds */
-/* Answered handshakes remembered, over all peers: more than a busy DC answers until a caller that waited asks again. */
+/* Answered handshakes remembered, over all peers: more than a busy DC answers until a caller that waited asks
+ * again. */
 #define RECENT 4096
-#define PENDING_MS (2 * NTM_REQUEST_TIMEOUT_MS) /* by then its peer has come with the first packet, or given it up */
+/* By then its peer has come with the first packet, or given it up */
+#define PENDING_MS (2 * NTM_REQUEST_TIMEOUT_MS)
 #define RESPONSE_MAX (NTM_HEADER_LEN + NTM_NOISE_MSG2_OVERHEAD + 64 + NTM_HANDSHAKE_MACS)
 
 /* A message 1 that was answered; kept only for authenticated peers, found again by its ephemeral key. */
@@ -65,7 +68,8 @@ static void handshake_send(struct ntm_transaction *transaction, void *arg)
 	if (!ntm_session_server_flow(peer, handshake->server++, &flow))
 		return; /* no network now: tried again */
 	ntm_cookie_mac1_key(mac1_key, peer->key);
-	ntm_cookie_macs_add(handshake->packet, handshake->len, mac1_key, handshake->has_cookie ? handshake->cookie : NULL);
+	ntm_cookie_macs_add(handshake->packet, handshake->len, mac1_key,
+			    handshake->has_cookie ? handshake->cookie : NULL);
 	ntm_udp_send(&flow, handshake->packet, handshake->len + NTM_HANDSHAKE_MACS);
 }
 
@@ -79,7 +83,8 @@ static void handshake_timeout(struct ntm_transaction *transaction, void *arg)
 	ntm_session_handshake_free(peer);
 	if (had_session)
 		return; /* the old one may still do; its requests time out by themselves */
-	ntm_session_requests_condemn(peer); /* not those that lost() makes anew: they have a handshake of their own */
+	/* Not those that lost() makes anew: they have a handshake of their own */
+	ntm_session_requests_condemn(peer);
 	if (peer->sessions->ops->lost)
 		peer->sessions->ops->lost(peer->sessions->ctx, peer);
 	ntm_session_requests_fail(peer, -ETIMEDOUT);
@@ -103,12 +108,13 @@ int ntm_session_handshake_start(struct ntm_peer *peer)
 	handshake->peer = peer;
 	handshake->id = ntm_session_id_draw(sessions);
 	handshake->number = ntm_loop_real_us() & NTM_COUNTER_MASK;
-	if (ntm_transaction_init(&handshake->transaction, sessions->base, &peer->rtt, handshake_send, handshake_timeout,
-				 handshake)) {
+	if (ntm_transaction_init(&handshake->transaction, sessions->base, &peer->rtt, handshake_send,
+				 handshake_timeout, handshake)) {
 		free(handshake);
 		return -ENOMEM;
 	}
-	ntm_header_set((struct ntm_header *)handshake->packet, NTM_TYPE_SESSION_INIT, handshake->number, handshake->id);
+	ntm_header_set((struct ntm_header *)handshake->packet, NTM_TYPE_SESSION_INIT, handshake->number,
+		       handshake->id);
 	prologue_make(prologue, handshake->packet);
 	ntm_session_reset_token(sessions, handshake->id, hello.reset_token);
 	n = ntm_msg_session_hello_build(payload, sizeof(payload), &hello);
@@ -142,7 +148,8 @@ void ntm_session_handshake_free(struct ntm_peer *peer)
 }
 
 /* The handshake of ours that a message 2 or cookie answers. */
-static struct ntm_session_handshake *handshake_find(struct ntm_sessions *sessions, const struct ntm_header *header)
+static struct ntm_session_handshake *handshake_find(struct ntm_sessions *sessions,
+						    const struct ntm_header *header)
 {
 	uint64_t id = ntm_header_id(header), number = ntm_header_counter(header);
 	struct ntm_session_handshake *handshake;
@@ -153,7 +160,8 @@ static struct ntm_session_handshake *handshake_find(struct ntm_sessions *session
 	return NULL;
 }
 
-int ntm_session_response_receive(struct ntm_sessions *sessions, const struct ntm_flow *from, uint8_t *packet, size_t len)
+int ntm_session_response_receive(struct ntm_sessions *sessions, const struct ntm_flow *from, uint8_t *packet,
+				 size_t len)
 {
 	uint8_t send_key[NTM_KEY_LEN], receive_key[NTM_KEY_LEN], payload[NTM_CONTROL_MAX];
 	struct ntm_session_handshake *handshake;
@@ -173,15 +181,16 @@ int ntm_session_response_receive(struct ntm_sessions *sessions, const struct ntm
 		return -NTM_DROP_SOURCE;
 	if (!ntm_cookie_mac1_ok(packet, len, sessions->mac1_key))
 		return -NTM_DROP_MAC1;
-	n = ntm_noise_msg2_parse(&handshake->noise, packet + NTM_HEADER_LEN, len - NTM_HEADER_LEN - NTM_HANDSHAKE_MACS,
-				 payload);
+	n = ntm_noise_msg2_parse(&handshake->noise, packet + NTM_HEADER_LEN,
+				 len - NTM_HEADER_LEN - NTM_HANDSHAKE_MACS, payload);
 	if (n < 0)
 		return -NTM_DROP_HANDSHAKE;
 	n = ntm_msg_session_welcome_parse(&welcome, payload, (size_t)n);
 	if (n < 0)
 		return n;
 	ntm_noise_split(&handshake->noise, send_key, receive_key, NULL);
-	session = ntm_session_new(peer, handshake->id, welcome.session_id, send_key, receive_key, welcome.reset_token);
+	session = ntm_session_new(peer, handshake->id, welcome.session_id, send_key, receive_key,
+				  welcome.reset_token);
 	ntm_crypto_wipe(send_key, sizeof(send_key));
 	ntm_crypto_wipe(receive_key, sizeof(receive_key));
 	ntm_transaction_answered(&handshake->transaction);
@@ -193,8 +202,8 @@ int ntm_session_response_receive(struct ntm_sessions *sessions, const struct ntm
 	return 0;
 }
 
-int ntm_session_cookie_receive(struct ntm_sessions *sessions, const struct ntm_flow *from, const uint8_t *packet,
-			       size_t len)
+int ntm_session_cookie_receive(struct ntm_sessions *sessions, const struct ntm_flow *from,
+			       const uint8_t *packet, size_t len)
 {
 	const struct ntm_cookie_packet *cookie = (const struct ntm_cookie_packet *)packet;
 	struct ntm_session_handshake *handshake;
@@ -208,7 +217,8 @@ int ntm_session_cookie_receive(struct ntm_sessions *sessions, const struct ntm_f
 		return -NTM_DROP_SESSION_UNKNOWN;
 	memcpy(handshake->cookie, cookie->cookie, NTM_MAC_LEN);
 	if (handshake->has_cookie)
-		return 0; /* it goes on with the backoff: the receiver is busy, or somebody wants us to be its echo */
+		/* It goes on with the backoff: the receiver is busy, or somebody wants us to be its echo */
+		return 0;
 	handshake->has_cookie = true;
 	handshake->server--; /* to the same server: the cookie is its */
 	ntm_transaction_kick(&handshake->transaction);
@@ -259,8 +269,8 @@ int ntm_session_handshake_admit(struct ntm_sessions *sessions, const struct ntm_
 }
 
 /*
- * What was admitted took so long: the next one waits until that is its share of the time. A short burst is not held up. The
- * sealed messages of those who have a session get the rest.
+ * What was admitted took so long: the next one waits until that is its share of the time. A short burst is
+ * not held up. The sealed messages of those who have a session get the rest.
  */
 static void handshake_took(struct ntm_sessions *sessions, int64_t took_us)
 {
@@ -279,7 +289,8 @@ static uint16_t *recent_bucket(const struct ntm_sessions *sessions, const uint8_
 	return &sessions->recent_bucket[(value * (sessions->hash_key | 1)) >> 32 & (RECENT - 1)];
 }
 
-static const struct ntm_session_done_handshake *recent_find(const struct ntm_sessions *sessions, const uint8_t *ephemeral)
+static const struct ntm_session_done_handshake *recent_find(const struct ntm_sessions *sessions,
+							    const uint8_t *ephemeral)
 {
 	const struct ntm_session_done_handshake *done;
 
@@ -311,8 +322,9 @@ static struct ntm_session_done_handshake *recent_take(struct ntm_sessions *sessi
 }
 
 /*
- * Two sessions of a peer may wait for their first packet: the one with the highest number, and the last of the others. The first
- * is out of reach for replays. The second is for a peer whose clock was set back, which is older than what it sent before.
+ * Two sessions of a peer may wait for their first packet: the one with the highest number, and the last of
+ * the others. The first is out of reach for replays. The second is for a peer whose clock was set back, which
+ * is older than what it sent before.
  */
 static void pending_add(struct ntm_session *session)
 {
@@ -320,7 +332,8 @@ static void pending_add(struct ntm_session *session)
 	struct ntm_session *first = peer->pending;
 
 	ntm_session_free(peer->pending_other);
-	if (first && session->number < first->number && session->created_ms - first->created_ms < PENDING_MS) {
+	if (first && session->number < first->number &&
+	    session->created_ms - first->created_ms < PENDING_MS) {
 		peer->pending_other = session;
 		return;
 	}
@@ -329,7 +342,8 @@ static void pending_add(struct ntm_session *session)
 }
 
 /* A message 1 that was admitted, answered. */
-static int init_answer(struct ntm_sessions *sessions, const struct ntm_flow *from, const uint8_t *packet, size_t len)
+static int init_answer(struct ntm_sessions *sessions, const struct ntm_flow *from, const uint8_t *packet,
+		       size_t len)
 {
 	uint8_t prologue[4 + NTM_HEADER_LEN], payload[NTM_CONTROL_MAX], mac1_key[NTM_KEY_LEN];
 	uint8_t send_key[NTM_KEY_LEN], receive_key[NTM_KEY_LEN];
@@ -345,7 +359,8 @@ static int init_answer(struct ntm_sessions *sessions, const struct ntm_flow *fro
 	prologue_make(prologue, packet);
 	ntm_noise_init(&noise, false, NULL, prologue, sizeof(prologue), sessions->private_key,
 		       sessions->public_key, NULL);
-	n = ntm_noise_msg1_parse(&noise, packet + NTM_HEADER_LEN, len - NTM_HEADER_LEN - NTM_HANDSHAKE_MACS, payload);
+	n = ntm_noise_msg1_parse(&noise, packet + NTM_HEADER_LEN, len - NTM_HEADER_LEN - NTM_HANDSHAKE_MACS,
+				 payload);
 	if (n < 0) {
 		n = -NTM_DROP_HANDSHAKE;
 		goto wipe;
@@ -365,8 +380,8 @@ static int init_answer(struct ntm_sessions *sessions, const struct ntm_flow *fro
 	ntm_session_reset_token(sessions, welcome.session_id, welcome.reset_token);
 	n = ntm_msg_session_welcome_build(payload, sizeof(payload), &welcome);
 	done = recent_take(sessions, packet + NTM_HEADER_LEN);
-	ntm_header_set((struct ntm_header *)done->packet, NTM_TYPE_SESSION_RESPONSE, ntm_header_counter(header),
-		       ntm_header_id(header));
+	ntm_header_set((struct ntm_header *)done->packet, NTM_TYPE_SESSION_RESPONSE,
+		       ntm_header_counter(header), ntm_header_id(header));
 	n = ntm_noise_msg2_build(&noise, payload, (size_t)n, done->packet + NTM_HEADER_LEN);
 	if (n < 0) {
 		n = -NTM_DROP_HANDSHAKE;
@@ -394,7 +409,8 @@ wipe:
 	return n;
 }
 
-int ntm_session_init_receive(struct ntm_sessions *sessions, const struct ntm_flow *from, uint8_t *packet, size_t len)
+int ntm_session_init_receive(struct ntm_sessions *sessions, const struct ntm_flow *from, uint8_t *packet,
+			     size_t len)
 {
 	const struct ntm_session_done_handshake *repeated;
 	int64_t start_us;
@@ -406,7 +422,8 @@ int ntm_session_init_receive(struct ntm_sessions *sessions, const struct ntm_flo
 		return -NTM_DROP_MAC1;
 	repeated = recent_find(sessions, packet + NTM_HEADER_LEN);
 	if (repeated) {
-		/* Its answer was lost, or somebody replays it: the same answer, shorter than the question, changes nothing. */
+		/* Its answer was lost, or somebody replays it: the same answer, shorter than the question,
+		 * changes nothing. */
 		if (!ntm_limiter_take(&sessions->reply_limiter, ntm_loop_now_us(), &from->remote, 0))
 			return -NTM_DROP_RATE;
 		ntm_udp_send(from, repeated->packet, repeated->len);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * session_internal.h - between session.c (peers, sealed messages), session_request.c (requests and answers) and
- * session_handshake.c (Noise IK). Nobody else includes it.
+ * session_internal.h - between session.c (peers, sealed messages), session_request.c (requests and answers)
+ * and session_handshake.c (Noise IK). Nobody else includes it.
  */
 #ifndef NTM_LIB_SESSION_INTERNAL_H
 #define NTM_LIB_SESSION_INTERNAL_H
@@ -76,7 +76,8 @@ struct ntm_session_answer {
 
 /* session.c */
 struct ntm_session *ntm_session_new(struct ntm_peer *peer, uint64_t id, uint64_t remote_id,
-				    const uint8_t send_key[NTM_KEY_LEN], const uint8_t receive_key[NTM_KEY_LEN],
+				    const uint8_t send_key[NTM_KEY_LEN],
+				    const uint8_t receive_key[NTM_KEY_LEN],
 				    const uint8_t remote_token[NTM_MAC_LEN]);
 void ntm_session_free(struct ntm_session *session);
 uint64_t ntm_session_id_draw(struct ntm_sessions *sessions); /* random, not in use, not 0 */
@@ -87,7 +88,8 @@ void ntm_session_moved(struct ntm_peer *peer, const struct ntm_flow *flow);
 #define NTM_SESSION_OVERHEAD (NTM_HEADER_LEN + NTM_TAG_LEN) /* bytes of a packet around the body */
 /* Seals body (header and fields) and sends it to `to`. 0, -ENOTCONN, -EMSGSIZE, or what sending said. */
 int ntm_session_send(struct ntm_peer *peer, const struct ntm_flow *to, const uint8_t *body, size_t len);
-/* The best of the peer's configured servers to send to now, the n-th best for n > 0. false: none is routable. */
+/* The best of the peer's configured servers to send to now, the n-th best for n > 0. false: none is
+ * routable. */
 bool ntm_session_server_flow(struct ntm_peer *peer, unsigned n, struct ntm_flow *ret_flow);
 /* Whether the peer is configured to be called there. */
 bool ntm_session_is_server(const struct ntm_peer *peer, const struct ntm_endpoint *remote);
@@ -99,7 +101,8 @@ void ntm_session_requests_begin(struct ntm_peer *peer); /* a session is there: s
 void ntm_session_requests_condemn(struct ntm_peer *peer); /* all there are now */
 void ntm_session_requests_fail(struct ntm_peer *peer, int err); /* ends those, oldest first */
 void ntm_session_message(struct ntm_peer *peer, const struct ntm_flow *from, const uint8_t *body, size_t len);
-/* A packet of len bytes came from there, which is not proven: as much as NTM_UNPROVEN_FACTOR times that may go there. */
+/* A packet of len bytes came from there, which is not proven: as much as NTM_UNPROVEN_FACTOR times that may
+ * go there. */
 void ntm_session_challenge_heard(struct ntm_peer *peer, const struct ntm_flow *candidate, size_t len);
 void ntm_session_challenge_send(struct ntm_peer *peer); /* the first time */
 void ntm_session_challenge_cancel(struct ntm_peer *peer);
@@ -109,11 +112,12 @@ void ntm_session_answers_clear(struct ntm_peer *peer);
 /* session_handshake.c */
 int ntm_session_handshake_start(struct ntm_peer *peer);
 void ntm_session_handshake_free(struct ntm_peer *peer);
-int ntm_session_init_receive(struct ntm_sessions *sessions, const struct ntm_flow *from, uint8_t *packet, size_t len);
+int ntm_session_init_receive(struct ntm_sessions *sessions, const struct ntm_flow *from, uint8_t *packet,
+			     size_t len);
 int ntm_session_response_receive(struct ntm_sessions *sessions, const struct ntm_flow *from, uint8_t *packet,
 				 size_t len);
-int ntm_session_cookie_receive(struct ntm_sessions *sessions, const struct ntm_flow *from, const uint8_t *packet,
-			       size_t len);
+int ntm_session_cookie_receive(struct ntm_sessions *sessions, const struct ntm_flow *from,
+			       const uint8_t *packet, size_t len);
 int ntm_session_handshakes_init(struct ntm_sessions *sessions);
 void ntm_session_handshakes_clear(struct ntm_sessions *sessions);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * session_request.c - requests, answers, refusals and notices inside sessions: a request is sent until it is answered, a
- * repeated one gets the same answer and changes nothing. Below: session.c.
+ * session_request.c - requests, answers, refusals and notices inside sessions: a request is sent until it is
+ * answered, a repeated one gets the same answer and changes nothing. Below: session.c.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -83,15 +83,15 @@ static void request_timeout(struct ntm_transaction *transaction, void *arg)
 	request_end(request, -ETIMEDOUT, NULL, NULL);
 }
 
-static struct ntm_session_request *request_new(struct ntm_peer *peer, uint16_t type, const uint8_t *body, size_t len,
-					       ntm_session_done done, void *arg)
+static struct ntm_session_request *request_new(struct ntm_peer *peer, uint16_t type, const uint8_t *body,
+					       size_t len, ntm_session_done done, void *arg)
 {
 	struct ntm_session_request *request = calloc(1, sizeof(*request) + len);
 
 	if (!request)
 		return NULL;
-	if (ntm_transaction_init(&request->transaction, peer->sessions->base, &peer->rtt, request_send, request_timeout,
-				 request)) {
+	if (ntm_transaction_init(&request->transaction, peer->sessions->base, &peer->rtt, request_send,
+				 request_timeout, request)) {
 		free(request);
 		return NULL;
 	}
@@ -108,8 +108,9 @@ static struct ntm_session_request *request_new(struct ntm_peer *peer, uint16_t t
 	return request;
 }
 
-int ntm_session_request(struct ntm_peer *peer, uint16_t type, uint8_t *body, size_t fields_len, int64_t timeout_ms,
-			ntm_session_done done, void *arg, struct ntm_session_request **ret_request)
+int ntm_session_request(struct ntm_peer *peer, uint16_t type, uint8_t *body, size_t fields_len,
+			int64_t timeout_ms, ntm_session_done done, void *arg,
+			struct ntm_session_request **ret_request)
 {
 	struct ntm_session_request *request;
 	int err;
@@ -197,7 +198,8 @@ static void answer_free(struct ntm_sessions *sessions, struct ntm_session_answer
 	free(answer);
 }
 
-/* Forgets all answers of the peer but the newest, and requests that were never answered. Returns how many are being served. */
+/* Forgets all answers of the peer but the newest, and requests that were never answered. Returns how many are
+ * being served. */
 static unsigned answers_age(struct ntm_peer *peer)
 {
 	int64_t too_old_ms = ntm_loop_now_ms() - NTM_REQUEST_TIMEOUT_MS;
@@ -214,7 +216,8 @@ static unsigned answers_age(struct ntm_peer *peer)
 	return served;
 }
 
-/* Of all peers: nobody repeats a request for so long. Two are forgotten for each that comes, so that none pile up. */
+/* Of all peers: nobody repeats a request for so long. Two are forgotten for each that comes, so that none
+ * pile up. */
 static void answers_expire(struct ntm_sessions *sessions, int64_t now_ms)
 {
 	struct ntm_session_answer *oldest;
@@ -227,7 +230,8 @@ static void answers_expire(struct ntm_sessions *sessions, int64_t now_ms)
 	}
 }
 
-/* Remembers an answer, or (len 0) that the request is being served. Without memory it is served again: requests are idempotent. */
+/* Remembers an answer, or (len 0) that the request is being served. Without memory it is served again:
+ * requests are idempotent. */
 static void answer_keep(struct ntm_peer *peer, uint32_t transaction, const uint8_t *body, size_t len)
 {
 	struct ntm_session_answer *answer, *served = answer_find(peer, transaction);
@@ -266,7 +270,8 @@ static size_t challenge_due(const struct ntm_session_challenge *challenge)
 	return challenge->request->transaction.tries ? 0 : challenge->request->len + NTM_SESSION_OVERHEAD;
 }
 
-/* An answer goes to where the question came from: bounded where that is not proven, since the source may be a victim's. */
+/* An answer goes to where the question came from: bounded where that is not proven, since the source may be a
+ * victim's. */
 static void answer_send(const struct ntm_session_from *from, const uint8_t *body, size_t len)
 {
 	struct ntm_peer *peer = from->peer;
@@ -276,7 +281,8 @@ static void answer_send(const struct ntm_session_from *from, const uint8_t *body
 
 	if (!peer->sessions)
 		return; /* being removed */
-	if (!ntm_endpoint_equal(&peer->flow.remote, &from->flow.remote) && !ntm_session_is_server(peer, &from->flow.remote)) {
+	if (!ntm_endpoint_equal(&peer->flow.remote, &from->flow.remote) &&
+	    !ntm_session_is_server(peer, &from->flow.remote)) {
 		if (challenge && ntm_endpoint_equal(&challenge->candidate.remote, &from->flow.remote))
 			may = allowance_take(challenge, len, challenge_due(challenge));
 		else /* an older packet, overtaken by one from elsewhere */
@@ -323,7 +329,8 @@ void ntm_session_refuse(const struct ntm_session_from *from, enum ntm_error code
 	n = ntm_msg_error_message_build(body + NTM_MSG_HEADER_LEN, sizeof(body) - NTM_MSG_HEADER_LEN, &error);
 	if (n < 0) { /* a text that has no wire form, cut in the middle of a character perhaps */
 		error.text[0] = 0;
-		n = ntm_msg_error_message_build(body + NTM_MSG_HEADER_LEN, sizeof(body) - NTM_MSG_HEADER_LEN, &error);
+		n = ntm_msg_error_message_build(body + NTM_MSG_HEADER_LEN, sizeof(body) - NTM_MSG_HEADER_LEN,
+						&error);
 	}
 	ntm_session_answer(from, NTM_MSG_ERROR, body, (size_t)n);
 }
@@ -360,8 +367,8 @@ static struct ntm_session_challenge *challenge_make(struct ntm_peer *peer, const
 	challenge->nonce = message.nonce;
 	n = ntm_msg_challenge_build(body + NTM_MSG_HEADER_LEN, sizeof(body) - NTM_MSG_HEADER_LEN, &message);
 	/* No done(): response_handle() settles it, which knows where the answer came from. */
-	challenge->request =
-		request_new(peer, NTM_MSG_ADDRESS_CHALLENGE, body, NTM_MSG_HEADER_LEN + (size_t)n, NULL, NULL);
+	challenge->request = request_new(peer, NTM_MSG_ADDRESS_CHALLENGE, body,
+					 NTM_MSG_HEADER_LEN + (size_t)n, NULL, NULL);
 	if (!challenge->request) {
 		free(challenge);
 		return NULL;
@@ -408,7 +415,8 @@ static void challenge_answer(const struct ntm_session_from *from, const struct n
 
 /* ---- what comes */
 
-static void response_handle(struct ntm_peer *peer, const struct ntm_flow *from, const struct ntm_message *message)
+static void response_handle(struct ntm_peer *peer, const struct ntm_flow *from,
+			    const struct ntm_message *message)
 {
 	struct ntm_session_request *request;
 	struct ntm_error_message error;
@@ -449,7 +457,8 @@ static void response_handle(struct ntm_peer *peer, const struct ntm_flow *from, 
 	request_end(request, 0, message, NULL);
 }
 
-static void request_handle(struct ntm_peer *peer, const struct ntm_flow *from, const struct ntm_message *message)
+static void request_handle(struct ntm_peer *peer, const struct ntm_flow *from,
+			   const struct ntm_message *message)
 {
 	struct ntm_sessions *sessions = peer->sessions;
 	struct ntm_session_from request = {

@@ -22,9 +22,9 @@ struct ntm_rtt {
 void ntm_rtt_add(struct ntm_rtt *rtt, uint32_t sample_us);
 
 /*
- * How long to wait after the tries-th transmission (1, 2, ...), microseconds: the measured round trip's timeout, or
- * NTM_RTO_FIRST_MS, doubled for each further one, within NTM_RTO_MIN_MS and NTM_RTO_MAX_MS, and up to a quarter more by
- * jitter (0..1023).
+ * How long to wait after the tries-th transmission (1, 2, ...), microseconds: the measured round trip's
+ * timeout, or NTM_RTO_FIRST_MS, doubled for each further one, within NTM_RTO_MIN_MS and NTM_RTO_MAX_MS, and
+ * up to a quarter more by jitter (0..1023).
  */
 int64_t ntm_transaction_wait_us(const struct ntm_rtt *rtt, unsigned tries, unsigned jitter);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
  * udp.c - UDP sockets: opening, and batches of datagrams in, with the local address of each.
- * On a packet's way between the kernel and receive.c of each program, which switches on the packet type; udp_send.c sends.
+ * On a packet's way between the kernel and receive.c of each program, which switches on the packet type;
+ * udp_send.c sends.
  */
 #include "udp_internal.h"
 
@@ -143,7 +144,8 @@ static int open_bound(struct ntm_udp *udp, const struct ntm_endpoint *bind_to, b
 		close(udp->fd);
 		return r;
 	}
-	udp->segment = !ntm_udp_set_int(udp->fd, IPPROTO_UDP, UDP_SEGMENT, 0); /* Linux 4.18; the size comes with each call */
+	/* Linux 4.18; the size comes with each call */
+	udp->segment = !ntm_udp_set_int(udp->fd, IPPROTO_UDP, UDP_SEGMENT, 0);
 	return 0;
 }
 
@@ -170,7 +172,8 @@ static int open_reading(struct ntm_udp *ret_udp, struct event_base *base, const 
 	if (udp.receive) {
 		r = -ENOMEM;
 		udp.batch = batch_new();
-		udp.readable = base ? event_new(base, udp.fd, EV_READ | EV_PERSIST, on_readable, ret_udp) : NULL;
+		udp.readable =
+			base ? event_new(base, udp.fd, EV_READ | EV_PERSIST, on_readable, ret_udp) : NULL;
 		if (!udp.batch || (base && !udp.readable))
 			goto err_event;
 		if (base && (event_priority_set(udp.readable, event_base_get_npriorities(base) - 1) < 0 ||
@@ -252,8 +255,12 @@ bool ntm_udp_errors_drain(const struct ntm_udp *udp)
 	struct iovec part = {quote, sizeof(quote)};
 
 	for (int i = 0; i < ERRORS; i++) {
-		struct msghdr msg = {.msg_name = &name, .msg_namelen = sizeof(name), .msg_iov = &part, .msg_iovlen = 1,
-				     .msg_control = &control, .msg_controllen = sizeof(control)};
+		struct msghdr msg = {.msg_name = &name,
+				     .msg_namelen = sizeof(name),
+				     .msg_iov = &part,
+				     .msg_iovlen = 1,
+				     .msg_control = &control,
+				     .msg_controllen = sizeof(control)};
 		ssize_t n = recvmsg(udp->fd, &msg, MSG_ERRQUEUE | MSG_DONTWAIT);
 
 		if (n < 0)
@@ -269,7 +276,8 @@ void ntm_udp_overruns_read(struct ntm_udp *udp)
 	uint32_t info[SK_MEMINFO_VARS], more;
 	socklen_t len = sizeof(info);
 
-	if (udp->fd < 0 || getsockopt(udp->fd, SOL_SOCKET, SO_MEMINFO, info, &len) || len <= SK_MEMINFO_DROPS * sizeof(*info))
+	if (udp->fd < 0 || getsockopt(udp->fd, SOL_SOCKET, SO_MEMINFO, info, &len) ||
+	    len <= SK_MEMINFO_DROPS * sizeof(*info))
 		return;
 	more = info[SK_MEMINFO_DROPS] - (uint32_t)udp->overruns; /* the kernel's count has 32 bits */
 	if (!more)

@@ -134,7 +134,8 @@ int ntm_udp_send_train(const struct ntm_flow *to, const uint8_t *buf, size_t len
  * is no route. Sends nothing.
  */
 int ntm_udp_source(const struct ntm_endpoint *remote, struct ntm_addr *ret_local);
-/* The same for a packet that leaves by this interface; 0: as above. Also -EPERM (before Linux 5.7 without CAP_NET_RAW). */
+/* The same for a packet that leaves by this interface; 0: as above. Also -EPERM (before Linux 5.7 without
+ * CAP_NET_RAW). */
 int ntm_udp_source_by(const struct ntm_endpoint *remote, unsigned ifindex, struct ntm_addr *ret_local);
 /*
  * Bytes of the largest IP packet that the kernel believes to pass on the way to remote: the MTU of the route

@@ -19,8 +19,8 @@ union ntm_udp_control {
 int ntm_udp_set_int(int fd, int level, int option, int value); /* setsockopt: 0 or -errno */
 
 /*
- * ICMP errors queue up (IP_RECVERR), and a queue that is not empty keeps the socket readable for ever. True: there may be
- * more, and the next send is told of one of them.
+ * ICMP errors queue up (IP_RECVERR), and a queue that is not empty keeps the socket readable for ever. True:
+ * there may be more, and the next send is told of one of them.
  */
 bool ntm_udp_errors_drain(const struct ntm_udp *udp);
 

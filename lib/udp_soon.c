@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * udp_soon.c - what one datagram makes a server send to one place leaves as one: an answer and the challenge of the
- * address it goes to; a node's Route Direction and the Direction Response. Most of what sending costs is the kernel's
- * way to the device, and with UDP_SEGMENT it is gone once. Before it: session.c; behind it: udp.c.
+ * udp_soon.c - what one datagram makes a server send to one place leaves as one: an answer and the challenge
+ * of the address it goes to; a node's Route Direction and the Direction Response. Most of what sending costs
+ * is the kernel's way to the device, and with UDP_SEGMENT it is gone once. Before it: session.c; behind it:
+ * udp.c.
  *
- * Segments have one size, but the last may be shorter. So the longer of two has to come first; who cares sends in this order.
+ * Segments have one size, but the last may be shorter. So the longer of two has to come first; who cares
+ * sends in this order.
  */
 #include <errno.h>
 #include <string.h>
@@ -58,7 +60,8 @@ static bool is_to(const struct ntm_flow *a, const struct ntm_flow *b)
 /* Whether these bytes can stand behind those that wait. */
 static bool fits(const struct ntm_flow *to, size_t len)
 {
-	return len <= soon.size && soon.len % soon.size == 0 && soon.len + len <= sizeof(soon.data) && is_to(to, &soon.to);
+	return len <= soon.size && soon.len % soon.size == 0 && soon.len + len <= sizeof(soon.data) &&
+	       is_to(to, &soon.to);
 }
 
 void ntm_udp_send_soon(const struct ntm_flow *to, const void *buf, size_t len)

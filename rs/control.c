@@ -187,7 +187,8 @@ static void stats(void *ctx, struct ntm_control_request *request, struct json_ob
 	put_u64(result, "xdp_packets", xdp.packets);
 	put_u64(result, "xdp_bytes", xdp.bytes);
 	for (unsigned reason = 1; reason < NTM_DROP_MAX; reason++) {
-		uint64_t by_xdp = rs_relay_map_drops(rs->map, reason), all = ntm_drop_get((int)reason) + by_xdp;
+		uint64_t by_xdp = rs_relay_map_drops(rs->map, reason),
+			 all = ntm_drop_get((int)reason) + by_xdp;
 
 		if (all)
 			put_u64(drops, ntm_drop_name((int)reason), all);
@@ -205,7 +206,8 @@ static void attached(struct rs *rs, struct ntm_control_request *request, int err
 	struct json_object *result;
 
 	if (err) {
-		ntm_control_fail(request, "%s", rs_xdp_why(rs)[0] ? rs_xdp_why(rs) : "xdp = off in the configuration");
+		ntm_control_fail(request, "%s",
+				 rs_xdp_why(rs)[0] ? rs_xdp_why(rs) : "xdp = off in the configuration");
 		return;
 	}
 	result = json_object_new_object();
@@ -355,7 +357,8 @@ static const struct ntm_control_command commands[] = {
 
 int rs_control_open(struct rs *rs, char *ret_why, size_t why_len)
 {
-	const char *path = rs->config.control_socket, *advice = "; set control-socket in [rs] to a path that this user may write";
+	const char *path = rs->config.control_socket,
+		   *advice = "; set control-socket in [rs] to a path that this user may write";
 	int err = ntm_control_open(&rs->control, rs->base, path, commands, rs);
 
 	if (err == -EADDRINUSE)

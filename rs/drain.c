@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * drain.c - `ntmctl rs drain`: this relay takes no new paths, tells its DCs so (keepalive.c), which direct the paths
- * it has to other relays (dc/relay.c) and withdraw them here; and ends when the last one is gone.
+ * drain.c - `ntmctl rs drain`: this relay takes no new paths, tells its DCs so (keepalive.c), which direct
+ * the paths it has to other relays (dc/relay.c) and withdraw them here; and ends when the last one is gone.
  */
 #include "log.h"
 #include "loop.h"

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * inherit.c - what an earlier ntm-rs left in pinned maps: which paths there are, of which DC, and where their legs
- * are bound. XDP has forwarded them all the time, so the new ntm-rs must serve them too, above all for binds; but the
- * leg keys were only in the memory of the old one. The DC sees a new boot ID and directs all paths again, with keys;
- * until then nobody can move a leg.
+ * inherit.c - what an earlier ntm-rs left in pinned maps: which paths there are, of which DC, and where their
+ * legs are bound. XDP has forwarded them all the time, so the new ntm-rs must serve them too, above all for
+ * binds; but the leg keys were only in the memory of the old one. The DC sees a new boot ID and directs all
+ * paths again, with keys; until then nobody can move a leg.
  *
- * Maps of another layout are read by the names of their fields (BTF), which stay when offsets change, or when fields go
- * from one map to another.
+ * Maps of another layout are read by the names of their fields (BTF), which stay when offsets change, or when
+ * fields go from one map to another.
  * Called by xdp.c; the entries go into the table of path.c, and by relay_map.c into the maps.
  */
 #include <bpf/bpf.h>
@@ -190,7 +190,8 @@ static void endpoint_read(struct ntm_endpoint *ret, const uint8_t *value, uint32
 }
 
 /* The flow of a leg, if we still listen where it bound itself. */
-static bool leg_read(const struct inherit *inherit, const uint8_t *value, unsigned side, struct ntm_flow *ret_flow)
+static bool leg_read(const struct inherit *inherit, const uint8_t *value, unsigned side,
+		     struct ntm_flow *ret_flow)
 {
 	struct ntm_endpoint remote;
 	uint16_t number;
@@ -234,7 +235,8 @@ static struct rs_dc *dc_find(const struct rs *rs, const uint8_t *tag)
 }
 
 /* Rate and expiry of a path. */
-static bool settings_read(const struct inherit *inherit, const uint8_t *value, uint64_t *ret_rate, uint32_t *ret_expires)
+static bool settings_read(const struct inherit *inherit, const uint8_t *value, uint64_t *ret_rate,
+			  uint32_t *ret_expires)
 {
 	const struct layout *layout = inherit->layout;
 	uint8_t state[VALUE_MAX];

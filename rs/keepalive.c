@@ -31,7 +31,8 @@ void rs_keepalive_handle(struct rs *rs, const struct ntm_session_from *from,
 	ntm_session_answer(from, NTM_MSG_KEEPALIVE_RESPONSE, body, 0);
 }
 
-/* All that was relayed, and the CPU time of it: of all threads, and of XDP's programs as far as it is sampled. */
+/* All that was relayed, and the CPU time of it: of all threads, and of XDP's programs as far as it is
+ * sampled. */
 struct totals {
 	uint64_t packets, bytes, cpu_ns;
 };
@@ -48,7 +49,8 @@ static void totals_read(const struct rs *rs, struct totals *ret_totals)
 	ret_totals->cpu_ns = (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000000 +
 			     (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1000;
 	if (xdp.samples)
-		ret_totals->cpu_ns += (uint64_t)((double)xdp.sampled_ns / (double)xdp.samples * (double)xdp.seen);
+		ret_totals->cpu_ns +=
+			(uint64_t)((double)xdp.sampled_ns / (double)xdp.samples * (double)xdp.seen);
 }
 
 /* An estimate, and maps that were replaced, may seem to go back. */

@@ -67,10 +67,11 @@ int main(int argc, char **argv)
 	char why[512];
 	int r;
 
-	r = ntm_loop_options_parse(&options, argc, argv, "ntm-rs",
-				   "Relay Server of NTMobile: relays tunnels between nodes.\n"
-				   "With --detach it only ends what XDP relays after an ntm-rs that was stopped.",
-				   CONFIG_DEFAULT);
+	r = ntm_loop_options_parse(
+		&options, argc, argv, "ntm-rs",
+		"Relay Server of NTMobile: relays tunnels between nodes.\n"
+		"With --detach it only ends what XDP relays after an ntm-rs that was stopped.",
+		CONFIG_DEFAULT);
 	if (r >= 0)
 		return r;
 	if (rs_config_read(&config, options.config, why, sizeof(why))) {

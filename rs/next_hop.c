@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * next_hop.c - XDP keeps the next hop of every leg in the leg's entry. Here ntm-rs learns from rtnetlink that a route,
- * a rule, a neighbour's link-layer address, a link or an address has changed, and has all of them looked up again
- * (rs_relay_map_routes_changed()). While it does, xdp.c says so (rs_relay_map_watched()). Links and addresses also decide where XDP is attached: xdp.c.
+ * next_hop.c - XDP keeps the next hop of every leg in the leg's entry. Here ntm-rs learns from rtnetlink that
+ * a route, a rule, a neighbour's link-layer address, a link or an address has changed, and has all of them
+ * looked up again (rs_relay_map_routes_changed()). While it does, xdp.c says so (rs_relay_map_watched()).
+ * Links and addresses also decide where XDP is attached: xdp.c.
  */
 #include <errno.h>
 #include <event2/event.h>
@@ -28,8 +29,9 @@ struct rs_next_hop {
 	struct mnl_socket *socket; /* neighbours and rules, which the watch does not tell */
 	struct event *readable;
 	/*
-	 * The link-layer addresses last told, as a hash of neighbour and address at the hash of the neighbour: most
-	 * messages only say that a neighbour was asked again. One too many costs a few lookups.
+	 * The link-layer addresses last told, as a hash of neighbour and address at the hash of the
+	 * neighbour: most messages only say that a neighbour was asked again. One too many costs a few
+	 * lookups.
 	 */
 	uint64_t seen[1 << SEEN_BITS];
 	char buf[BUFFER_BYTES];
@@ -64,7 +66,8 @@ static int on_attr(const struct nlattr *attr, void *arg)
 	struct neighbour *neighbour = arg;
 
 	if (mnl_attr_get_type(attr) == NDA_DST)
-		neighbour->who = hash(neighbour->who, mnl_attr_get_payload(attr), mnl_attr_get_payload_len(attr));
+		neighbour->who =
+			hash(neighbour->who, mnl_attr_get_payload(attr), mnl_attr_get_payload_len(attr));
 	else if (mnl_attr_get_type(attr) == NDA_LLADDR)
 		neighbour->where = hash(1, mnl_attr_get_payload(attr), mnl_attr_get_payload_len(attr));
 	return MNL_CB_OK;
@@ -94,7 +97,8 @@ static int on_message(const struct nlmsghdr *nlh, void *arg)
 {
 	struct rs_next_hop *next_hop = arg;
 
-	if (nlh->nlmsg_type == RTM_NEWRULE || nlh->nlmsg_type == RTM_DELRULE || nlh->nlmsg_type == RTM_DELNEIGH ||
+	if (nlh->nlmsg_type == RTM_NEWRULE || nlh->nlmsg_type == RTM_DELRULE ||
+	    nlh->nlmsg_type == RTM_DELNEIGH ||
 	    (nlh->nlmsg_type == RTM_NEWNEIGH && neighbour_changed(next_hop, nlh)))
 		rs_relay_map_routes_changed(next_hop->rs->map);
 	return MNL_CB_OK;

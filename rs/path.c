@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * path.c - the table of relayed paths and the rules of their legs (path.h). Pure: no sockets, and no clock but for the rate that is
- * shared with XDP.
+ * path.c - the table of relayed paths and the rules of their legs (path.h). Pure: no sockets, and no clock
+ * but for the rate that is shared with XDP.
  * Relay Direction and binds come from relay.c, packets from user_relay.c.
  *
  * The buckets are fixed, so that no packet ever waits for the table to grow: 2 MiB of addresses, of which
@@ -279,7 +279,8 @@ static bool path_is_idle(const struct rs_paths *paths, struct rs_path *path, int
 	used_ms = paths->used_elsewhere_ms ? paths->used_elsewhere_ms(paths->used_ctx, path->id) : 0;
 	if (used_ms <= since_ms)
 		return true;
-	__atomic_store_n(&path->used_ms, used_ms, __ATOMIC_RELAXED); /* so that it is not asked every second */
+	/* So that it is not asked every second */
+	__atomic_store_n(&path->used_ms, used_ms, __ATOMIC_RELAXED);
 	return false;
 }
 
@@ -307,7 +308,8 @@ bool rs_leg_is_bound_to(const struct rs_leg *leg, const struct ntm_endpoint *sou
 	return rs_leg_is_bound(leg) && ntm_endpoint_equal(&leg->bound.remote, source);
 }
 
-int rs_leg_ask(struct rs_paths *paths, struct rs_leg *leg, const struct ntm_endpoint *source, uint64_t counter)
+int rs_leg_ask(struct rs_paths *paths, struct rs_leg *leg, const struct ntm_endpoint *source,
+	       uint64_t counter)
 {
 	if (counter < leg->asked || (counter == leg->asked && !ntm_endpoint_equal(&leg->candidate, source)))
 		return -NTM_DROP_BIND_OLD;

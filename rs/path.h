@@ -8,8 +8,8 @@
  *
  * Threads: only the main one changes the table and the legs, and the functions that do take the lock for that
  * as long as they need, so the main thread may read without. Any other holds rs_paths_read_lock() from
- * rs_path_find() on until it is done with the entry. What packets change (counters, last use, the rate's bucket)
- * is atomic. Times are of the boot-time clock and given by the caller.
+ * rs_path_find() on until it is done with the entry. What packets change (counters, last use, the rate's
+ * bucket) is atomic. Times are of the boot-time clock and given by the caller.
  */
 #ifndef NTM_RS_PATH_H
 #define NTM_RS_PATH_H
@@ -52,7 +52,8 @@ struct rs_path {
 	int64_t used_ms; /* atomic */
 	uint64_t rate; /* bytes a second, both directions together; 0: no limit */
 	uint64_t rate_ns; /* virtual time of the rate's bucket; atomic */
-	uint64_t *rate_shared; /* instead: the bucket that XDP takes from (relay_map.c), by CLOCK_MONOTONIC; NULL: none; atomic */
+	/* instead: the bucket that XDP takes from (relay_map.c), by CLOCK_MONOTONIC; NULL: none; atomic */
+	uint64_t *rate_shared;
 	uint64_t drops; /* atomic */
 	bool inherited; /* from an ntm-rs before this one, and not directed since: without leg keys */
 };
@@ -65,7 +66,8 @@ struct rs_paths {
 	uint32_t count, max;
 	uint32_t bound; /* paths with both legs bound */
 	uint32_t inherited; /* paths that nobody has directed since the start */
-	uint32_t *heard_s; /* when nodes gave a sign of life, by a hash of their endpoints: 1 << RS_HEARD_BITS */
+	/* When nodes gave a sign of life, by a hash of their endpoints: 1 << RS_HEARD_BITS */
+	uint32_t *heard_s;
 	/* When somebody else (XDP) last forwarded a packet of the path, 0: never. NULL: nobody else does. */
 	int64_t (*used_elsewhere_ms)(void *ctx, uint64_t id);
 	void *used_ctx;
@@ -97,23 +99,25 @@ struct rs_path *rs_path_find(const struct rs_paths *paths, uint64_t id, int64_t 
 
 /*
  * Makes the entry, or renews keys, lifetime and rate of the one this DC made before; bound legs stay bound.
- * 1: new, 0: renewed; -EEXIST: another DC's, -ENOSPC: the table is full, -EDQUOT: this DC has as many paths as it may,
- * -ENOMEM. ret_path: may be NULL.
+ * 1: new, 0: renewed; -EEXIST: another DC's, -ENOSPC: the table is full, -EDQUOT: this DC has as many paths
+ * as it may, -ENOMEM. ret_path: may be NULL.
  */
 int rs_path_direct(struct rs_paths *paths, const struct ntm_relay_direction *direction, struct rs_dc *dc,
 		   int64_t now_ms, struct rs_path **ret_path);
 void rs_path_remove(struct rs_paths *paths, struct rs_path *path);
 
 /*
- * The entry of a path that an earlier ntm-rs served: its legs are bound where they were, but nobody can bind until
- * dc directs it again; it is taken whatever the number of the dc's paths. 0, -EEXIST: it is there already, -ENOSPC, -ENOMEM.
+ * The entry of a path that an earlier ntm-rs served: its legs are bound where they were, but nobody can bind
+ * until dc directs it again; it is taken whatever the number of the dc's paths. 0, -EEXIST: it is there
+ * already, -ENOSPC, -ENOMEM.
  */
 struct rs_path_left {
 	uint64_t id, rate;
 	int64_t expires_ms;
 	struct ntm_flow bound[2]; /* remote none: that leg was not bound */
 };
-int rs_path_inherit(struct rs_paths *paths, const struct rs_path_left *left, struct rs_dc *dc, int64_t now_ms);
+int rs_path_inherit(struct rs_paths *paths, const struct rs_path_left *left, struct rs_dc *dc,
+		    int64_t now_ms);
 
 /*
  * Calls each() for all entries, expired ones too; each() may remove the one it is given.
@@ -122,8 +126,8 @@ void rs_paths_each(struct rs_paths *paths, void (*each)(void *ctx, struct rs_pat
 
 /*
  * Calls expired() for entries that are over, then removes them: lifetime past, no leg bound for
- * NTM_RELAY_UNBOUND_S, or for NTM_RELAY_IDLE_S neither a packet on the path nor a bind from one of its nodes. Looks
- * at a bounded part of a large table; meant to be called every second. expired may be NULL.
+ * NTM_RELAY_UNBOUND_S, or for NTM_RELAY_IDLE_S neither a packet on the path nor a bind from one of its nodes.
+ * Looks at a bounded part of a large table; meant to be called every second. expired may be NULL.
  */
 void rs_paths_sweep(struct rs_paths *paths, int64_t now_ms, void (*expired)(void *ctx, struct rs_path *path),
 		    void *ctx);
@@ -141,7 +145,8 @@ bool rs_leg_is_bound_to(const struct rs_leg *leg, const struct ntm_endpoint *sou
  * A bind from source asks for a challenge: source becomes the candidate. 0, or -NTM_DROP_BIND_OLD if it is
  * not newer than the last one that asked (the same one again from the candidate is answered again).
  */
-int rs_leg_ask(struct rs_paths *paths, struct rs_leg *leg, const struct ntm_endpoint *source, uint64_t counter);
+int rs_leg_ask(struct rs_paths *paths, struct rs_leg *leg, const struct ntm_endpoint *source,
+	       uint64_t counter);
 
 /* A bind came from there: all paths bound to this source are in use. */
 void rs_paths_heard(struct rs_paths *paths, const struct ntm_endpoint *source, int64_t now_ms);

@@ -6,8 +6,8 @@
  *	PIN_DIR/v3/rs_paths, v3/rs_stats...	the maps of layout 3 (NTM_RELAY_LAYOUT)
  *	PIN_DIR/v3/link_3			the XDP program of the interface with the index 3
  *
- * Another ntm-rs may have another layout: its set stands beside ours until ours has taken over. Called by xdp.c,
- * and by main.c for --detach.
+ * Another ntm-rs may have another layout: its set stands beside ours until ours has taken over. Called by
+ * xdp.c, and by main.c for --detach.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -118,13 +118,18 @@ int rs_pin_prepare(const char *dir, char *ret_why, size_t why_len)
 	if (!err && !is_bpffs(path)) {
 		err = bpffs_mount(dir);
 		if (err == -ENOTEMPTY) {
-			snprintf(ret_why, why_len, "pin-dir = %s is not in a BPF file system and holds other files: set [datapath] "
-				 "pin-dir to a folder below %s", dir, BPFFS);
+			snprintf(
+				ret_why, why_len,
+				"pin-dir = %s is not in a BPF file system and holds other files: set [datapath] "
+				"pin-dir to a folder below %s",
+				dir, BPFFS);
 			return err;
 		}
 		if (err) {
-			snprintf(ret_why, why_len, "no BPF file system at %s, and none can be mounted (%s): `mount -t bpf bpf %s`",
-				 dir, strerror(-err), is_below(dir, BPFFS) ? BPFFS : dir);
+			snprintf(
+				ret_why, why_len,
+				"no BPF file system at %s, and none can be mounted (%s): `mount -t bpf bpf %s`",
+				dir, strerror(-err), is_below(dir, BPFFS) ? BPFFS : dir);
 			return err;
 		}
 	}
@@ -180,8 +185,8 @@ int rs_pin_sets(const char *dir, unsigned *ret_layout, unsigned max)
 	return (int)n;
 }
 
-int rs_pin_links(const char *dir, unsigned layout, void (*each)(void *ctx, const char *path, unsigned ifindex),
-		 void *ctx)
+int rs_pin_links(const char *dir, unsigned layout,
+		 void (*each)(void *ctx, const char *path, unsigned ifindex), void *ctx)
 {
 	char set[PATH_MAX], path[PATH_MAX];
 	const struct dirent *one;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * pin.h - the pin directory of rs.conf, where maps and links outlive ntm-rs (pin.c). Used by xdp.c and main.c.
+ * pin.h - the pin directory of rs.conf, where maps and links outlive ntm-rs (pin.c). Used by xdp.c and
+ * main.c.
  */
 #ifndef NTM_RS_PIN_H
 #define NTM_RS_PIN_H
@@ -26,14 +27,15 @@ int rs_pin_sets(const char *dir, unsigned *ret_layout, unsigned max);
 void rs_pin_set_remove(const char *dir, unsigned layout);
 
 /* Calls each() for the pinned link of every interface; it may remove that. 0 or -errno. */
-int rs_pin_links(const char *dir, unsigned layout, void (*each)(void *ctx, const char *path, unsigned ifindex),
-		 void *ctx);
+int rs_pin_links(const char *dir, unsigned layout,
+		 void (*each)(void *ctx, const char *path, unsigned ifindex), void *ctx);
 void rs_pin_count(void *ctx, const char *path, unsigned ifindex); /* an each(): adds one to unsigned *ctx */
 
 /* PIN_DIR/name leads to the one in the set. */
 void rs_pin_show(const char *dir, unsigned layout, const char *name);
 
-/* All sets, and the directory if nothing else is in it. 0 or -errno; -ENOTSUP: it is in no BPF file system. */
+/* All sets, and the directory if nothing else is in it. 0 or -errno; -ENOTSUP: it is in no BPF file
+ * system. */
 int rs_pin_remove(const char *dir, unsigned *ret_links);
 
 #endif

@@ -76,7 +76,8 @@ static bool is_relayed(uint8_t type)
 	case NTM_TYPE_PATH:
 		return true;
 	}
-	return type == NTM_TYPE_TUNNEL_REQUEST || type == NTM_TYPE_TUNNEL_RESPONSE || type == NTM_TYPE_TUNNEL_PROBE;
+	return type == NTM_TYPE_TUNNEL_REQUEST || type == NTM_TYPE_TUNNEL_RESPONSE ||
+	       type == NTM_TYPE_TUNNEL_PROBE;
 }
 
 static bool is_known(uint8_t type)
@@ -84,7 +85,8 @@ static bool is_known(uint8_t type)
 	return is_relayed(type) || (type >= NTM_TYPE_SESSION_INIT && type <= NTM_TYPE_RESET);
 }
 
-void rs_receive_relayed(struct rs_lane *lane, const struct ntm_flow *from, uint8_t *buf, size_t len, int64_t now_us)
+void rs_receive_relayed(struct rs_lane *lane, const struct ntm_flow *from, uint8_t *buf, size_t len,
+			int64_t now_us)
 {
 	int r = 0;
 
@@ -104,7 +106,8 @@ void rs_receive_relayed(struct rs_lane *lane, const struct ntm_flow *from, uint8
 		ntm_drop_count(r);
 }
 
-void rs_receive_unknown(struct rs *rs, const struct ntm_flow *from, const uint8_t header[NTM_HEADER_LEN], size_t len)
+void rs_receive_unknown(struct rs *rs, const struct ntm_flow *from, const uint8_t header[NTM_HEADER_LEN],
+			size_t len)
 {
 	ntm_drop_count(NTM_DROP_PATH_UNKNOWN);
 	ntm_session_reset_send(&rs->sessions, from, ntm_header_id((const struct ntm_header *)header), len);

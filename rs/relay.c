@@ -43,8 +43,9 @@ void rs_relay_direction_handle(struct rs *rs, const struct ntm_session_from *fro
 	}
 	if (r == -EDQUOT) {
 		ntm_drop_count(NTM_DROP_LIMIT);
-		ntm_session_refuse(from, NTM_ERROR_LIMIT, "%s relays %u paths of %s, and may no more (max-paths)",
-				   rs->config.name, dc->paths, dc->name);
+		ntm_session_refuse(from, NTM_ERROR_LIMIT,
+				   "%s relays %u paths of %s, and may no more (max-paths)", rs->config.name,
+				   dc->paths, dc->name);
 		return;
 	}
 	if (r < 0) {
@@ -171,7 +172,8 @@ static void ack_send(const struct bind *bind)
 
 static int request_handle(const struct bind *bind)
 {
-	int r = rs_leg_ask(&bind->rs->paths, bind->leg, &bind->from->remote, ntm_header_counter(&bind->packet->h));
+	int r = rs_leg_ask(&bind->rs->paths, bind->leg, &bind->from->remote,
+			   ntm_header_counter(&bind->packet->h));
 
 	if (!r) {
 		rs_relay_map_put(bind->rs->map, bind->path, bind->now_us / 1000);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * relay_map.c - the one file that writes the maps rs_*, and reads what XDP counts in them (relay_map.h). What changes:
- * relay.c and server.c tell of paths, next_hop.c of routes, devices and addresses. The other side: bpf/xdp_relay.bpf.c.
+ * relay_map.c - the one file that writes the maps rs_*, and reads what XDP counts in them (relay_map.h). What
+ * changes: relay.c and server.c tell of paths, next_hop.c of routes, devices and addresses. The other side:
+ * bpf/xdp_relay.bpf.c.
  */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -19,7 +20,8 @@
 
 #define UNKNOWN_LIMIT NTM_UNAUTH_REPLIES_PER_S /* no more are answered, so no more need come up */
 #define TOO_BIG_LIMIT NTM_UNAUTH_REPLIES_PER_S
-#define CONTROL_LIMIT 32768 /* a DC may direct 20,000 paths a second; a flood so large is some percent of a CPU's work */
+/* A DC may direct 20,000 paths a second; a flood so large is some percent of a CPU's work */
+#define CONTROL_LIMIT 32768
 #define ECHO_LIMIT (10 * NTM_UNAUTH_REPLIES_PER_S) /* of which it is chosen who is answered */
 /* Old sources do not count any more, and nothing reads what was in a slot before. */
 #define SETTLE_MS (((RS_SLOT_TICKS * 1000LL) << NTM_RELAY_TICK_SHIFT) / 1000000000 + 100)
@@ -195,7 +197,8 @@ static void locals_count(struct rs_relay_map *map, const struct ntm_relay_path *
 }
 
 /* `leg` is as it was before, zero for a new path. Returns flags. */
-static uint16_t leg_set(const struct rs_relay_map *map, struct ntm_relay_leg *leg, const struct ntm_flow *bound)
+static uint16_t leg_set(const struct rs_relay_map *map, struct ntm_relay_leg *leg,
+			const struct ntm_flow *bound)
 {
 	uint16_t flags = 0;
 	int local = 0;
@@ -238,7 +241,8 @@ static void settle_later(struct rs_relay_map *map, const struct rs_path *path, i
 	map->settling_end = &one->next;
 }
 
-/* The other sources of the path, before its flags say that there are any; without room for them they go up. */
+/* The other sources of the path, before its flags say that there are any; without room for them they go
+ * up. */
 static uint16_t sources_put(struct rs_relay_map *map, const struct rs_path *path, int64_t now_ms)
 {
 	struct ntm_relay_moving moving;
@@ -267,8 +271,8 @@ static void settings_put(struct ntm_relay_state *state, const struct rs_path *pa
 }
 
 /* By the short way goes what is bound at both ends: while it binds there is more to change. */
-static void path_show(struct rs_relay_map *map, const struct rs_path *path, const struct ntm_relay_path *entry,
-		      int64_t now_ms)
+static void path_show(struct rs_relay_map *map, const struct rs_path *path,
+		      const struct ntm_relay_path *entry, int64_t now_ms)
 {
 	bool bound = entry->leg[0].remote.port && entry->leg[1].remote.port,
 	     shown = !bound || rs_relay_slot_show(&map->slots, entry->slot, path->id, entry->leg, now_tick());
@@ -481,7 +485,8 @@ int rs_relay_map_devices(struct rs_relay_map *map, const struct rs_relay_device 
 	unsigned stales = 0;
 	int err = 0;
 
-	for (; stales < NTM_RELAY_DEVICES && !bpf_map_get_next_key(map->fd.devices, at, &route); at = &route) {
+	for (; stales < NTM_RELAY_DEVICES && !bpf_map_get_next_key(map->fd.devices, at, &route);
+	     at = &route) {
 		if (!device_is_given(device, count, route))
 			stale[stales++] = route;
 		else if (!bpf_map_lookup_elem(map->fd.devices, &route, &was))
@@ -499,7 +504,8 @@ int rs_relay_map_devices(struct rs_relay_map *map, const struct rs_relay_device 
 		numbers |= 1ULL << now.number % NTM_RELAY_DEVICES;
 		err = bpf_map_update_elem(map->fd.devices, &device[i].route, &now, BPF_ANY);
 	}
-	/* Next hops were kept by what was there before: a VLAN device in one mode is its parent in the other. */
+	/* Next hops were kept by what was there before: a VLAN device in one mode is its parent in the
+	 * other. */
 	rs_relay_map_routes_changed(map);
 	return err;
 }

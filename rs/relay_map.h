@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * relay_map.h - the maps of the XDP relay as ntm-rs sees them: relay_map.c alone writes them and reads the counters
- * back. What they hold, and who may write it, is in include/ntm/relay_map.h.
+ * relay_map.h - the maps of the XDP relay as ntm-rs sees them: relay_map.c alone writes them and reads the
+ * counters back. What they hold, and who may write it, is in include/ntm/relay_map.h.
  *
  *	path.c's table, changed by relay.c -> rs_relay_map_put() -> rs_paths, rs_moving -> bpf/xdp_relay.bpf.c
  *
@@ -33,12 +33,13 @@ uint32_t rs_relay_map_max(const struct rs_relay_map *map); /* paths that there i
 /* ---- paths */
 
 /*
- * The entry becomes what the path is now; call it after every change of a path. 0, or -errno: then XDP does not
- * know the path, and drops what comes for it.
+ * The entry becomes what the path is now; call it after every change of a path. 0, or -errno: then XDP does
+ * not know the path, and drops what comes for it.
  */
 int rs_relay_map_put(struct rs_relay_map *map, struct rs_path *path, int64_t now_ms);
 void rs_relay_map_remove(struct rs_relay_map *map, uint64_t id);
-/* Sources that counted for a while after a move do not any more; every second. paths: where they are looked up. */
+/* Sources that counted for a while after a move do not any more; every second. paths: where they are looked
+ * up. */
 void rs_relay_map_settle(struct rs_relay_map *map, const struct rs_paths *paths, int64_t now_ms);
 
 /* Packets that XDP passed on, by the leg they came from; zero if it knows no such path. */
@@ -55,8 +56,8 @@ void rs_relay_map_routes_changed(struct rs_relay_map *map);
 /* Whenever they do, it is told: every second. Without, XDP looks them up again by time. */
 void rs_relay_map_watched(struct rs_relay_map *map);
 /*
- * All our endpoints, no wildcard among them. Those that were there and are not given now keep their place while a
- * leg is bound there. 0, or -errno: -ENOSPC says that there is no place for the last ones.
+ * All our endpoints, no wildcard among them. Those that were there and are not given now keep their place
+ * while a leg is bound there. 0, or -errno: -ENOSPC says that there is no place for the last ones.
  */
 int rs_relay_map_locals(struct rs_relay_map *map, const struct ntm_endpoint *at, unsigned count);
 /* All devices that frames may be sent out of: those that were there and are not given now are forgotten. */
@@ -75,9 +76,11 @@ struct rs;
 struct rs_inherit_fds {
 	int paths, local, state; /* borrowed */
 };
-/* Paths of our own maps go into the table; what nobody may use any more goes. Returns how many came, or -errno. */
+/* Paths of our own maps go into the table; what nobody may use any more goes. Returns how many came, or
+ * -errno. */
 int rs_inherit_own(struct rs *rs, struct rs_relay_map *map, const struct rs_inherit_fds *fds);
-/* Paths of the maps of another layout, by the names of their fields: they come into the table and our maps. */
+/* Paths of the maps of another layout, by the names of their fields: they come into the table and our
+ * maps. */
 int rs_inherit_other(struct rs *rs, struct rs_relay_map *map, const struct rs_inherit_fds *fds);
 /* For inherit.c: the slot of an entry that is taken over. 0 or -EEXIST. */
 int rs_relay_map_keep(struct rs_relay_map *map, uint64_t id, const struct ntm_relay_path *entry);

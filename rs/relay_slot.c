@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * relay_slot.c - slots of rs_state for paths, and rs_index, by which XDP finds them (relay_slot.h). Its other end is
- * bpf/relay_find.h.
+ * relay_slot.c - slots of rs_state for paths, and rs_index, by which XDP finds them (relay_slot.h). Its other
+ * end is bpf/relay_find.h.
  */
 #include <bpf/bpf.h>
 #include <errno.h>
@@ -46,7 +46,9 @@ int rs_relay_slots_open(struct rs_relay_slots *slots, int state_fd, int index_fd
 	slots->bucket = bucket;
 	slots->used = calloc(slots->max / 64 + 1, sizeof(*slots->used));
 	slots->hidden = calloc(slots->max, sizeof(*slots->hidden));
-	err = !slots->used || !slots->hidden ? -ENOMEM : slots->buckets < ntm_relay_buckets(slots->max) ? -EINVAL : 0;
+	err = !slots->used || !slots->hidden		       ? -ENOMEM
+	      : slots->buckets < ntm_relay_buckets(slots->max) ? -EINVAL
+							       : 0;
 	if (err)
 		goto fail;
 	slots->buckets = ntm_relay_buckets(slots->max);
@@ -86,7 +88,8 @@ static bool is_free(const struct rs_relay_slots *slots, uint32_t slot, uint32_t 
 }
 
 /* How many of a bucket's slots are, and the first of them. */
-static unsigned free_in(const struct rs_relay_slots *slots, uint32_t bucket, uint32_t tick, uint32_t *ret_slot)
+static unsigned free_in(const struct rs_relay_slots *slots, uint32_t bucket, uint32_t tick,
+			uint32_t *ret_slot)
 {
 	unsigned count = 0;
 
@@ -172,8 +175,8 @@ static uint16_t *tag_of(const struct rs_relay_slots *slots, uint32_t slot)
 	return &slots->bucket[slot / NTM_RELAY_BUCKET].tag[slot % NTM_RELAY_BUCKET];
 }
 
-bool rs_relay_slot_show(struct rs_relay_slots *slots, uint32_t slot, uint64_t id, const struct ntm_relay_leg leg[2],
-			uint32_t tick)
+bool rs_relay_slot_show(struct rs_relay_slots *slots, uint32_t slot, uint64_t id,
+			const struct ntm_relay_leg leg[2], uint32_t tick)
 {
 	struct ntm_relay_home home = ntm_relay_home(id, slots->buckets);
 	struct ntm_relay_state *state = &slots->state[slot];

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * relay_slot.h - the slots of rs_state: which path has which, and which paths XDP finds there by rs_index, without a look
- * into rs_paths (include/ntm/relay_map.h, "the short way and the long one"). relay_map.c -> here -> both maps, mmapped.
+ * relay_slot.h - the slots of rs_state: which path has which, and which paths XDP finds there by rs_index,
+ * without a look into rs_paths (include/ntm/relay_map.h, "the short way and the long one"). relay_map.c ->
+ * here -> both maps, mmapped.
  *
- * A program that found a slot a moment ago may still read it. So what it reads of another path, or of other legs, is
- * written two ticks after the slot was hidden. Ticks are those of relay_map.h, given by the caller.
+ * A program that found a slot a moment ago may still read it. So what it reads of another path, or of other
+ * legs, is written two ticks after the slot was hidden. Ticks are those of relay_map.h, given by the caller.
  */
 #ifndef NTM_RS_RELAY_SLOT_H
 #define NTM_RS_RELAY_SLOT_H
@@ -42,8 +43,8 @@ static inline bool rs_relay_slot_is_shown(const struct rs_relay_slots *slots, ui
 }
 
 /* The path with these legs is found there from now on. False: not yet; true, too, if it never can be. */
-bool rs_relay_slot_show(struct rs_relay_slots *slots, uint32_t slot, uint64_t id, const struct ntm_relay_leg leg[2],
-			uint32_t tick);
+bool rs_relay_slot_show(struct rs_relay_slots *slots, uint32_t slot, uint64_t id,
+			const struct ntm_relay_leg leg[2], uint32_t tick);
 /* It is not found there any more; before its legs change in rs_paths. */
 void rs_relay_slot_hide(struct rs_relay_slots *slots, uint32_t slot, uint32_t tick);
 

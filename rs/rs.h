@@ -8,8 +8,9 @@
  *	             |                       +-> relay.c         binds -> path.c
  *	             +-----------------------+-- rs_lane_forward(): Path ID -> path.c -> the other leg
  *
- * Everything runs in the main loop but rs_receive_relayed() and what it calls in user_lane.c, path.c and too_big.c:
- * user_relay.c has a thread for each lane of data. server.c puts them together, control.c answers ntmctl.
+ * Everything runs in the main loop but rs_receive_relayed() and what it calls in user_lane.c, path.c and
+ * too_big.c: user_relay.c has a thread for each lane of data. server.c puts them together, control.c answers
+ * ntmctl.
  */
 #ifndef NTM_RS_H
 #define NTM_RS_H
@@ -73,7 +74,8 @@ struct rs_dc { /* a DC that may direct this relay */
 	struct ntm_peer peer;
 	char name[NTM_FQDN_MAX + 1];
 	int64_t connected_ms, directed_ms; /* when its session began, and its last Relay Direction came */
-	unsigned paths, max_paths; /* its part of the table (path.c), and how many new paths that may come to */
+	/* Its part of the table (path.c), and how many new paths that may come to */
+	unsigned paths, max_paths;
 };
 
 struct rs {
@@ -124,9 +126,11 @@ void rs_reload(struct rs *rs);
 /* One datagram, in the main loop. buf may be changed and must live until the lane's batch is sent. */
 void rs_receive_packet(struct rs *rs, const struct ntm_flow *from, uint8_t *buf, size_t len, int64_t now_us);
 /* The same in a thread that relays. */
-void rs_receive_relayed(struct rs_lane *lane, const struct ntm_flow *from, uint8_t *buf, size_t len, int64_t now_us);
+void rs_receive_relayed(struct rs_lane *lane, const struct ntm_flow *from, uint8_t *buf, size_t len,
+			int64_t now_us);
 /* Such a thread got a packet of len bytes with this header, whose Path ID nobody knows. */
-void rs_receive_unknown(struct rs *rs, const struct ntm_flow *from, const uint8_t header[NTM_HEADER_LEN], size_t len);
+void rs_receive_unknown(struct rs *rs, const struct ntm_flow *from, const uint8_t header[NTM_HEADER_LEN],
+			size_t len);
 /* A request in a session, for struct ntm_session_ops. */
 void rs_receive_request(void *ctx, const struct ntm_session_from *from, const struct ntm_message *message);
 
@@ -146,8 +150,8 @@ void rs_relay_direction_handle(struct rs *rs, const struct ntm_session_from *fro
 void rs_relay_withdraw_handle(struct rs *rs, const struct ntm_session_from *from,
 			      const struct ntm_message *message);
 /*
- * Every second: forgets inherited paths whose DC is back, but has directed nothing for NTM_RELAY_INHERITED_S. While it
- * is away they stay, and end with their lifetime.
+ * Every second: forgets inherited paths whose DC is back, but has directed nothing for NTM_RELAY_INHERITED_S.
+ * While it is away they stay, and end with their lifetime.
  */
 void rs_relay_inherited_check(struct rs *rs, int64_t now_ms);
 /* Returns 0, or the negative drop reason, not yet counted. */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
  * user_lane.c - relaying in user space: batches of datagrams, or trains of them (UDP_GRO), come by recvmmsg,
- * receive.c decides on each, and what is to be forwarded leaves unchanged by user_send.c. What a thread cannot decide it
- * hands over to the main loop.
+ * receive.c decides on each, and what is to be forwarded leaves unchanged by user_send.c. What a thread
+ * cannot decide it hands over to the main loop.
  *
- * The kernel has checked the UDP checksum of what comes. The table of paths is locked while a batch is decided on, not
- * while it is sent.
+ * The kernel has checked the UDP checksum of what comes. The table of paths is locked while a batch is
+ * decided on, not while it is sent.
  */
 #include <errno.h>
 #include <netinet/udp.h>
@@ -23,7 +23,8 @@
 #define BATCH_TRAINS 4 /* while they are long: few stay in the cache until they are sent */
 #define TRAIN_BYTES 16384 /* what counts as long */
 
-/* What is handed over: in 10 ms at most so many packets of unknown IDs, which strangers can make any number of. */
+/* What is handed over: in 10 ms at most so many packets of unknown IDs, which strangers can make any number
+ * of. */
 #define INBOX 64
 #define UNKNOWN_MAX 16
 #define UNKNOWN_US 10000
@@ -151,7 +152,8 @@ static void paths_unlock(struct rs_lane *lane)
 		rs_paths_read_unlock(&lane->rs->paths);
 }
 
-int rs_lane_forward(struct rs_lane *lane, const struct ntm_flow *from, uint8_t *buf, size_t len, int64_t now_us)
+int rs_lane_forward(struct rs_lane *lane, const struct ntm_flow *from, uint8_t *buf, size_t len,
+		    int64_t now_us)
 {
 	const struct ntm_header *h = (const struct ntm_header *)buf;
 	struct ntm_flow quiet;

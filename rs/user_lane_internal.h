@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * user_lane_internal.h - what is in a lane, for the two files that make it: user_lane.c receives, decides and hands over,
- * user_send.c sends.
+ * user_lane_internal.h - what is in a lane, for the two files that make it: user_lane.c receives, decides and
+ * hands over, user_send.c sends.
  */
 #ifndef NTM_RS_USER_LANE_INTERNAL_H
 #define NTM_RS_USER_LANE_INTERNAL_H
@@ -32,8 +32,8 @@ struct out {
 	struct sockaddr_storage to;
 	socklen_t to_len;
 	size_t control_len;
-	_Alignas(struct cmsghdr) uint8_t control[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(int)) +
-						 CMSG_SPACE(sizeof(uint16_t))];
+	_Alignas(struct cmsghdr) uint8_t control[CMSG_SPACE(sizeof(struct in6_pktinfo)) +
+						 CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(uint16_t))];
 	struct iovec part[NTM_UDP_SEGMENTS_ALWAYS];
 };
 
@@ -79,11 +79,11 @@ struct rs_lane {
 /* ---- user_send.c */
 
 /*
- * What a leg is to get, from the buffer it came in, which stays as it is until it is sent. The caller has seen to it that
- * there is room for one out more.
+ * What a leg is to get, from the buffer it came in, which stays as it is until it is sent. The caller has
+ * seen to it that there is room for one out more.
  */
-void rs_lane_out_add(struct rs_lane *lane, const struct rs_leg *leg, const struct ntm_flow *from, uint8_t *buf, size_t len,
-		     int64_t now_us);
+void rs_lane_out_add(struct rs_lane *lane, const struct rs_leg *leg, const struct ntm_flow *from,
+		     uint8_t *buf, size_t len, int64_t now_us);
 /* Sends all of it: before the buffers are received into again. */
 void rs_lane_flush(struct rs_lane *lane);
 

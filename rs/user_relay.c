@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * user_relay.c - the sockets of the Relay Server and the threads that relay in user space. Each listen endpoint has
- * one socket for the main loop and two for each thread (SO_REUSEPORT): a filter in the kernel puts sessions, binds and
- * the like into that of the main loop, so that control has a receive buffer of its own and never waits for data, and
- * spreads the rest over the threads by Path ID, so that the packets of a path stay in order and its counters in one
- * cache. Handshakes and path control have the second sockets: anybody can send more data in the name of paths that
- * nobody knows than a thread can look up, and what then overflows must not be what new tunnels need.
+ * user_relay.c - the sockets of the Relay Server and the threads that relay in user space. Each listen
+ * endpoint has one socket for the main loop and two for each thread (SO_REUSEPORT): a filter in the kernel
+ * puts sessions, binds and the like into that of the main loop, so that control has a receive buffer of its
+ * own and never waits for data, and spreads the rest over the threads by Path ID, so that the packets of a
+ * path stay in order and its counters in one cache. Handshakes and path control have the second sockets:
+ * anybody can send more data in the name of paths that nobody knows than a thread can look up, and what then
+ * overflows must not be what new tunnels need.
  *
  *	            filter: type?     +-> main loop, lane 0: receive.c
- *	packet -> of the endpoint ----+-> thread of lane 1 + Path ID % threads, urgent socket or the other: user_lane.c
+ *	packet -> of the endpoint ----+-> thread of lane 1 + Path ID % threads, two sockets: user_lane.c
  *
  * In a train (UDP_GRO) only the first datagram decides; threads hand over what is not theirs.
  */
@@ -84,7 +85,8 @@ void rs_user_relay_gro(struct rs *rs, bool on)
 		for (unsigned j = 0; j < rs->config.listens; j++) {
 			setsockopt(rs_lane_udp(rs->lane[i], j)->fd, SOL_UDP, UDP_GRO, &value, sizeof(value));
 			if (i)
-				setsockopt(rs_lane_urgent(rs->lane[i], j)->fd, SOL_UDP, UDP_GRO, &value, sizeof(value));
+				setsockopt(rs_lane_urgent(rs->lane[i], j)->fd, SOL_UDP, UDP_GRO, &value,
+					   sizeof(value));
 		}
 	}
 }
@@ -185,22 +187,25 @@ static unsigned threads_count(const struct rs_config *config)
 /* ---- sockets */
 
 /*
- * For SO_ATTACH_REUSEPORT_CBPF, which sees the UDP payload and returns the number of a socket in the order in which
- * they were bound: the threads' for data, theirs for what is urgent, the main loop's. A load beyond a short packet's
- * end returns 0.
+ * For SO_ATTACH_REUSEPORT_CBPF, which sees the UDP payload and returns the number of a socket in the order in
+ * which they were bound: the threads' for data, theirs for what is urgent, the main loop's. A load beyond a
+ * short packet's end returns 0.
  */
 static int filter_attach(int fd, unsigned threads)
 {
 	struct sock_filter code[] = {
 		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 0), /* the type */
 		BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, NTM_TYPE_RESET, 4, 0), /* data, path control, unknown */
-		BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, NTM_TYPE_RELAY_BIND, 2, 0), /* bind, echo, reset: main loop */
-		BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, NTM_TYPE_TUNNEL_REQUEST, 7, 0), /* a tunnel's handshake: urgent */
+		/* Bind, echo, reset: main loop */
+		BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, NTM_TYPE_RELAY_BIND, 2, 0),
+		/* A tunnel's handshake: urgent */
+		BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, NTM_TYPE_TUNNEL_REQUEST, 7, 0),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 3, 0), /* sessions: main loop */
 		BPF_STMT(BPF_RET | BPF_K, 2 * threads),
 		BPF_STMT(BPF_ALU | BPF_AND | BPF_K, NTM_TYPE_CLASS),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, NTM_TYPE_PATH, 3, 0), /* path control: urgent */
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct ntm_header, id) + 4), /* Path IDs are random */
+		/* Path IDs are random */
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct ntm_header, id) + 4),
 		BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, threads),
 		BPF_STMT(BPF_RET | BPF_A, 0),
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct ntm_header, id) + 4),
@@ -210,7 +215,8 @@ static int filter_attach(int fd, unsigned threads)
 	};
 	struct sock_fprog program = {sizeof(code) / sizeof(code[0]), code};
 
-	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof(program)) < 0 ? -errno : 0;
+	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof(program)) < 0 ? -errno
+												   : 0;
 }
 
 /* Whoever else is at this endpoint, and would share it (SO_REUSEPORT), is noticed here. */
@@ -307,7 +313,8 @@ int rs_user_relay_open(struct rs *rs, char *ret_why, size_t why_len)
 		ntm_endpoint_format(&rs->config.listen[i], text);
 		err = listen_open(rs, i);
 		if (err) {
-			snprintf(ret_why, why_len, "cannot listen on %s: %s%s", text, strerror(-err), advice(err));
+			snprintf(ret_why, why_len, "cannot listen on %s: %s%s", text, strerror(-err),
+				 advice(err));
 			goto fail;
 		}
 		ntm_info("listening on %s", text);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * user_send.c - how a lane sends: datagrams of one batch that go to one leg leave as one train (UDP_SEGMENT) as long as
- * their sizes allow: each message costs the kernel a route and a buffer, a datagram in a train much less. A packet goes
- * out by the socket, and from the address, that the receiving leg bound itself at: so NAT mappings on its way fit, and
- * families are crossed by nothing but the choice of the socket. The kernel makes a full UDP checksum for what leaves.
- * user_lane.c -> here -> sendmmsg.
+ * user_send.c - how a lane sends: datagrams of one batch that go to one leg leave as one train (UDP_SEGMENT)
+ * as long as their sizes allow: each message costs the kernel a route and a buffer, a datagram in a train
+ * much less. A packet goes out by the socket, and from the address, that the receiving leg bound itself at:
+ * so NAT mappings on its way fit, and families are crossed by nothing but the choice of the socket. The
+ * kernel makes a full UDP checksum for what leaves. user_lane.c -> here -> sendmmsg.
  */
 #include <errno.h>
 #include <netinet/udp.h>
@@ -16,7 +16,8 @@
 #include "stats.h"
 #include "user_lane_internal.h"
 
-#define SEGMENT_PAUSE_US 1000000 /* a socket whose device refused a train (no checksum offload) sends none for so long */
+/* A socket whose device refused a train (no checksum offload) sends none for so long */
+#define SEGMENT_PAUSE_US 1000000
 
 /* ---- what waits to be sent */
 
@@ -47,7 +48,8 @@ static void out_source(struct out *out, bool is4, const struct ntm_addr *local)
 	}
 }
 
-/* As XDP does it: congestion marks of the way here reach the end, which opens the packet and knows what they mean. */
+/* As XDP does it: congestion marks of the way here reach the end, which opens the packet and knows what they
+ * mean. */
 static void out_tos(struct out *out, bool is4, uint8_t tos)
 {
 	int value = tos;
@@ -64,21 +66,23 @@ static unsigned leg_slot(const struct rs_leg *leg)
 }
 
 /* The train that this datagram may be the next of; NULL: it begins one. */
-static struct out *out_open(struct rs_lane *lane, const struct rs_leg *leg, unsigned listen, uint8_t tos, size_t len,
-			    int64_t now_us)
+static struct out *out_open(struct rs_lane *lane, const struct rs_leg *leg, unsigned listen, uint8_t tos,
+			    size_t len, int64_t now_us)
 {
 	unsigned number = lane->slot[leg_slot(leg)];
 	struct out *out = number ? &lane->out[number - 1] : NULL;
 
 	/* What the main loop handles between two datagrams may free one leg and make another at its place. */
-	if (!out || lane->is_main || out->leg != leg || out->from.tos != tos || out->closed || len > out->size ||
-	    out->segments == NTM_UDP_SEGMENTS_ALWAYS || out->len + len > NTM_UDP_DATAGRAM_MAX || !lane->udp[listen].segment ||
+	if (!out || lane->is_main || out->leg != leg || out->from.tos != tos || out->closed ||
+	    len > out->size || out->segments == NTM_UDP_SEGMENTS_ALWAYS ||
+	    out->len + len > NTM_UDP_DATAGRAM_MAX || !lane->udp[listen].segment ||
 	    now_us < lane->no_segment_us[listen])
 		return NULL;
 	return out;
 }
 
-static struct out *out_new(struct rs_lane *lane, const struct rs_leg *leg, unsigned listen, const struct ntm_flow *from)
+static struct out *out_new(struct rs_lane *lane, const struct rs_leg *leg, unsigned listen,
+			   const struct ntm_flow *from)
 {
 	struct out *out = &lane->out[lane->outs++];
 	const struct ntm_flow *to = &leg->bound;
@@ -99,8 +103,8 @@ static struct out *out_new(struct rs_lane *lane, const struct rs_leg *leg, unsig
 	return out;
 }
 
-void rs_lane_out_add(struct rs_lane *lane, const struct rs_leg *leg, const struct ntm_flow *from, uint8_t *buf, size_t len,
-		     int64_t now_us)
+void rs_lane_out_add(struct rs_lane *lane, const struct rs_leg *leg, const struct ntm_flow *from,
+		     uint8_t *buf, size_t len, int64_t now_us)
 {
 	unsigned listen = (unsigned)(leg->bound.udp - rs_lane_udp(lane->rs->lane[0], 0));
 	struct out *out = out_open(lane, leg, listen, from->tos, len, now_us);
@@ -139,8 +143,8 @@ static void relayed(struct rs *rs, unsigned packets, size_t bytes)
 }
 
 /*
- * What one datagram's refusal means. A relay keeps nothing back to try again, the ends do that better; but of what is
- * too large for the interface it can tell the sender.
+ * What one datagram's refusal means. A relay keeps nothing back to try again, the ends do that better; but of
+ * what is too large for the interface it can tell the sender.
  */
 static void refused(struct rs_lane *lane, const struct out *out, const uint8_t *packet, size_t len, int err)
 {
@@ -207,7 +211,8 @@ static void out_refused(struct rs_lane *lane, struct out *out, int err)
 static void socket_send(struct rs_lane *lane, unsigned listen, unsigned count)
 {
 	for (unsigned done = 0; done < count;) {
-		int n = sendmmsg(lane->udp[listen].fd, lane->msg + done, count - done, MSG_DONTWAIT | MSG_NOSIGNAL);
+		int n = sendmmsg(lane->udp[listen].fd, lane->msg + done, count - done,
+				 MSG_DONTWAIT | MSG_NOSIGNAL);
 		unsigned packets = 0;
 		size_t bytes = 0;
 

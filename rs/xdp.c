@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * xdp.c - the XDP relay from loading to detaching (xdp.h): which interfaces, in which mode, what is pinned, and what
- * is done when something cannot be had. The order of what may be is native, generic, user space; all interfaces run in
- * one mode, since a packet that comes in by one may leave by any other.
+ * xdp.c - the XDP relay from loading to detaching (xdp.h): which interfaces, in which mode, what is pinned,
+ * and what is done when something cannot be had. The order of what may be is native, generic, user space; all
+ * interfaces run in one mode, since a packet that comes in by one may leave by any other.
  *
- * Whether a frame that native XDP redirected was taken by the far end nobody tells. So XDP counts Tunnel Requests and
- * answers to them: SILENT_REQUESTS of them in at least SILENT_MS, and not one answer, and the next mode is tried. It may
- * also be that the far ends are gone: the better mode is tried again later, each time after twice as long.
+ * Whether a frame that native XDP redirected was taken by the far end nobody tells. So XDP counts Tunnel
+ * Requests and answers to them: SILENT_REQUESTS of them in at least SILENT_MS, and not one answer, and the
+ * next mode is tried. It may also be that the far ends are gone: the better mode is tried again later, each
+ * time after twice as long.
  */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -121,7 +122,8 @@ void rs_xdp_check(struct rs *rs)
 		xdp->requests = load.requests;
 		xdp->answers = load.answers;
 		xdp->answered_ms = now_ms;
-	} else if (load.requests - xdp->requests >= SILENT_REQUESTS && now_ms - xdp->answered_ms >= SILENT_MS) {
+	} else if (load.requests - xdp->requests >= SILENT_REQUESTS &&
+		   now_ms - xdp->answered_ms >= SILENT_MS) {
 		fall_back(xdp, load.requests - xdp->requests);
 	}
 }
@@ -212,8 +214,10 @@ static int sizes_set(struct rs_xdp *xdp)
 	if (xdp->pinned && !rs_pin_set_path(path, xdp->rs->config.pin_dir, NTM_RELAY_LAYOUT, "rs_paths"))
 		there = pinned_max(path);
 	if (there && there != max)
-		ntm_warn("the maps in pin-dir are for %u paths, not %u: `ntm-rs --detach` before the next start "
-			 "makes new ones", there, max);
+		ntm_warn(
+			"the maps in pin-dir are for %u paths, not %u: `ntm-rs --detach` before the next start "
+			"makes new ones",
+			there, max);
 	max = there ? there : max;
 	bpf_map__set_max_entries(xdp->bpf->maps.rs_paths, max);
 	bpf_map__set_max_entries(xdp->bpf->maps.rs_state, ntm_relay_slots(max));
@@ -263,11 +267,15 @@ static int load_once(struct rs_xdp *xdp)
 static void load_refused(struct rs_xdp *xdp, int err)
 {
 	if (err == -EPERM || err == -EACCES)
-		rs_xdp_why_set(xdp, "no permission to load BPF programs: root, or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON");
+		rs_xdp_why_set(
+			xdp,
+			"no permission to load BPF programs: root, or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON");
 	else if (err == -ENOMEM || err == -E2BIG)
 		rs_xdp_why_set(xdp, "no memory for the maps: make max-paths smaller");
 	else
-		rs_xdp_why_set(xdp, "this kernel does not take the XDP program (%s): Linux 6.1 does; `ntm-rs -vv` tells more",
+		rs_xdp_why_set(
+			xdp,
+			"this kernel does not take the XDP program (%s): Linux 6.1 does; `ntm-rs -vv` tells more",
 			strerror(-err));
 }
 
@@ -332,7 +340,8 @@ static int pinned_map(const struct rs_xdp *xdp, unsigned layout, const char *nam
 {
 	char path[PATH_MAX];
 
-	return rs_pin_set_path(path, xdp->rs->config.pin_dir, layout, name) ? -ENAMETOOLONG : bpf_obj_get(path);
+	return rs_pin_set_path(path, xdp->rs->config.pin_dir, layout, name) ? -ENAMETOOLONG
+									    : bpf_obj_get(path);
 }
 
 static void close_if_open(int fd)
@@ -389,7 +398,8 @@ static void write_one(const char *path)
 		close(fd);
 }
 
-/* bpf_fib_lookup() asks as `lo`, whose packets are the host's own, and answers only where forwarding is on. */
+/* bpf_fib_lookup() asks as `lo`, whose packets are the host's own, and answers only where forwarding is
+ * on. */
 static void routes_allow(void)
 {
 	write_one("/proc/sys/net/ipv4/conf/lo/forwarding");
@@ -397,7 +407,8 @@ static void routes_allow(void)
 		write_one("/proc/sys/net/ipv6/conf/lo/forwarding");
 }
 
-/* Links that none of our interfaces has taken over: of a device that is gone, or that is not wanted any more. */
+/* Links that none of our interfaces has taken over: of a device that is gone, or that is not wanted any
+ * more. */
 static void on_stale_link(void *ctx, const char *path, unsigned ifindex)
 {
 	const struct rs_xdp *xdp = ctx;

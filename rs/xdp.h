@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * xdp.h - the XDP relay as the rest of ntm-rs sees it: it is there or not, on which interfaces and how, and why not
- * in a better way. Relaying in user space goes on beside it, for all that XDP passes up.
+ * xdp.h - the XDP relay as the rest of ntm-rs sees it: it is there or not, on which interfaces and how, and
+ * why not in a better way. Relaying in user space goes on beside it, for all that XDP passes up.
  *
  *	rs.conf -> xdp.c -+- pin.c        where maps and links are pinned
  *	                  |- inherit.c    what an earlier ntm-rs left there
@@ -22,8 +22,8 @@ struct rs;
 struct rs_xdp;
 
 /*
- * Loads, takes over what is pinned, attaches. What cannot be had is told in the log and in the status, and never an
- * error: user space relays. 0 or -ENOMEM.
+ * Loads, takes over what is pinned, attaches. What cannot be had is told in the log and in the status, and
+ * never an error: user space relays. 0 or -ENOMEM.
  */
 int rs_xdp_open(struct rs *rs);
 /* Pinned links stay attached, and forward until their paths expire. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * xdp_attach.c - on which interfaces the XDP relay is, in which mode, and what frames may leave by. All interfaces run
- * in one mode, since a packet that comes in by one may leave by any other. Called by xdp.c; one interface: xdp_link.c.
+ * xdp_attach.c - on which interfaces the XDP relay is, in which mode, and what frames may leave by. All
+ * interfaces run in one mode, since a packet that comes in by one may leave by any other. Called by xdp.c;
+ * one interface: xdp_link.c.
  */
 #include <bpf/libbpf.h>
 #include <errno.h>
@@ -43,8 +44,8 @@ static void tell(struct rs_xdp *xdp)
 						 xdp->link[i].name);
 	}
 	if (used)
-		snprintf(text, sizeof(text), "relaying by %s XDP on %s%s%s", rs_xdp_mode_name(xdp->mode), names,
-			 xdp->why[0] ? ": " : "", xdp->why);
+		snprintf(text, sizeof(text), "relaying by %s XDP on %s%s%s", rs_xdp_mode_name(xdp->mode),
+			 names, xdp->why[0] ? ": " : "", xdp->why);
 	else
 		snprintf(text, sizeof(text), "relaying in user space: %s",
 			 xdp->why[0] ? xdp->why : "no interface takes XDP");
@@ -54,8 +55,8 @@ static void tell(struct rs_xdp *xdp)
 	ntm_notice("%s", text);
 	for (unsigned i = 0; i < xdp->links && used; i++) {
 		if (xdp->link[i].fd < 0)
-			ntm_warn("packets that come in by %s are relayed in user space: %s", xdp->link[i].name,
-				 xdp->link[i].why);
+			ntm_warn("packets that come in by %s are relayed in user space: %s",
+				 xdp->link[i].name, xdp->link[i].why);
 	}
 }
 
@@ -123,11 +124,12 @@ static void addresses_read(struct rs_xdp *xdp, struct wanted *ret_wanted)
 }
 
 /*
- * What to attach to in this mode, as links that are not attached yet. Native XDP sees VLAN tags, so it belongs to the
- * device below; the generic one does not see those that were taken off, so there it belongs to the VLAN device.
+ * What to attach to in this mode, as links that are not attached yet. Native XDP sees VLAN tags, so it
+ * belongs to the device below; the generic one does not see those that were taken off, so there it belongs to
+ * the VLAN device.
  */
-static unsigned links_wanted(struct rs_xdp *xdp, enum rs_xdp_mode mode, const struct rs_device *device, int devices,
-			     struct rs_xdp_link *ret_link)
+static unsigned links_wanted(struct rs_xdp *xdp, enum rs_xdp_mode mode, const struct rs_device *device,
+			     int devices, struct rs_xdp_link *ret_link)
 {
 	const struct rs_config *config = &xdp->rs->config;
 	struct wanted wanted, found = {0};
@@ -160,15 +162,18 @@ static unsigned links_wanted(struct rs_xdp *xdp, enum rs_xdp_mode mode, const st
 		memcpy(link->name, one->name, sizeof(link->name));
 		for (int j = 0; j < devices && mode == RS_XDP_GENERIC; j++) {
 			if (device[j].parent == one->ifindex)
-				snprintf(link->why, sizeof(link->why), "it has VLAN devices, as %s: generic XDP sees "
-					 "no tags", device[j].name);
+				snprintf(link->why, sizeof(link->why),
+					 "it has VLAN devices, as %s: generic XDP sees "
+					 "no tags",
+					 device[j].name);
 		}
 		links++;
 	}
 	return links;
 }
 
-static bool has_veth(const struct rs_xdp_link *link, unsigned links, const struct rs_device *device, int devices)
+static bool has_veth(const struct rs_xdp_link *link, unsigned links, const struct rs_device *device,
+		     int devices)
 {
 	for (unsigned i = 0; i < links; i++) {
 		const struct rs_device *one = device_by_index(device, devices, link[i].ifindex);
@@ -211,7 +216,8 @@ static void ways_out_put(struct rs_xdp *xdp, const struct rs_device *device, int
 				continue;
 		}
 		way[ways++] = (struct rs_relay_device){
-			device[i].ifindex, {.ifindex = by, .vlan = by == device[i].ifindex ? 0 : device[i].vlan}};
+			device[i].ifindex,
+			{.ifindex = by, .vlan = by == device[i].ifindex ? 0 : device[i].vlan}};
 	}
 	rs_relay_map_devices(xdp->rs->map, way, ways);
 }
@@ -220,7 +226,8 @@ static void ways_out_put(struct rs_xdp *xdp, const struct rs_device *device, int
 
 static int program_of(const struct rs_xdp *xdp, enum rs_xdp_mode mode)
 {
-	return bpf_program__fd(mode == RS_XDP_NATIVE ? xdp->bpf->progs.rs_relay : xdp->bpf->progs.rs_relay_skb);
+	return bpf_program__fd(mode == RS_XDP_NATIVE ? xdp->bpf->progs.rs_relay
+						     : xdp->bpf->progs.rs_relay_skb);
 }
 
 /* NULL: nothing is pinned. */
@@ -268,7 +275,8 @@ static bool link_is_wanted(const struct rs_xdp_link *link, const struct rs_xdp_l
 }
 
 /* Keeps what is attached already in this mode. Returns how many interfaces could not be had. */
-static unsigned links_attach(struct rs_xdp *xdp, enum rs_xdp_mode mode, const struct rs_device *device, int devices)
+static unsigned links_attach(struct rs_xdp *xdp, enum rs_xdp_mode mode, const struct rs_device *device,
+			     int devices)
 {
 	struct rs_xdp_link wanted[RS_INTERFACES_MAX], was[RS_INTERFACES_MAX];
 	unsigned count = links_wanted(xdp, mode, device, devices, wanted), was_count = xdp->links, failed = 0;
@@ -352,7 +360,8 @@ void rs_xdp_interfaces_take(struct rs_xdp *xdp, enum rs_xdp_mode mode)
 		failed = links_attach(xdp, RS_XDP_GENERIC, device, devices);
 	}
 	ways_out_put(xdp, device, devices);
-	rs_user_relay_gro(xdp->rs, xdp->mode != RS_XDP_GENERIC || failed == xdp->links || all_veth(xdp, device, devices));
+	rs_user_relay_gro(xdp->rs, xdp->mode != RS_XDP_GENERIC || failed == xdp->links ||
+					   all_veth(xdp, device, devices));
 	if (failed == xdp->links) {
 		if (!xdp->links)
 			rs_xdp_why_set(xdp, xdp->rs->config.interfaces ?

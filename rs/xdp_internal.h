@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * xdp_internal.h - what xdp.c (loading, falling back) and xdp_attach.c (interfaces) share; for everybody else there is
- * xdp.h.
+ * xdp_internal.h - what xdp.c (loading, falling back) and xdp_attach.c (interfaces) share; for everybody else
+ * there is xdp.h.
  */
 #ifndef NTM_RS_XDP_INTERNAL_H
 #define NTM_RS_XDP_INTERNAL_H

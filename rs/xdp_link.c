@@ -30,11 +30,11 @@ static void refused(struct rs_xdp_link *link, enum rs_xdp_mode mode, int err)
 	const char *name = rs_xdp_mode_name(mode);
 
 	if (err == -EBUSY || err == -EEXIST)
-		snprintf(link->why, sizeof(link->why), "another XDP program is attached there: `ip link show %s`",
-			 link->name);
+		snprintf(link->why, sizeof(link->why),
+			 "another XDP program is attached there: `ip link show %s`", link->name);
 	else if (err == -EPERM)
-		snprintf(link->why, sizeof(link->why), "no permission for %s XDP: CAP_NET_ADMIN and CAP_BPF are needed",
-			 name);
+		snprintf(link->why, sizeof(link->why),
+			 "no permission for %s XDP: CAP_NET_ADMIN and CAP_BPF are needed", name);
 	else if (err == -EOPNOTSUPP)
 		snprintf(link->why, sizeof(link->why), "its driver has no %s XDP", name);
 	else

@@ -21,12 +21,15 @@
 /* ---- sessions (Noise IK) */
 #define NTM_SESSION_LIFETIME_S 86400 /* a new handshake is made after this */
 #define NTM_SESSION_COUNTER_MAX (1ULL << 48) /* packets under one session key */
-#define NTM_SESSION_WINDOW 512 /* packets of one session key: what a server sends at once may overtake itself */
+/* Packets of one session key: what a server sends at once may overtake itself */
+#define NTM_SESSION_WINDOW 512
 #define NTM_REPLAY_WINDOW 2048 /* packets, per lane and key (RFC 6479's way) */
 #define NTM_HANDSHAKES_PER_S 200 /* more, over all sources, count as load: cookies are asked for */
-#define NTM_HANDSHAKE_SHARE_PERCENT 60 /* of one CPU's time for the handshakes of those who showed a cookie, at most */
+/* Of one CPU's time for the handshakes of those who showed a cookie, at most */
+#define NTM_HANDSHAKE_SHARE_PERCENT 60
 #define NTM_COOKIES_PER_S 10000 /* cookies sent, over all sources: some microseconds each */
-#define NTM_COOKIES_SOURCE_PER_S 100 /* the same to one source address, which may be forged, or a large NAT's */
+/* The same to one source address, which may be forged, or a large NAT's */
+#define NTM_COOKIES_SOURCE_PER_S 100
 #define NTM_COOKIE_LIFETIME_S 120 /* a cookie secret is used for this long, then remembered as long again */
 #define NTM_UNAUTH_REPLIES_PER_S 100 /* resets, echoes, challenges: each kind, over all sources */
 #define NTM_UNAUTH_REPLIES_SOURCE_PER_S 10 /* the same from one source address */
@@ -36,8 +39,10 @@
 #define NTM_RTO_FIRST_MS 300 /* before a round trip was measured */
 #define NTM_RTO_MIN_MS 50
 #define NTM_RTO_MAX_MS 4000
-#define NTM_UNPROVEN_FACTOR 3 /* a session sends to an address that is not proven so many times what came from there, at most */
-#define NTM_REGISTRATION_LEN 420 /* of a Registration Request's packet: thrice that is the longest response and a challenge */
+/* A session sends to an address that is not proven so many times what came from there, at most */
+#define NTM_UNPROVEN_FACTOR 3
+/* Of a Registration Request's packet: thrice that is the longest response and a challenge */
+#define NTM_REGISTRATION_LEN 420
 #define NTM_REQUEST_TIMEOUT_MS 8000 /* a request is given up after this */
 #define NTM_REQUESTS_MAX 64 /* outstanding requests a peer; a DC to an RS or DC: NTM_REQUESTS_SERVER_MAX */
 #define NTM_REQUESTS_SERVER_MAX 65536
@@ -85,11 +90,13 @@
 #define NTM_PIECE_TOTAL (16U << 20) /* of all paths of a node */
 #define NTM_PIECE_MS 2000 /* then an incomplete one is given up */
 #define NTM_DNS_WAIT_MS 2000 /* a name query is answered after this at the latest */
-/* [dns] mode = bpf: the stub says this often that it lives, and gets no more queries when it has not said so for so long: before
- * an application asks again (glibc: 5 s), and not because of one late turn of the event loop */
+/* [dns] mode = bpf: the stub says this often that it lives, and gets no more queries when it has not said so
+ * for so long: before an application asks again (glibc: 5 s), and not because of one late turn of the event
+ * loop */
 #define NTM_DNS_BEAT_MS 500
 #define NTM_DNS_DEAD_MS 2000
-/* and this is the mark of its sockets towards servers (SO_MARK): no bit of the masks that packet filters and VPNs are known to use */
+/* and this is the mark of its sockets towards servers (SO_MARK): no bit of the masks that packet filters and
+ * VPNs are known to use */
 #define NTM_DNS_MARK 0x1035
 
 /* ---- relay */
@@ -97,7 +104,8 @@
 #define NTM_RELAY_PATHS_MAX 1048576
 #define NTM_RELAY_UNBOUND_S 60 /* a relayed path that no leg has bound is forgotten */
 #define NTM_RELAY_IDLE_S 600 /* nor one with neither a packet nor a sign of life of its nodes for this long */
-#define NTM_RELAY_INHERITED_S 60 /* a DC that is back has directed again by then what a restarted RS still serves */
+/* A DC that is back has directed again by then what a restarted RS still serves */
+#define NTM_RELAY_INHERITED_S 60
 #define NTM_RELAY_REPORT_S 5 /* between two load reports */
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * maps.h - what the node's BPF programs (bpf/) and ntmd (daemon/datapath_maps.c, datapath_keys.c) share: keys and values of the
- * maps, defined for BPF in bpf/maps.h. Addresses, ports and IDs are as in types.h: host byte order, IPv4 as
- * ::ffff:a.b.c.d.
+ * maps.h - what the node's BPF programs (bpf/) and ntmd (daemon/datapath_maps.c, datapath_keys.c) share: keys
+ * and values of the maps, defined for BPF in bpf/maps.h. Addresses, ports and IDs are as in types.h: host
+ * byte order, IPv4 as ::ffff:a.b.c.d.
  *
  *	map		key -> value				writer
  *	ntm_vips	struct ntm_addr -> slot			ntmd	peers' virtual addresses
@@ -20,17 +20,20 @@
  *	ntm_segments	hash -> struct ntm_map_segment		BPF	what is sent again; mmapable
  *
  * A slot is a number below max_entries of ntm_state; ntm_ends has as many, ntm_keys, ntm_vips and ntm_windows
- * twice as many. ntmd sets these sizes before loading and chooses the slots. Programs run for microseconds, but
- * nothing tells when the last one that knows a slot, a source or a key has ended. So what was taken away is used for
- * something else only after NTM_MAPS_GRACE_MS.
+ * twice as many. ntmd sets these sizes before loading and chooses the slots. Programs run for microseconds,
+ * but nothing tells when the last one that knows a slot, a source or a key has ended. So what was taken away
+ * is used for something else only after NTM_MAPS_GRACE_MS.
  *
- * Who owns an inline lane: the phase whose key is in ntm_keys is BPF's, in both directions; any other is ntmd's.
+ * Who owns an inline lane: the phase whose key is in ntm_keys is BPF's, in both directions; any other is
+ * ntmd's.
  *
- * New path, in this order: ntm_ends[slot], key (below), then ntm_paths and ntm_vips. Removed in the opposite one.
+ * New path, in this order: ntm_ends[slot], key (below), then ntm_paths and ntm_vips. Removed in the opposite
+ * one.
  *
- * New key: 1. ntm_windows[tag] = zeroes; 2. ntm_keys[index] with tag 0; 3. the same with the tag. Old key: 1. tag = 0;
- * 2. after NTM_MAPS_GRACE_MS the rest is wiped and ntm_windows[tag] deleted. A tag is never used for a second key,
- * so a window belongs to one key for ever, and no program ever resets one.
+ * New key: 1. ntm_windows[tag] = zeroes; 2. ntm_keys[index] with tag 0; 3. the same with the tag. Old key: 1.
+ * tag = 0;
+ * 2. after NTM_MAPS_GRACE_MS the rest is wiped and ntm_windows[tag] deleted. A tag is never used for a second
+ *    key, so a window belongs to one key for ever, and no program ever resets one.
  */
 #ifndef NTM_MAPS_H
 #define NTM_MAPS_H
@@ -72,8 +75,9 @@ enum ntm_ends_flag {
 	NTM_ENDS_ROUTE = 1, /* `route` holds one; else packets go to ntmd, which holds them */
 	NTM_ENDS_SECOND = 2, /* and `second`: every packet goes there as well */
 	NTM_ENDS_BULK_DEAD = 4, /* the peer's daemon is gone: everything goes inline */
-	NTM_ENDS_AWAY = 8, /* nothing new goes inline: all to ntmd (detach, packets held there). Receiving goes on, and
-			    * what is on its way to tc_seal is still sent. */
+	/* Nothing new goes inline: all to ntmd (detach, packets held there). Receiving goes on, and what is
+	 * on its way to tc_seal is still sent. */
+	NTM_ENDS_AWAY = 8,
 	NTM_ENDS_EXPECTED = 16, /* the next packet that is delivered is to be told: NTM_EVENT_ARRIVED */
 };
 
@@ -81,7 +85,8 @@ enum ntm_ends_flag {
 
 struct ntm_ends_copy {
 	struct ntm_way route, second; /* XDP takes packets from these two, and no others */
-	__u32 unproven_bytes; /* at most so many go to `route` under this serial (outer UDP payload); 0: no bound */
+	/* At most so many go to `route` under this serial (outer UDP payload); 0: no bound */
+	__u32 unproven_bytes;
 	__u16 serial; /* another one with every route_set: the count of unproven bytes starts again */
 	__u16 mtu; /* largest inner packet, bytes; never 0 */
 	__u8 flags; /* enum ntm_ends_flag */
@@ -91,12 +96,13 @@ struct ntm_ends_copy {
 
 /*
  * The first part is set before the slot is in ntm_paths or ntm_vips, and stays. The rest changes thus: fill
- * copy[(version + 1) & 1] wholly, then (store-release) version = version + 1. Readers take copy[version & 1] and look
- * whether version is still the same when they have it.
+ * copy[(version + 1) & 1] wholly, then (store-release) version = version + 1. Readers take copy[version & 1]
+ * and look whether version is still the same when they have it.
  */
 struct ntm_ends {
 	__u64 path_id;
-	__u8 vip6[16]; /* the peer's virtual addresses: inner packets from it have one as source; zero: none */
+	/* The peer's virtual addresses: inner packets from it have one as source; zero: none */
+	__u8 vip6[16];
 	__u8 vip4[4];
 	__u32 flow_label; /* of outer IPv6 packets: low 20 bits of a keyed hash of the Path ID */
 	__u8 side; /* ours: enum ntm_side */
@@ -128,9 +134,9 @@ struct ntm_window {
 _Static_assert(sizeof(struct ntm_window) == 16 + NTM_REPLAY_WINDOW / 8 + 8, "layout");
 
 /*
- * ntm_state: zeroed when the map is made and never written by ntmd, also when a slot gets another path (what a
- * path has done is the difference to what it found). So a slot's TX counter never starts again, and is new under
- * every key.
+ * ntm_state: zeroed when the map is made and never written by ntmd, also when a slot gets another path (what
+ * a path has done is the difference to what it found). So a slot's TX counter never starts again, and is new
+ * under every key.
  */
 struct ntm_state {
 	__u64 tx_next; /* counter of the next packet sealed, whatever its phase */
@@ -152,9 +158,10 @@ _Static_assert(sizeof(struct ntm_local) == 20, "layout");
 
 /* ---- ntm_config */
 enum ntm_config_flag {
-	/* Some interface has the program in generic mode: several datagrams may come as one. Then what does not open
-	 * or was seen before goes up to ntmd, which gets them one by one; without it is dropped and counted. Also the
-	 * end of packets is cut off elsewhere then (bpf/decap.h). Must be set before a program is attached in that mode. */
+	/* Some interface has the program in generic mode: several datagrams may come as one. Then what does
+	 * not open or was seen before goes up to ntmd, which gets them one by one; without it is dropped and
+	 * counted. Also the end of packets is cut off elsewhere then (bpf/decap.h). Must be set before a
+	 * program is attached in that mode. */
 	NTM_CONFIG_GENERIC = 1,
 	/* One lane for everything that has a path: measurements and tests. */
 	NTM_CONFIG_ALL_INLINE = 2,
@@ -162,21 +169,23 @@ enum ntm_config_flag {
 };
 
 /*
- * The choice of the lane, where ntmd lives: bulk if the packet is a super-packet (gso), or of a flow that had more
- * than lane_packets in lane_ns (those larger than lane_size count twice), or has been bulk less than lane_hold_ns ago.
- * The defaults come from measurement (doc/DATAPATH.md has the table; the rows lane_* of `make bench` measure again):
+ * The choice of the lane, where ntmd lives: bulk if the packet is a super-packet (gso), or of a flow that had
+ * more than lane_packets in lane_ns (those larger than lane_size count twice), or has been bulk less than
+ * lane_hold_ns ago. The defaults come from measurement (doc/DATAPATH.md has the table; the rows lane_* of
+ * `make bench` measure again):
  *
- * lane_packets, lane_ns: inline costs the same for every packet, and one CPU is full at 75,000 to 85,000 a second where this was
- * measured (plain routing: 130,000). ntmd costs a wake-up at both ends, shared by what has come meanwhile: 24 us a packet at
- * 20,000 a second, 11 at 40,000, 6 at 60,000. So both cost the same CPU time at some 48 a millisecond; inline is faster on the
- * way (44 us against 113 at 40,000) up to there and a little beyond (51 against 127 at 60,000), and falls behind at 80,000. Counted
- * over 2 ms, so that one sendmmsg of 64, or a sender that slept too long, makes no slow flow bulk.
- * lane_size: full-sized packets are faster inline as well (30 us against 55, up to 20,000 a second), but cost 7 us more
- * to seal and open, so both lanes cost the same at about half the rate.
- * lane_hold_ns: the packets of one flow must not overtake each other, so what ntmd has got has to be on its way before
- * the flow goes inline again. On a busy machine it may not run for tens of milliseconds, but if it does not for
- * NTM_HEARTBEAT_NS it counts as dead. With 5 ms 5 of 8 transfers by TCP sent hundreds of segments again, with 100 none
- * of 16.
+ * lane_packets, lane_ns: inline costs the same for every packet, and one CPU is full at 75,000 to 85,000 a
+ * second where this was measured (plain routing: 130,000). ntmd costs a wake-up at both ends, shared by what
+ * has come meanwhile: 24 us a packet at 20,000 a second, 11 at 40,000, 6 at 60,000. So both cost the same CPU
+ * time at some 48 a millisecond; inline is faster on the way (44 us against 113 at 40,000) up to there and a
+ * little beyond (51 against 127 at 60,000), and falls behind at 80,000. Counted over 2 ms, so that one
+ * sendmmsg of 64, or a sender that slept too long, makes no slow flow bulk. lane_size: full-sized packets are
+ * faster inline as well (30 us against 55, up to 20,000 a second), but cost 7 us more to seal and open, so
+ * both lanes cost the same at about half the rate.
+ * lane_hold_ns: the packets of one flow must not overtake each other, so what ntmd has got has to be on its
+ * way before the flow goes inline again. On a busy machine it may not run for tens of milliseconds, but if it
+ * does not for NTM_HEARTBEAT_NS it counts as dead. With 5 ms 5 of 8 transfers by TCP sent hundreds of
+ * segments again, with 100 none of 16.
  */
 #define NTM_LANE_SIZE 512 /* inner packet, bytes */
 #define NTM_LANE_PACKETS 96
@@ -194,7 +203,8 @@ struct ntm_config {
 	__u32 flags; /* enum ntm_config_flag */
 	__u32 lane_size, lane_packets;
 	__u32 lane_ns, lane_hold_ns;
-	__u32 routes; /* counts the changes of links, addresses and routes: what programs know of them is asked anew */
+	/* Counts the changes of links, addresses and routes: what programs know of them is asked anew */
+	__u32 routes;
 };
 _Static_assert(sizeof(struct ntm_config) == 88, "layout");
 
@@ -202,7 +212,8 @@ _Static_assert(sizeof(struct ntm_config) == 88, "layout");
 struct ntm_map_flow {
 	__u32 hash; /* whose this is */
 	__u16 packets; /* since `since` */
-	__u16 slot; /* of its path, once it has been bulk; only to find out fast whether the peer's daemon is gone */
+	/* Of its path, once it has been bulk; only to find out fast whether the peer's daemon is gone */
+	__u16 slot;
 	__u32 since; /* boot-time clock in units of 1024 ns, low bits */
 	__u32 bulk; /* last time it was bulk, the same; 0: never */
 	__u32 ack; /* TCP: acknowledged last */
@@ -223,13 +234,17 @@ struct ntm_map_segment {
 };
 _Static_assert(sizeof(struct ntm_map_segment) == 1512, "layout");
 
-/* ---- ntm_events: hints, which may be lost when the ring is full. What matters can be read from the maps as well. */
+/* ---- ntm_events: hints, which may be lost when the ring is full. What matters can be read from the maps as
+ * well. */
 enum ntm_event_kind {
 	NTM_EVENT_PHASE_OPENED = 1, /* first packet under a key (its window's next was 0); value: tag */
-	NTM_EVENT_COUNTER_WORN = 2, /* the slot's TX counter reached NTM_REKEY_AFTER_CHACHA: give the path another slot */
+	/* The slot's TX counter reached NTM_REKEY_AFTER_CHACHA: give the path another slot */
+	NTM_EVENT_COUNTER_WORN = 2,
 	NTM_EVENT_REPLAY = 3, /* seen before or too old; value: counter. At most once in NTM_EVENT_NS a CPU */
-	NTM_EVENT_NO_ROUTE = 4, /* tc_seal found none, the packet is lost; value: result of bpf_fib_lookup. As above */
-	NTM_EVENT_TOO_BIG = 5, /* the route's MTU is less than the path's; value: largest inner packet. As above */
+	/* tc_seal found none, the packet is lost; value: result of bpf_fib_lookup. As above */
+	NTM_EVENT_NO_ROUTE = 4,
+	/* The route's MTU is less than the path's; value: largest inner packet. As above */
+	NTM_EVENT_TOO_BIG = 5,
 	NTM_EVENT_ARRIVED = 6, /* NTM_ENDS_EXPECTED; value: 0. As above */
 };
 #define NTM_EVENT_NS 100000000
@@ -246,9 +261,9 @@ struct ntm_event {
 _Static_assert(sizeof(struct ntm_event) == 40, "layout");
 
 /*
- * The program inline_commit asks a window for a packet that ntmd has opened itself. It is a tc program that nothing
- * is attached to, run by BPF_PROG_TEST_RUN on this frame (system call programs may not take a lock on 6.1).
- * Returns enum ntm_commit_result.
+ * The program inline_commit asks a window for a packet that ntmd has opened itself. It is a tc program that
+ * nothing is attached to, run by BPF_PROG_TEST_RUN on this frame (system call programs may not take a lock on
+ * 6.1). Returns enum ntm_commit_result.
  */
 struct ntm_commit {
 	__u8 ethernet[14]; /* zero; the kernel wants one */

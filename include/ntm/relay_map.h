@@ -12,48 +12,49 @@
  *	rs_devices   interface index -> struct ntm_relay_device: ways out   ntm-rs only
  *	rs_exits     number of a way out -> struct ntm_relay_exit           XDP only
  *	rs_config    0 -> struct ntm_relay_config                           ntm-rs only
- *	rs_state     slot -> struct ntm_relay_state: settings, a copy of    its first half ntm-rs, the second XDP;
- *	             the legs; counters, last use, next hops; mmapped       ntm-rs zeroes a slot before it gives it
- *	                                                                    to a path, and takes out of rate_ns, too
+ *	rs_state     slot -> struct ntm_relay_state: settings, a copy of    first half ntm-rs, second XDP
+ *	             the legs; counters, last use, next hops; mmapped
  *	rs_stats     enum ntm_drop -> count, per CPU                        XDP only
  *	rs_load      0 -> struct ntm_relay_load, per CPU                    XDP only
  *	rs_control   hash -> struct ntm_relay_limit, per CPU                XDP only
  *
- * One writer a map, or a field of what is mmapped: a value that both sides wrote would have counters rolled back by each
- * update. Only a path's rate is one for both: by compare-and-swap. No map holds keys. Numbers are in host byte order,
- * addresses as in types.h; keys that are Path IDs are __u64 as ntm_header_id() returns them. Times are of
- * CLOCK_MONOTONIC, in nanoseconds or in ticks of 2^30 of them.
+ * One writer a map, or a field of what is mmapped: a value that both sides wrote would have counters rolled
+ * back by each update. Only a path's rate is one for both, by compare-and-swap; and ntm-rs zeroes a slot of
+ * rs_state before it gives it to a path. No map holds keys. Numbers are in host byte order, addresses as in
+ * types.h; keys that are Path IDs are __u64 as ntm_header_id() returns them. Times are of CLOCK_MONOTONIC, in
+ * nanoseconds or in ticks of 2^30 of them.
  *
  * Two programs use them: rs_relay for native mode, rs_relay_skb for generic mode, where a "packet" may be a
  * train of several (GSO, GRO) and its checksum not yet be made. What XDP cannot or need not do itself goes up
  * to the sockets (XDP_PASS), and ntm-rs handles it: binds, sessions, echoes, as many as it takes; IP options,
- * fragments, extension headers; destinations without a route, a neighbour or a device in rs_devices; trains larger than the MTU.
- * So the table in ntm-rs must know all that the maps know, and its counters are added to those here.
+ * fragments, extension headers; destinations without a route, a neighbour or a device in rs_devices; trains
+ * larger than the MTU. So the table in ntm-rs must know all that the maps know, and its counters are added to
+ * those here.
  *
- * The short way and the long one. rs_paths says what holds, and is what people look at; but with a million paths each
- * step of a search in it waits for memory that no cache has. rs_index is small enough to be in a cache, and leads to the
- * slot of rs_state that has all a packet needs, in two lines. So XDP looks there first; only a path that it does not find
- * there, since there was no room in its buckets or its legs are changing, is looked up in rs_paths. rs/relay_slot.c writes
- * what bpf/relay_find.h reads.
+ * The short way and the long one. rs_paths says what holds, and is what people look at; but with a million
+ * paths each step of a search in it waits for memory that no cache has. rs_index is small enough to be in a
+ * cache, and leads to the slot of rs_state that has all a packet needs, in two lines. So XDP looks there
+ * first; only a path that it does not find there, since there was no room in its buckets or its legs are
+ * changing, is looked up in rs_paths. rs/relay_slot.c writes what bpf/relay_find.h reads.
  *
  * What ntm-rs does:
- *  - Order, new path: zero rs_state[slot], then rs_paths. A move: out of rs_index, rs_moving, then rs_paths with `moves`
- *    one more; into rs_state and rs_index two ticks later at the earliest, when no program that knew the old legs there
- *    still runs. Removal: rs_index, rs_paths, rs_moving; the slot is free for another path two ticks later at the
- *    earliest (packets under way still count there).
+ *  - Order, new path: zero rs_state[slot], then rs_paths. A move: out of rs_index, rs_moving, then rs_paths
+ *    with `moves` one more; into rs_state and rs_index two ticks later at the earliest, when no program that
+ *    knew the old legs there still runs. Removal: rs_index, rs_paths, rs_moving; the slot is free for another
+ *    path two ticks later at the earliest (packets under way still count there).
  *  - Adds 1 to rs_config.generation whenever rtnetlink tells a change of a route, rule, neighbour (also its
- *    link-layer address), link or address: all cached next hops are looked up again. While it can be told, it puts
- *    off rs_config.watched_until; after that, they are looked up again by time.
+ *    link-layer address), link or address: all cached next hops are looked up again. While it can be told, it
+ *    puts off rs_config.watched_until; after that, they are looked up again by time.
  *  - Sets net.ipv4.conf.lo.forwarding and net.ipv6.conf.lo.forwarding to 1: bpf_fib_lookup() answers only for
  *    an interface that forwards; XDP asks as `lo`, which is how the host's own packets are routed. Forwarding
  *    on the real interfaces stays as it is.
  *  - Lists in rs_devices what frames can be sent out of. Native mode: devices whose driver takes redirected
- *    frames, and with NTM_RELAY_TX_ONLY those that can only send back what came in by them; a VLAN device as its
- *    parent and the tag. Generic mode: any Ethernet device, a VLAN device as itself. There, do not attach to a
- *    device that has VLAN devices on it but to those: a tag that was taken off in advance is invisible, and would
- *    stay on what is sent.
- *  - In generic mode its sockets use UDP_GRO only if all interfaces are veth: elsewhere the kernel would merge
- *    packets before XDP sees them, to trains that the device it sends out of may not take.
+ *    frames, and with NTM_RELAY_TX_ONLY those that can only send back what came in by them; a VLAN device as
+ *    its parent and the tag. Generic mode: any Ethernet device, a VLAN device as itself. There, do not attach
+ *    to a device that has VLAN devices on it but to those: a tag that was taken off in advance is invisible,
+ *    and would stay on what is sent.
+ *  - In generic mode its sockets use UDP_GRO only if all interfaces are veth: elsewhere the kernel would
+ *    merge packets before XDP sees them, to trains that the device it sends out of may not take.
  */
 #ifndef NTM_RELAY_MAP_H
 #define NTM_RELAY_MAP_H
@@ -67,13 +68,16 @@
 #define NTM_RELAY_STATS 128 /* entries of rs_stats: room for more drop reasons in the same layout */
 #define NTM_RELAY_CONTROL_BITS 12 /* log2 of the entries of rs_control */
 #define NTM_RELAY_TICK_SHIFT 30 /* a tick is about 1.07 s: a shift is cheaper than a division */
-#define NTM_RELAY_HOP_SHIFT 9 /* a next hop is looked up again after 2^9 ticks at the latest, whatever the generation; */
+/* A next hop is looked up again after 2^9 ticks at the latest, whatever the generation; */
+#define NTM_RELAY_HOP_SHIFT 9
 #define NTM_RELAY_ALONE_SHIFT 5 /* and after 2^5 while no ntm-rs watches routes */
 #define NTM_RELAY_WATCH_TICKS 3 /* how long it is believed to, after it has said so */
-#define NTM_RELAY_SPARE 40 /* of so many slots one is left over, so that nearly all paths have room where they are looked for */
+/* Of so many slots one is left over, so that nearly all paths have room where they are looked for */
+#define NTM_RELAY_SPARE 40
 #define NTM_RELAY_SAMPLE 64 /* the time of one packet in so many is measured */
 
-/* ---- rs_paths: memory a path: 16 bucket + 48 element + 8 key + 48 here + (2 in rs_index + 128 in rs_state) * 41/40 = 253 bytes */
+/* ---- rs_paths: memory a path: 16 bucket + 48 element + 8 key + 48 here + (2 in rs_index + 128 in rs_state)
+ * * 41/40 = 253 bytes */
 
 struct ntm_relay_leg {
 	struct ntm_endpoint remote; /* bound: packets for this leg go there; port 0: not bound */
@@ -88,8 +92,8 @@ struct ntm_relay_path {
 };
 
 /*
- * ---- rs_moving: sources that count as a leg's beside the bound one, while a leg moves. Looked at only if the
- * path has NTM_RELAY_MOVING; if there is no entry then, packets from other than the bound sources go up.
+ * ---- rs_moving: sources that count as a leg's beside the bound one, while a leg moves. Looked at only if
+ * the path has NTM_RELAY_MOVING; if there is no entry then, packets from other than the bound sources go up.
  */
 struct ntm_relay_moving_leg {
 	struct ntm_endpoint candidate; /* was sent a challenge; port 0: none */
@@ -134,7 +138,8 @@ struct ntm_relay_config {
 	__u32 locals; /* entries of rs_local */
 	__u32 buckets; /* entries of rs_index */
 	/* A CPU and tick: */
-	__u32 unknown_limit; /* packets of unknown Path IDs passed up, to be answered by a reset; and as many binds */
+	/* Packets of unknown Path IDs passed up, to be answered by a reset; and as many binds */
+	__u32 unknown_limit;
 	__u32 too_big_limit; /* ICMP errors sent */
 	__u32 control_limit; /* binds of one path passed up; packets of sessions from one source */
 	__u32 echo_limit; /* echoes passed up */
@@ -146,12 +151,13 @@ struct ntm_relay_config {
 #define NTM_RELAY_BUCKET 16 /* slots in each: bucket i has the tags of the slots 16 i to 16 i + 15 */
 
 struct ntm_relay_bucket {
-	__u16 tag[NTM_RELAY_BUCKET]; /* 15 bits, of the path that has the slot; 0: none that is to be found here */
+	/* 15 bits, of the path that has the slot; 0: none that is to be found here */
+	__u16 tag[NTM_RELAY_BUCKET];
 };
 
 /*
- * Where a path is found by the short way: in a slot of one of two buckets, and best in one of these two slots, which XDP
- * has on their way from memory while it looks into rs_index.
+ * Where a path is found by the short way: in a slot of one of two buckets, and best in one of these two
+ * slots, which XDP has on their way from memory while it looks into rs_index.
  */
 struct ntm_relay_home {
 	__u32 bucket[2];
@@ -179,10 +185,11 @@ static inline struct ntm_relay_home ntm_relay_home(__u64 path_id, __u32 buckets)
 	w = v * 0xd6e8feb86659fd93ULL;
 	first = (__u32)((v >> 32) * buckets >> 32);
 	second = (__u32)((w >> 32) * buckets >> 32);
-	return (struct ntm_relay_home){{first, second},
-				       {first * NTM_RELAY_BUCKET + ((__u32)v & (NTM_RELAY_BUCKET - 1)),
-					second * NTM_RELAY_BUCKET + ((__u32)(v >> 4) & (NTM_RELAY_BUCKET - 1))},
-				       (__u16)((w & 0x7fff) | 1)};
+	return (struct ntm_relay_home){
+		{first, second},
+		{first * NTM_RELAY_BUCKET + ((__u32)v & (NTM_RELAY_BUCKET - 1)),
+		 second * NTM_RELAY_BUCKET + ((__u32)(v >> 4) & (NTM_RELAY_BUCKET - 1))},
+		(__u16)((w & 0x7fff) | 1)};
 }
 
 /* ---- rs_state */
@@ -199,7 +206,8 @@ struct ntm_relay_hop {
 	__u16 generation; /* ntm_relay_hop_wanted() when it was looked up */
 };
 
-/* How much of what a next hop must have been looked up under has grown since nobody watches routes; turn: below 2^9 */
+/* How much of what a next hop must have been looked up under has grown since nobody watches routes; turn:
+ * below 2^9 */
 static inline __u32 ntm_relay_hop_alone(__u32 watched_until, __u32 turn, __u32 tick)
 {
 	__u32 alone = tick > watched_until ? tick - watched_until : 0;
@@ -208,11 +216,13 @@ static inline __u32 ntm_relay_hop_alone(__u32 watched_until, __u32 turn, __u32 t
 }
 
 /*
- * What a next hop towards a leg must have been looked up under to hold now. It only grows: by ntm-rs, by moves, and by
- * time, not for all paths at once: so that nothing is kept for long when there is no ntm-rs, and nothing for ever. An
- * ntm-rs that comes back adds what ntm_relay_hop_alone() says at most, before it puts off watched_until.
+ * What a next hop towards a leg must have been looked up under to hold now. It only grows: by ntm-rs, by
+ * moves, and by time, not for all paths at once: so that nothing is kept for long when there is no ntm-rs,
+ * and nothing for ever. An ntm-rs that comes back adds what ntm_relay_hop_alone() says at most, before it
+ * puts off watched_until.
  */
-static inline __u16 ntm_relay_hop_wanted(const struct ntm_relay_config *config, __u8 moves, __u64 path_id, __u32 tick)
+static inline __u16 ntm_relay_hop_wanted(const struct ntm_relay_config *config, __u8 moves, __u64 path_id,
+					 __u32 tick)
 {
 	__u32 turn = (__u32)path_id & ((1U << NTM_RELAY_HOP_SHIFT) - 1);
 
@@ -228,7 +238,9 @@ struct ntm_relay_state {
 	__u32 expires; /* tick from which on it is as an unknown Path ID: nobody need be there to remove it */
 	__u32 drops; /* XDP's, as all that follows but flags */
 	__u64 packets[2], bytes[2]; /* passed on; bytes of UDP payload, as ntm-rs counts them */
-	__u64 rate_ns; /* virtual time of the rate's bucket, as in rs/path.c, which takes out of it as well: CLOCK_MONOTONIC */
+	/* Virtual time of the rate's bucket, as in rs/path.c, which takes out of it as well:
+	 * CLOCK_MONOTONIC */
+	__u64 rate_ns;
 	struct ntm_relay_hop hop[2]; /* of what came from this side: so to the other leg */
 	__u16 used; /* when the last packet was passed on: ticks, low 16 bits, never 0; 0: never */
 	__u16 flags; /* ntm-rs's */
@@ -247,9 +259,9 @@ struct ntm_relay_load {
 	__u64 seen; /* to one of our endpoints, of a type that is relayed: passed on, up, or dropped */
 	__u64 sampled_ns, samples;
 	/*
-	 * Whether what XDP sends arrives: `requests` Tunnel Requests were passed on, and as `answers` Tunnel Responses,
-	 * path control and data of side 1, which it only sends when a Request has reached it. Requests without any
-	 * answers mean that frames are lost (native veth can), and ntm-rs falls back.
+	 * Whether what XDP sends arrives: `requests` Tunnel Requests were passed on, and as `answers` Tunnel
+	 * Responses, path control and data of side 1, which it only sends when a Request has reached it.
+	 * Requests without any answers mean that frames are lost (native veth can), and ntm-rs falls back.
 	 */
 	__u64 requests, answers;
 	__u64 jiffies, now_ns; /* the time that XDP knows */

@@ -127,8 +127,10 @@ enum ntm_field_type {
 	NTM_FIELD_ENDPOINT = 49, /* endpoint */
 	NTM_FIELD_REGISTERED = 50, /* u8, 0 or 1 */
 	NTM_FIELD_SOFTWARE = 52, /* text: name and version of the sender */
-	NTM_FIELD_PADDING = NTM_FIELD_MAY_IGNORE | 53, /* zero bytes, any number: makes a PATH_CHALLENGE as long as wanted */
-	NTM_FIELD_DRAINING = NTM_FIELD_MAY_IGNORE | 54, /* u8, 1: the RS takes no new paths and ends without any */
+	/* Zero bytes, any number: makes a PATH_CHALLENGE as long as wanted */
+	NTM_FIELD_PADDING = NTM_FIELD_MAY_IGNORE | 53,
+	/* u8, 1: the RS takes no new paths and ends without any */
+	NTM_FIELD_DRAINING = NTM_FIELD_MAY_IGNORE | 54,
 	NTM_FIELD_BOUND = NTM_FIELD_MAY_IGNORE | 55, /* u8, bits by side: these legs of the path are bound */
 };
 

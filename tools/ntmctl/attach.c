@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * attach.c - ntmctl attach and detach: ntmd is asked to load its BPF programs, or to remove them. What is pinned outlives ntmd;
- * so without one, detach removes it here (lib/pins.c). The other side: daemon/attach.c.
+ * attach.c - ntmctl attach and detach: ntmd is asked to load its BPF programs, or to remove them. What is
+ * pinned outlives ntmd; so without one, detach removes it here (lib/pins.c). The other side: daemon/attach.c.
  */
 #include <errno.h>
 #include <net/if.h>
@@ -65,7 +65,8 @@ static int check_alone(const struct ntmctl *ctl)
 		return ntmctl_fail("cannot start ntmd: %s", strerror(errno));
 	if (status)
 		return NTMCTL_FAILED; /* it has said why */
-	puts(ctl->mode == NTM_PRINT_TEXT ? "the kernel takes the BPF programs; ntmd does not run" : "{\"engine\":null,\"interfaces\":[]}");
+	puts(ctl->mode == NTM_PRINT_TEXT ? "the kernel takes the BPF programs; ntmd does not run"
+					 : "{\"engine\":null,\"interfaces\":[]}");
 	return NTMCTL_DONE;
 }
 
@@ -121,7 +122,8 @@ static void helper_note(void *ctx, const struct ntm_pins *pins, const char *hook
 	unsigned *helper = ctx;
 
 	(void)pins;
-	if (!strcmp(hook, "inseal") && if_indextoname(ifindex, name) && name[0] && strchr("pq", name[strlen(name) - 1]))
+	if (!strcmp(hook, "inseal") && if_indextoname(ifindex, name) && name[0] &&
+	    strchr("pq", name[strlen(name) - 1]))
 		*helper = ifindex;
 }
 
@@ -155,7 +157,8 @@ static int detach_alone(const struct ntmctl *ctl)
 	usleep(THROUGH_US);
 	ntm_pins_each(pin_dir, remove_one, &removal);
 	if (removal.failed)
-		return ntmctl_fail("cannot remove all that is pinned at %s: %s", pin_dir, strerror(-removal.err));
+		return ntmctl_fail("cannot remove all that is pinned at %s: %s", pin_dir,
+				   strerror(-removal.err));
 	if (ctl->mode == NTM_PRINT_TEXT)
 		printf("detached; ntmd does not run\n");
 	else

@@ -103,8 +103,10 @@ bool ntmctl_answers(const struct ntmctl *ctl)
 
 	if (fd < 0)
 		return false;
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s", ctl->socket ? ctl->socket : default_socket(ctl));
-	answers = !connect(fd, (struct sockaddr *)&address, sizeof(address)) || (errno != ENOENT && errno != ECONNREFUSED);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s",
+		 ctl->socket ? ctl->socket : default_socket(ctl));
+	answers = !connect(fd, (struct sockaddr *)&address, sizeof(address)) ||
+		  (errno != ENOENT && errno != ECONNREFUSED);
 	close(fd);
 	return answers;
 }

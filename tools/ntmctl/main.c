@@ -17,68 +17,70 @@
 #define SYNTAX "ntmctl [-j | -p] [--socket PATH] [OBJECT] COMMAND [ARGUMENTS]"
 
 static const struct ntmctl_command commands[] = {
-	{ "key gen", "", "make a private key, as base64",
-	  "Keep it from others: (umask 077 && ntmctl key gen >FILE)", 0, 0, "", NTMCTL_NOBODY,
-	  ntmctl_key_gen },
-	{ "key pub", "<FILE", "the public key of the private key on standard input", NULL, 0, 0, "",
-	  NTMCTL_NOBODY, ntmctl_key_pub },
-	{ "status", "", "name, addresses, Direction Coordinator, relays (the default command)", NULL, 0, 0,
-	  "", NTMCTL_NTMD, ntmctl_status },
-	{ "tunnel list", "", "the tunnels of this node", NULL, 0, 0, "", NTMCTL_NTMD, ntmctl_tunnel_list },
-	{ "tunnel show", "FQDN|PATH_ID", "one tunnel and all its routes", NULL, 1, 1, "", NTMCTL_NTMD,
-	  ntmctl_tunnel_show },
-	{ "tunnel close", "FQDN|PATH_ID", "end a tunnel; traffic to the peer makes a new one", NULL, 1, 1, "",
-	  NTMCTL_NTMD, ntmctl_tunnel_close },
-	{ "path explain", "FQDN", "which routes to a peer were considered, and why one was taken", NULL, 1, 1,
-	  "", NTMCTL_NTMD, ntmctl_path_explain },
-	{ "ping", "FQDN [-c N] [-i SECONDS]", "round trips through the tunnel to a peer",
-	  "-c N        send N pings (default 5)\n"
-	  "-i SECONDS  wait as long between two (default 1, at least 0.01)\n"
-	  "Exits with 1 if nothing came back.", 1, 1, "ci", NTMCTL_NTMD, ntmctl_ping },
-	{ "netcheck", "", "what the networks around this node let through", NULL, 0, 0, "", NTMCTL_NTMD,
-	  ntmctl_netcheck },
-	{ "stats", "", "every counter, every drop reason", NULL, 0, 0, "", NTMCTL_NTMD, ntmctl_stats },
-	{ "monitor", "", "events as they happen, a line each", NULL, 0, 0, "", NTMCTL_NTMD, ntmctl_monitor },
-	{ "attach", "[--interface IF]... [--mode auto|native|generic] [--check]",
-	  "load the BPF programs and hand the tunnels' inline lane over to them",
-	  "--interface IF  only this interface (may be repeated); default: every one that a default route leaves by\n"
-	  "--mode MODE     how XDP is attached: auto (by driver), native or generic\n"
-	  "--check         only load the programs into the kernel and let it verify them",
-	  0, 0, "IMK", NTMCTL_NTMD, ntmctl_attach },
-	{ "detach", "[--pin-dir DIR]", "take the inline lane back and remove the BPF programs",
-	  "Also without ntmd, which leaves them when it ends: then DIR says where they are pinned, if not in\n"
-	  "/sys/fs/bpf/ntm/ntm0.", 0, 0, "P", NTMCTL_NTMD, ntmctl_detach },
-	{ "run", "[-c FILE] -- COMMAND...", "a command on the overlay, as an ordinary user",
-	  "-c FILE  the node's configuration; default: ~/.config/ntm/ntmd.conf, or /etc/ntm/ntmd.conf\n"
-	  "The command reaches NTM nodes and nothing else. Exits as the command does, with 127 if it is not found,\n"
-	  "126 if it cannot be executed, 125 if it was not started.", 1, INT_MAX, "c", NTMCTL_NOBODY, ntmctl_run },
-	{ "dc status", "", "the Direction Coordinator on this machine", NULL, 0, 0, "", NTMCTL_DC,
-	  ntmctl_dc_status },
-	{ "dc node add", "FQDN PUBLIC_KEY", "make a node a member; prints its virtual addresses", NULL, 2, 2,
-	  "", NTMCTL_DC, ntmctl_dc_node_add },
-	{ "dc node del", "FQDN", "end a node's membership", NULL, 1, 1, "", NTMCTL_DC, ntmctl_dc_node_del },
-	{ "dc node list", "", "the members, and where they are", NULL, 0, 0, "", NTMCTL_DC,
-	  ntmctl_dc_node_list },
-	{ "dc relay list", "", "relays with their load and state", NULL, 0, 0, "", NTMCTL_DC,
-	  ntmctl_dc_relay_list },
-	{ "dc path list", "", "the paths that this coordinator directed", NULL, 0, 0, "", NTMCTL_DC,
-	  ntmctl_dc_path_list },
-	{ "dc stats", "", "every counter of the coordinator", NULL, 0, 0, "", NTMCTL_DC, ntmctl_dc_stats },
-	{ "dc monitor", "", "events of the coordinator, a line each", NULL, 0, 0, "", NTMCTL_DC,
-	  ntmctl_dc_monitor },
-	{ "rs status", "", "the Relay Server on this machine", NULL, 0, 0, "", NTMCTL_RS, ntmctl_rs_status },
-	{ "rs tunnel list", "", "the paths that it relays", NULL, 0, 0, "", NTMCTL_RS,
-	  ntmctl_rs_tunnel_list },
-	{ "rs stats", "", "every counter of the relay", NULL, 0, 0, "", NTMCTL_RS, ntmctl_rs_stats },
-	{ "rs attach", "", "relay by XDP again, after rs detach or a fallback", NULL, 0, 0, "", NTMCTL_RS,
-	  ntmctl_rs_attach },
-	{ "rs detach", "", "take XDP off all interfaces: user space relays",
-	  "Without a running ntm-rs: `ntm-rs --detach`.", 0, 0, "", NTMCTL_RS, ntmctl_rs_detach },
-	{ "rs drain", "[--cancel]", "take no new paths, have the old ones moved, then end; tells how many are left",
-	  "Ask again to see how many are left. --cancel: take paths again.", 0, 0, "C", NTMCTL_RS, ntmctl_rs_drain },
-	{ "rs monitor", "", "events of the relay, a line each", NULL, 0, 0, "", NTMCTL_RS,
-	  ntmctl_rs_monitor },
-	{ .words = NULL },
+	{"key gen", "", "make a private key, as base64",
+	 "Keep it from others: (umask 077 && ntmctl key gen >FILE)", 0, 0, "", NTMCTL_NOBODY, ntmctl_key_gen},
+	{"key pub", "<FILE", "the public key of the private key on standard input", NULL, 0, 0, "",
+	 NTMCTL_NOBODY, ntmctl_key_pub},
+	{"status", "", "name, addresses, Direction Coordinator, relays (the default command)", NULL, 0, 0, "",
+	 NTMCTL_NTMD, ntmctl_status},
+	{"tunnel list", "", "the tunnels of this node", NULL, 0, 0, "", NTMCTL_NTMD, ntmctl_tunnel_list},
+	{"tunnel show", "FQDN|PATH_ID", "one tunnel and all its routes", NULL, 1, 1, "", NTMCTL_NTMD,
+	 ntmctl_tunnel_show},
+	{"tunnel close", "FQDN|PATH_ID", "end a tunnel; traffic to the peer makes a new one", NULL, 1, 1, "",
+	 NTMCTL_NTMD, ntmctl_tunnel_close},
+	{"path explain", "FQDN", "which routes to a peer were considered, and why one was taken", NULL, 1, 1,
+	 "", NTMCTL_NTMD, ntmctl_path_explain},
+	{"ping", "FQDN [-c N] [-i SECONDS]", "round trips through the tunnel to a peer",
+	 "-c N        send N pings (default 5)\n"
+	 "-i SECONDS  wait as long between two (default 1, at least 0.01)\n"
+	 "Exits with 1 if nothing came back.",
+	 1, 1, "ci", NTMCTL_NTMD, ntmctl_ping},
+	{"netcheck", "", "what the networks around this node let through", NULL, 0, 0, "", NTMCTL_NTMD,
+	 ntmctl_netcheck},
+	{"stats", "", "every counter, every drop reason", NULL, 0, 0, "", NTMCTL_NTMD, ntmctl_stats},
+	{"monitor", "", "events as they happen, a line each", NULL, 0, 0, "", NTMCTL_NTMD, ntmctl_monitor},
+	{"attach", "[--interface IF]... [--mode auto|native|generic] [--check]",
+	 "load the BPF programs and hand the tunnels' inline lane over to them",
+	 "--interface IF  only this interface (may be repeated); default: every one that a default route leaves by\n"
+	 "--mode MODE     how XDP is attached: auto (by driver), native or generic\n"
+	 "--check         only load the programs into the kernel and let it verify them",
+	 0, 0, "IMK", NTMCTL_NTMD, ntmctl_attach},
+	{"detach", "[--pin-dir DIR]", "take the inline lane back and remove the BPF programs",
+	 "Also without ntmd, which leaves them when it ends: then DIR says where they are pinned, if not in\n"
+	 "/sys/fs/bpf/ntm/ntm0.",
+	 0, 0, "P", NTMCTL_NTMD, ntmctl_detach},
+	{"run", "[-c FILE] -- COMMAND...", "a command on the overlay, as an ordinary user",
+	 "-c FILE  the node's configuration; default: ~/.config/ntm/ntmd.conf, or /etc/ntm/ntmd.conf\n"
+	 "The command reaches NTM nodes and nothing else. Exits as the command does, with 127 if it is not found,\n"
+	 "126 if it cannot be executed, 125 if it was not started.",
+	 1, INT_MAX, "c", NTMCTL_NOBODY, ntmctl_run},
+	{"dc status", "", "the Direction Coordinator on this machine", NULL, 0, 0, "", NTMCTL_DC,
+	 ntmctl_dc_status},
+	{"dc node add", "FQDN PUBLIC_KEY", "make a node a member; prints its virtual addresses", NULL, 2, 2,
+	 "", NTMCTL_DC, ntmctl_dc_node_add},
+	{"dc node del", "FQDN", "end a node's membership", NULL, 1, 1, "", NTMCTL_DC, ntmctl_dc_node_del},
+	{"dc node list", "", "the members, and where they are", NULL, 0, 0, "", NTMCTL_DC,
+	 ntmctl_dc_node_list},
+	{"dc relay list", "", "relays with their load and state", NULL, 0, 0, "", NTMCTL_DC,
+	 ntmctl_dc_relay_list},
+	{"dc path list", "", "the paths that this coordinator directed", NULL, 0, 0, "", NTMCTL_DC,
+	 ntmctl_dc_path_list},
+	{"dc stats", "", "every counter of the coordinator", NULL, 0, 0, "", NTMCTL_DC, ntmctl_dc_stats},
+	{"dc monitor", "", "events of the coordinator, a line each", NULL, 0, 0, "", NTMCTL_DC,
+	 ntmctl_dc_monitor},
+	{"rs status", "", "the Relay Server on this machine", NULL, 0, 0, "", NTMCTL_RS, ntmctl_rs_status},
+	{"rs tunnel list", "", "the paths that it relays", NULL, 0, 0, "", NTMCTL_RS, ntmctl_rs_tunnel_list},
+	{"rs stats", "", "every counter of the relay", NULL, 0, 0, "", NTMCTL_RS, ntmctl_rs_stats},
+	{"rs attach", "", "relay by XDP again, after rs detach or a fallback", NULL, 0, 0, "", NTMCTL_RS,
+	 ntmctl_rs_attach},
+	{"rs detach", "", "take XDP off all interfaces: user space relays",
+	 "Without a running ntm-rs: `ntm-rs --detach`.", 0, 0, "", NTMCTL_RS, ntmctl_rs_detach},
+	{"rs drain", "[--cancel]",
+	 "take no new paths, have the old ones moved, then end; tells how many are left",
+	 "Ask again to see how many are left. --cancel: take paths again.", 0, 0, "C", NTMCTL_RS,
+	 ntmctl_rs_drain},
+	{"rs monitor", "", "events of the relay, a line each", NULL, 0, 0, "", NTMCTL_RS, ntmctl_rs_monitor},
+	{.words = NULL},
 };
 
 /* What a daemon says may come from the network: a terminal gets nothing of it but text. */
@@ -216,7 +218,8 @@ static int read_options(struct ntmctl *ctl, struct words *words, int argc, char 
 
 	opterr = 0;
 	/* '-': hand over each word in its place, whatever POSIXLY_CORRECT says */
-	while (!command_follows(words) && (opt = getopt_long(argc, argv, "-:jpc:i:hV", long_options, NULL)) != -1) {
+	while (!command_follows(words) &&
+	       (opt = getopt_long(argc, argv, "-:jpc:i:hV", long_options, NULL)) != -1) {
 		switch (opt) {
 		case 1:
 			words->word[words->count++] = optarg;
@@ -242,7 +245,8 @@ static int read_options(struct ntmctl *ctl, struct words *words, int argc, char 
 			break;
 		case OPT_INTERFACE:
 			if (!ntm_config_is_device(optarg))
-				return ntmctl_usage(ctl, "\"%s\" is no name of an interface, as eth0", optarg);
+				return ntmctl_usage(ctl, "\"%s\" is no name of an interface, as eth0",
+						    optarg);
 			if (ctl->interfaces == NTMCTL_INTERFACES_MAX)
 				return ntmctl_usage(ctl, "at most %d interfaces", NTMCTL_INTERFACES_MAX);
 			ctl->interface[ctl->interfaces++] = optarg;

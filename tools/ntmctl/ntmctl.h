@@ -43,7 +43,8 @@ struct ntmctl_command {
 	const char *summary; /* one line for lists */
 	const char *more; /* further lines for its own help, or NULL */
 	int min, max; /* arguments */
-	const char *options; /* its own ones: "ci"; I: --interface, M: --mode, K: --check, C: --cancel, P: --pin-dir */
+	/* Its own ones: "ci"; I: --interface, M: --mode, K: --check, C: --cancel, P: --pin-dir */
+	const char *options;
 	enum ntmctl_daemon daemon;
 	int (*run)(const struct ntmctl *ctl);
 };

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * run.c - `ntmctl run -- COMMAND...`: an ordinary user's command on the overlay, without any privilege. We fork the ntmd
- * that will serve it (run_ntmd.c), move into namespaces of our own (run_namespace.c), hand the TUN that is there to ntmd,
- * and start the command in them once the node is registered. Its signals and its exit status are passed through.
+ * run.c - `ntmctl run -- COMMAND...`: an ordinary user's command on the overlay, without any privilege. We
+ * fork the ntmd that will serve it (run_ntmd.c), move into namespaces of our own (run_namespace.c), hand the
+ * TUN that is there to ntmd, and start the command in them once the node is registered. Its signals and its
+ * exit status are passed through.
  *
  *	outside:  ntmd ---- UDP of the host's network
  *	            ^
@@ -89,7 +90,8 @@ static int config_find(struct run_places *places, const char *given)
 		places->config = strdup(SYSTEM_CONFIG);
 		return places->config ? 0 : RUN_FAILED;
 	}
-	ntmctl_fail("there is neither %s nor a readable " SYSTEM_CONFIG ": write one (see ntmd.conf(5)), or name another with -c",
+	ntmctl_fail("there is neither %s nor a readable " SYSTEM_CONFIG
+		    ": write one (see ntmd.conf(5)), or name another with -c",
 		    places->config ? places->config : "~/.config/ntm/ntmd.conf");
 	return RUN_FAILED;
 }
@@ -144,7 +146,8 @@ static int folder_check(const char *path)
 {
 	struct stat st;
 
-	if (lstat(path, &st) || !S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & (S_IWGRP | S_IWOTH))) {
+	if (lstat(path, &st) || !S_ISDIR(st.st_mode) || st.st_uid != geteuid() ||
+	    (st.st_mode & (S_IWGRP | S_IWOTH))) {
 		ntmctl_fail("%s is not a folder of yours that only you can write to", path);
 		return RUN_FAILED;
 	}
@@ -160,7 +163,8 @@ static int places_find(struct run_places *places, const char *config)
 	if (state)
 		places->state = text("%s/ntm", state);
 	free(state);
-	places->runtime = runtime && *runtime == '/' ? text("%s/ntm", runtime) : text("/tmp/ntm-%u", geteuid());
+	places->runtime =
+		runtime && *runtime == '/' ? text("%s/ntm", runtime) : text("/tmp/ntm-%u", geteuid());
 	if (!places->state || !places->runtime) {
 		ntmctl_fail("no place for the node's state: set HOME or XDG_STATE_HOME");
 		return RUN_FAILED;
@@ -197,7 +201,8 @@ static void registered_see(void *arg, struct json_object *status)
 {
 	struct json_object *value;
 
-	*(bool *)arg = json_object_object_get_ex(status, "registered", &value) && json_object_get_boolean(value);
+	*(bool *)arg = json_object_object_get_ex(status, "registered", &value) &&
+		       json_object_get_boolean(value);
 }
 
 /* In a process of its own: asking blocks. */
@@ -302,7 +307,8 @@ static void signals_read(struct run *run)
 /* Waits at most ms for something, and deals with it; < 0: as long as it takes. */
 static void step(struct run *run, int ms)
 {
-	struct pollfd fd[2] = { { .fd = run->signals, .events = POLLIN }, { .fd = run->ntmd.log, .events = POLLIN } };
+	struct pollfd fd[2] = {{.fd = run->signals, .events = POLLIN},
+			       {.fd = run->ntmd.log, .events = POLLIN}};
 
 	if (poll(fd, 2, ms) < 0 && errno != EINTR)
 		return;
@@ -326,7 +332,9 @@ static int registered_wait(struct run *run)
 	while (!r && !run->registered && !run->abort && run->ntmd.pid) {
 		left = end - now_ms();
 		if (left <= 0) {
-			ntmctl_fail("the node is not registered after %d seconds: the command was not started", REGISTER_S);
+			ntmctl_fail(
+				"the node is not registered after %d seconds: the command was not started",
+				REGISTER_S);
 			r = RUN_FAILED;
 		} else {
 			step(run, (int)left);
@@ -340,7 +348,8 @@ static int registered_wait(struct run *run)
 	return run->registered && !run->abort ? r : RUN_FAILED;
 }
 
-/* TCP connections that a process has closed, while data or the end is still to be acknowledged. path: of /proc/net. */
+/* TCP connections that a process has closed, while data or the end is still to be acknowledged. path: of
+ * /proc/net. */
 static bool is_sending(const char *path)
 {
 	enum { FIN_WAIT1 = 4, LAST_ACK = 9, CLOSING = 11 };
@@ -357,7 +366,8 @@ static bool is_sending(const char *path)
 	return sending;
 }
 
-/* A machine goes on sending what a program left in its sockets. So must ntmd, until all of that has arrived. */
+/* A machine goes on sending what a program left in its sockets. So must ntmd, until all of that has
+ * arrived. */
 static void linger(struct run *run)
 {
 	int64_t end = now_ms() + LINGER_S * 1000;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * run.h - what the parts of `ntmctl run` share: run.c has the command and its end, run_namespace.c the network that it
- * sees, run_ntmd.c the daemon that serves it.
+ * run.h - what the parts of `ntmctl run` share: run.c has the command and its end, run_namespace.c the
+ * network that it sees, run_ntmd.c the daemon that serves it.
  */
 #ifndef NTM_TOOLS_NTMCTL_RUN_H
 #define NTM_TOOLS_NTMCTL_RUN_H
@@ -25,7 +25,8 @@ struct run_places {
 	char *socket; /* the control socket of this run */
 };
 
-/* Beside ntmctl, where it is installed next to that, or where the shell looks for programs; to be freed. NULL: said why. */
+/* Beside ntmctl, where it is installed next to that, or where the shell looks for programs; to be freed.
+ * NULL: said why. */
 char *ntmctl_ntmd_find(void);
 
 /* The descriptors that ntmd gets, in this order, from 3 on. */
@@ -58,8 +59,8 @@ void ntmctl_run_ntmd_stop(struct run_ntmd *ntmd);
 /* ---- run_namespace.c: we move into namespaces of our own */
 
 /*
- * User, network and mount namespaces in which we remain the user we are: lo is up, there is a TUN named ntm0, and names
- * are asked at RUN_STUB. ret_fd: what ntmd gets. scratch: a folder. 0, or RUN_FAILED (said why).
+ * User, network and mount namespaces in which we remain the user we are: lo is up, there is a TUN named ntm0,
+ * and names are asked at RUN_STUB. ret_fd: what ntmd gets. scratch: a folder. 0, or RUN_FAILED (said why).
  */
 int ntmctl_run_namespace_enter(const char *scratch, int ret_fd[RUN_FDS]);
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * run_namespace.c - the network that a command of `ntmctl run` sees: namespaces that any user may make, with a TUN, and
- * with resolver files that name the stub. Before: run.c; the TUN is served by ntmd (daemon/fd_passing.c).
+ * run_namespace.c - the network that a command of `ntmctl run` sees: namespaces that any user may make, with
+ * a TUN, and with resolver files that name the stub. Before: run.c; the TUN is served by ntmd
+ * (daemon/fd_passing.c).
  *
- * We are mapped to ourselves: the command sees the user that it is. In a new user namespace that gives all capabilities
- * until the next execve(), enough to set it up; the command has none.
+ * We are mapped to ourselves: the command sees the user that it is. In a new user namespace that gives all
+ * capabilities until the next execve(), enough to set it up; the command has none.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -79,29 +80,37 @@ static int refused(const char *what, int err)
 		long off;
 		const char *todo;
 	} keys[] = {
-		{ "/proc/sys/kernel/unprivileged_userns_clone", "kernel.unprivileged_userns_clone", 0,
-		  "sysctl -w kernel.unprivileged_userns_clone=1" },
-		{ "/proc/sys/user/max_user_namespaces", "user.max_user_namespaces", 0,
-		  "sysctl -w user.max_user_namespaces=15000" },
-		{ "/proc/sys/user/max_net_namespaces", "user.max_net_namespaces", 0,
-		  "sysctl -w user.max_net_namespaces=15000" },
-		{ "/proc/sys/user/max_mnt_namespaces", "user.max_mnt_namespaces", 0,
-		  "sysctl -w user.max_mnt_namespaces=15000" },
-		{ "/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "kernel.apparmor_restrict_unprivileged_userns",
-		  1, "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0` or an AppArmor profile for ntmctl with `userns" },
+		{"/proc/sys/kernel/unprivileged_userns_clone", "kernel.unprivileged_userns_clone", 0,
+		 "sysctl -w kernel.unprivileged_userns_clone=1"},
+		{"/proc/sys/user/max_user_namespaces", "user.max_user_namespaces", 0,
+		 "sysctl -w user.max_user_namespaces=15000"},
+		{"/proc/sys/user/max_net_namespaces", "user.max_net_namespaces", 0,
+		 "sysctl -w user.max_net_namespaces=15000"},
+		{"/proc/sys/user/max_mnt_namespaces", "user.max_mnt_namespaces", 0,
+		 "sysctl -w user.max_mnt_namespaces=15000"},
+		{"/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
+		 "kernel.apparmor_restrict_unprivileged_userns", 1,
+		 "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0` or an AppArmor profile for ntmctl with `userns"},
 	};
 
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
 		if (sysctl_read(keys[i].path) == keys[i].off)
-			return fail("namespaces of ordinary users are switched off on this system (%s = %ld); its administrator can "
-				    "allow them with `%s`; or run ntmd as root instead",
-				    keys[i].name, keys[i].off, keys[i].todo);
+			return fail(
+				"namespaces of ordinary users are switched off on this system (%s = %ld); its administrator can "
+				"allow them with `%s`; or run ntmd as root instead",
+				keys[i].name, keys[i].off, keys[i].todo);
 	if (err == -ENOSPC || err == -EUSERS)
-		return fail("%s: too many namespaces are in use, or nested in each other (see /proc/sys/user)", what);
+		return fail(
+			"%s: too many namespaces are in use, or nested in each other (see /proc/sys/user)",
+			what);
 	if (err == -EINVAL || err == -ENOSYS)
-		return fail("%s: this kernel has no user namespaces (CONFIG_USER_NS); run ntmd as root instead", what);
-	return fail("%s: %s; a container or a security module may forbid namespaces here: run ntmctl outside of it, or ntmd as "
-		    "root instead", what, strerror(-err));
+		return fail(
+			"%s: this kernel has no user namespaces (CONFIG_USER_NS); run ntmd as root instead",
+			what);
+	return fail(
+		"%s: %s; a container or a security module may forbid namespaces here: run ntmctl outside of it, or ntmd as "
+		"root instead",
+		what, strerror(-err));
 }
 
 static int map_ourselves(uid_t uid, gid_t gid)
@@ -127,10 +136,12 @@ static int tun_make(int *ret_fd)
 	int fd = open(TUN_PATH, O_RDWR | O_CLOEXEC | O_NONBLOCK), err;
 
 	if (fd < 0 && (errno == EACCES || errno == EPERM))
-		return fail("no permission to open " TUN_PATH ": it must be accessible to everyone, as udev makes it (it gives no "
+		return fail("no permission to open " TUN_PATH
+			    ": it must be accessible to everyone, as udev makes it (it gives no "
 			    "rights over the machine's own devices); as root: chmod 666 " TUN_PATH);
 	if (fd < 0)
-		return fail("cannot open " TUN_PATH ": %s; as root, `modprobe tun` loads the driver", strerror(errno));
+		return fail("cannot open " TUN_PATH ": %s; as root, `modprobe tun` loads the driver",
+			    strerror(errno));
 	if (ioctl(fd, TUNSETIFF, &request) < 0) {
 		err = -errno;
 		close(fd);
@@ -218,7 +229,8 @@ static int resolv_conf_put(const char *scratch)
 	int err;
 
 	if (!old)
-		return fail("cannot read /etc/resolv.conf (%s): names need it; an empty file will do", strerror(errno));
+		return fail("cannot read /etc/resolv.conf (%s): names need it; an empty file will do",
+			    strerror(errno));
 	file = scratch_open(scratch, "resolv.conf", path, sizeof(path));
 	if (!file) {
 		err = errno;
@@ -275,8 +287,8 @@ static int nscd_hide(const char *scratch)
 }
 
 /*
- * The files are on a file system of their own in this namespace, which nobody outside ever sees: nothing is left behind,
- * however we end.
+ * The files are on a file system of their own in this namespace, which nobody outside ever sees: nothing is
+ * left behind, however we end.
  */
 static int files_make(const char *scratch)
 {
@@ -288,7 +300,8 @@ static int files_make(const char *scratch)
 						     fail("cannot separate the mounts: %s", strerror(-r));
 	}
 	if (mount("ntm", scratch, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=755,size=256k"))
-		return fail("cannot mount a file system at %s in the namespace: %s", scratch, strerror(errno));
+		return fail("cannot mount a file system at %s in the namespace: %s", scratch,
+			    strerror(errno));
 	r = resolv_conf_put(scratch);
 	if (!r)
 		r = nsswitch_put(scratch);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * run_ntmd.c - the ntmd of `ntmctl run`: a child forked while we are still outside, which becomes ntmd when it has the
- * descriptors from inside (run_namespace.c; daemon/fd_passing.c takes them). It has no privilege of any kind.
+ * run_ntmd.c - the ntmd of `ntmctl run`: a child forked while we are still outside, which becomes ntmd when
+ * it has the descriptors from inside (run_namespace.c; daemon/fd_passing.c takes them). It has no privilege
+ * of any kind.
  */
 #include <errno.h>
 #include <fcntl.h>
