@@ -146,7 +146,8 @@ nssysctl four net.ipv6.conf.{all,default}.disable_ipv6=1
 node_start four four.$ZONE
 check "without IPv6 a node registers" eventually 5 nodes_registered four
 check "the log says what is missing, and how to have it" grep -q 'IPv6 is switched off on ntm0; .*sysctl' "$WORK/four-ntmd.log"
-check "and it has its virtual IPv4 address" reaches four "$(vip4 a)"
+# (a may have been registered anew a moment before the DC was killed: then that learns of it by its next Keep Alive)
+check "and it has its virtual IPv4 address" reaches four "$(vip4 late)"
 
 # ---- a full pool
 daemon_stop dc ntm-dc
