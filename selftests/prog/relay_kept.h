@@ -134,6 +134,7 @@ static void watched(int ticks)
 
 static void test_hops(void)
 {
+	bool young = now_ns() >> NTM_RELAY_TICK_SHIFT < 4 << NTM_RELAY_ALONE_SHIFT; /* a virtual machine, perhaps */
 	struct ntm_relay_hop hop;
 	struct world_path path = path_make(P44);
 
@@ -157,12 +158,18 @@ static void test_hops(void)
 	      "(the neighbour changes again)");
 	watched(200);
 	check(goes_to(0x20), "it is kept as long as routes are watched");
-	watched(-(1 << NTM_RELAY_ALONE_SHIFT) - 1);
-	check(goes_to(0x21), "and looked up again when nobody does for a while");
+	if (!young) {
+		watched(-(1 << NTM_RELAY_ALONE_SHIFT) - 1);
+		check(goes_to(0x21), "and looked up again when nobody does for a while");
+	}
 	check(!system("ip neighbour replace 198.51.100.10 lladdr 02:00:00:00:01:20 dev nw1 nud permanent"),
 	      "(and back)");
-	watched(-3 * (1 << NTM_RELAY_ALONE_SHIFT));
-	check(goes_to(0x20), "and again after that");
+	if (young) {
+		puts("skip - next hops when nobody watches routes: this system has run for less than the time it takes");
+	} else {
+		watched(-3 * (1 << NTM_RELAY_ALONE_SHIFT));
+		check(goes_to(0x20), "and again after that");
+	}
 	world.config.watched_until = 0;
 	world_config(&world);
 }
