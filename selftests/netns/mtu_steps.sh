@@ -60,10 +60,15 @@ mtu_is() { # FROM TO LEAST MOST
 	[ "$is" -ge "$3" ] && [ "$is" -le "$4" ]
 }
 
+# At both ends: an answer that was still on its way may have made it again, and a word of its end may be lost.
+tunnel_ends() { # MN CN
+	ns "$1" ntmctl tunnel close "$2.$ZONE" >/dev/null 2>&1 || :
+	ns "$2" ntmctl tunnel close "$1.$ZONE" >/dev/null 2>&1 || :
+	gives 0 tunnels "$1" length && gives 0 tunnels "$2" length
+}
 tunnel_anew() { # MN CN
 	local name
-	ns "$1" ntmctl tunnel close "$2.$ZONE" >/dev/null 2>&1 || :
-	eventually 2 gives 0 tunnels "$2" length
+	eventually 5 tunnel_ends "$1" "$2"
 	for name; do
 		nsip "$name" route flush cache
 		nsip "$name" -6 route flush cache
