@@ -19,6 +19,7 @@
 
 #define FIB_KNOWN 256 /* ways a CPU, a power of two; the newer one takes another's place */
 #define FIB_KNOWN_NS 100000000ULL
+#define FIB_HASH 0x9e3779b1U /* odd, its bits as if by chance */
 
 struct fib_hop {
 	__u32 ifindex;
@@ -113,7 +114,7 @@ static __noinline int fib_ask(struct __sk_buff *skb, const struct ntm_source *so
 static __always_inline struct fib_known *fib_place(const struct ntm_way *way)
 {
 	const __u32 *w = (const void *)way;
-	__u32 index = ((w[0] ^ w[1] ^ w[2] ^ w[3] ^ w[4]) * 0x9e3779b1U) >> 16 & (FIB_KNOWN - 1);
+	__u32 index = ((w[0] ^ w[1] ^ w[2] ^ w[3] ^ w[4]) * FIB_HASH) >> 16 & (FIB_KNOWN - 1);
 
 	return bpf_map_lookup_elem(&ntm_hops, &index);
 }

@@ -145,13 +145,10 @@ static char *text_make(const struct ntmd_resolver_file *file, const char *old)
 static void give_back(struct ntmd_resolver_file *file, const char *old)
 {
 	char *now = NULL;
+	bool same = !ntmd_resolv_conf_read(&now, NULL, file->path) && !strcmp(now, old);
 
-	if (ntmd_resolv_conf_read(&now, NULL, file->path) || strcmp(now, old)) {
-		if (write_in_place(file->path, old, strlen(old)))
-			goto out; /* the kept copy stays */
-	}
-	unlink(file->saved);
-out:
+	if (same || !write_in_place(file->path, old, strlen(old)))
+		unlink(file->saved); /* else the kept copy stays */
 	free(now);
 }
 

@@ -82,7 +82,7 @@ enum dc_guard_cookie dc_guard_cookie(struct dc_guard *guard, int64_t now_us, con
 					     .lifetime_before = COOKIE_S,
 					     .client_addr = &at };
 	knot_edns_cookie_t client, server, ours;
-	bool known = false;
+	bool known = false, made;
 
 	if (!cookie)
 		return DC_GUARD_NONE;
@@ -95,10 +95,11 @@ enum dc_guard_cookie dc_guard_cookie(struct dc_guard *guard, int64_t now_us, con
 		known = known || (server.len && !knot_edns_cookie_server_check(&server, &client, &params));
 	}
 	/* A new one each time, by the newest secret: as long as somebody asks it does not grow old. */
-	if (knot_edns_cookie_server_generate(&ours, &client, &params) ||
-	    knot_edns_cookie_write(ret_cookie, DC_GUARD_COOKIE_LEN, &client, &ours))
-		return DC_GUARD_NONE;
+	made = !knot_edns_cookie_server_generate(&ours, &client, &params) &&
+	       !knot_edns_cookie_write(ret_cookie, DC_GUARD_COOKIE_LEN, &client, &ours);
 	ntm_crypto_wipe(params.secret, sizeof(params.secret));
+	if (!made)
+		return DC_GUARD_NONE;
 	return known ? DC_GUARD_OURS : DC_GUARD_NEW;
 }
 

@@ -145,6 +145,20 @@ rs_start() { # NAME
 	daemon_run "$1" ntm-rs
 }
 
+# For RS_CONFIG: rs1 has IPv4 at eth0 and IPv6 at eth1.
+rs_config_apart() { # MODE
+	cat <<-CONFIG
+	[rs]
+	name = rs1.$ZONE
+	private-key-file = $WORK/rs1.key
+	listen = $(host_addr4 rs1):6866
+	listen = [$(host_addr6 rs1 eth1)]:6866
+	control-socket = /run/ntm/rs.sock
+	[datapath]
+	xdp = $1
+	CONFIG
+}
+
 # The DC hears it: directions from now on name it. For check and eventually.
 relay_up() { # [NAME]
 	[ "$(ns dc ntmctl -j dc relay list | jq -r ".[] | select(.name == \"${1:-rs1}.$ZONE\") | .state")" = up ]

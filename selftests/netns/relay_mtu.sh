@@ -13,18 +13,6 @@
 # shellcheck source=selftests/netns/mtu_steps.sh
 . "$(dirname "$0")/mtu_steps.sh"
 
-relay_config() { # MODE: as RS_CONFIG
-	cat <<-CONFIG
-	[rs]
-	name = rs1.$ZONE
-	private-key-file = $WORK/rs1.key
-	listen = $(host_addr4 rs1):6866
-	listen = [$(host_addr6 rs1 eth1)]:6866
-	control-socket = /run/ntm/rs.sock
-	[datapath]
-	xdp = $1
-	CONFIG
-}
 narrow() { # BYTES
 	local net port
 	read -r net port <<<"${PORT[rs1.eth1]}"
@@ -64,7 +52,7 @@ public-key = $(public_key rs1)
 endpoint = $(host_addr4 rs1):6866
 endpoint = [$(host_addr6 rs1 eth1)]:6866"
 dc_start
-RS_CONFIG=$(relay_config off)
+RS_CONFIG=$(rs_config_apart off)
 rs_start rs1
 eventually 8 relay_up
 nodes_add four=v4 six=v6
@@ -72,7 +60,7 @@ for name in four six; do sums_start "$name"; done
 step user 1400
 step user 1300
 daemon_stop rs1 ntm-rs
-RS_CONFIG=$(relay_config auto)
+RS_CONFIG=$(rs_config_apart auto)
 rs_start rs1
 echo "# auto: $(ns rs1 ntmctl -j rs status | jq -r '.mode')"
 eventually 8 relay_up

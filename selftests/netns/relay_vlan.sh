@@ -37,18 +37,6 @@ vlan_make() {
 }
 is_up() { [[ $(nsip "$1" -o link show dev "$2") = *" state UP "* ]]; }
 
-config() { # MODE: as RS_CONFIG
-	cat <<-CONFIG
-	[rs]
-	name = rs1.$ZONE
-	private-key-file = $WORK/rs1.key
-	listen = $(host_addr4 rs1):6866
-	listen = [$(host_addr6 rs1 eth1)]:6866
-	control-socket = /run/ntm/rs.sock
-	[datapath]
-	xdp = $1
-	CONFIG
-}
 attached_to() { [ "$(rs_status '[.interfaces[] | select(.mode != "off") | .name] | sort | join(" ")')" = "$1" ]; }
 
 step() { # MODE INTERFACES: with the relay that runs
@@ -80,7 +68,7 @@ public-key = $(public_key rs1)
 endpoint = $(host_addr4 rs1):6866
 endpoint = [$(host_addr6 rs1 eth1)]:6866"
 dc_start
-RS_CONFIG=$(config generic) rs_start rs1
+RS_CONFIG=$(rs_config_apart generic) rs_start rs1
 nodes_add p4=v4 q4=v4b q6=v6
 no_direct
 for name in q4 q6; do server_start $name 7001; done
@@ -90,7 +78,7 @@ step generic "eth0 eth1"
 daemon_stop rs1 ntm-rs
 ns rs1 ntm-rs -c "$WORK/rs1/ntm-rs.conf" --detach 2>/dev/null
 for dev in eth0 eth1; do far_end on $dev; done
-RS_CONFIG=$(config native) rs_start rs1
+RS_CONFIG=$(rs_config_apart native) rs_start rs1
 step native "eth1 wire"
 capture_stop
 wire() { tcpdump -n -r "$WORK/wire.pcap" "$@" 2>/dev/null | wc -l; }
