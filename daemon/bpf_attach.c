@@ -49,6 +49,7 @@ struct ntmd_bpf_set {
 	bool front; /* a set of another layout is attached: ours come before it */
 	struct ntm_pins old; /* that one */
 	bool other_veth;
+	int lock; /* of ntm_pins_lock; negative: not ours */
 	struct ntmd_bpf_interface interface[NTMD_INTERFACES_MAX];
 	unsigned interfaces;
 };
@@ -175,6 +176,13 @@ int ntmd_bpf_set_load(struct ntmd_bpf_set **ret_set, const struct ntmd_bpf_confi
 		free(set);
 		return err;
 	}
+	set->lock = ntm_pins_lock(config->pin_dir);
+	if (set->lock == -EBUSY) {
+		snprintf(ret_why, why_len, "another ntmd has its BPF programs at %s: set another [datapath] pin-dir",
+			 config->pin_dir);
+		free(set);
+		return -EBUSY;
+	}
 	ntm_pins_each(config->pin_dir, other_layout_note, set);
 	set->skel = node_bpf__open();
 	if (!set->skel) {
@@ -228,12 +236,19 @@ int ntmd_bpf_set_events_fd(const struct ntmd_bpf_set *set)
 	return bpf_map__fd(map_of(set, NTMD_MAP_EVENTS));
 }
 
+static void unlock(struct ntmd_bpf_set *set)
+{
+	ntm_pins_unlock(set->config.pin_dir, set->lock);
+	set->lock = -1;
+}
+
 void ntmd_bpf_set_free(struct ntmd_bpf_set *set)
 {
 	if (!set)
 		return;
 	ntmd_maps_close(set->maps);
 	node_bpf__destroy(set->skel);
+	unlock(set);
 	free(set);
 }
 
@@ -506,6 +521,7 @@ void ntmd_bpf_set_remove(struct ntmd_bpf_set *set)
 	ntmd_veth_remove(set->config.device, set->other_veth);
 	ntmd_maps_keys_end(set->maps);
 	set->interfaces = 0;
+	unlock(set);
 }
 
 /* ---- a set of another layout */
@@ -576,13 +592,31 @@ static void clean_one(void *ctx, const struct ntm_pins *pins, bool complete)
 	clean->removed = true;
 }
 
+static void count_one(void *ctx, const struct ntm_pins *pins, bool complete)
+{
+	unsigned *found = ctx;
+
+	(void)pins;
+	(void)complete;
+	(*found)++;
+}
+
 int ntmd_bpf_clean(const char *pin_dir, const char *device, bool all)
 {
 	struct clean clean = { .all = all };
+	unsigned found = 0;
+	int lock;
 
+	ntm_pins_each(pin_dir, count_one, &found);
+	if (!found)
+		return 0;
+	lock = ntm_pins_lock(pin_dir);
+	if (lock == -EBUSY) /* another's, who lives */
+		return 0;
 	ntm_pins_each(pin_dir, clean_one, &clean);
 	if (!clean.left && clean.removed)
 		for (int other = 0; other < 2; other++)
 			ntmd_veth_remove(device, other);
+	ntm_pins_unlock(pin_dir, lock);
 	return clean.removed;
 }

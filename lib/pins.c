@@ -9,10 +9,12 @@
 #include <bpf/libbpf.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -155,18 +157,24 @@ static int folder_make(const char *path)
 	return is_bpffs(path) && !is_trusted(path) ? -EPERM : 0;
 }
 
-int ntm_pins_begin(const struct ntm_pins *pins)
+/* With all that are above it. */
+static int folders_make(const char *folder)
 {
 	char path[NTM_PINS_PATH];
 	int err = 0;
 
-	snprintf(path, sizeof(path), "%s", pins->dir);
+	snprintf(path, sizeof(path), "%s", folder);
 	for (char *at = strchr(path + 1, '/'); at && !err; at = strchr(at + 1, '/')) {
 		*at = 0;
 		err = folder_make(path);
 		*at = '/';
 	}
 	return err ? err : folder_make(path);
+}
+
+int ntm_pins_begin(const struct ntm_pins *pins)
+{
+	return folders_make(pins->dir);
 }
 
 int ntm_pins_complete(const struct ntm_pins *pins)
@@ -210,6 +218,52 @@ int ntm_pins_map_get(const struct ntm_pins *pins, const char *name)
 	pin_path(pins, name, path);
 	fd = bpf_obj_get(path);
 	return fd < 0 ? -errno : fd;
+}
+
+/* ---- one process at a time */
+
+static int lock_name(const char *pin_dir, char path[NTM_PINS_PATH])
+{
+	return snprintf(path, NTM_PINS_PATH, "%s-lock", pin_dir) < NTM_PINS_PATH ? 0 : -ENAMETOOLONG;
+}
+
+static bool is_same_file(int fd, const char *path)
+{
+	struct stat a, b;
+
+	return !fstat(fd, &a) && !lstat(path, &b) && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+int ntm_pins_lock(const char *pin_dir)
+{
+	char path[NTM_PINS_PATH];
+	int err = lock_name(pin_dir, path), fd;
+
+	while (!err) {
+		err = folders_make(path);
+		if (err)
+			break;
+		fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (fd < 0)
+			return -errno;
+		if (flock(fd, LOCK_EX | LOCK_NB))
+			err = errno == EWOULDBLOCK ? -EBUSY : -errno;
+		else if (is_same_file(fd, path))
+			return fd;
+		close(fd); /* who had it has removed it meanwhile */
+	}
+	return err;
+}
+
+void ntm_pins_unlock(const char *pin_dir, int fd)
+{
+	char path[NTM_PINS_PATH];
+
+	if (fd < 0)
+		return;
+	if (!lock_name(pin_dir, path))
+		rmdir(path);
+	close(fd);
 }
 
 /* ---- hooks */

@@ -4,6 +4,7 @@
  * is what runs, for whoever comes next (a new daemon, or ntmctl without one).
  *
  *	PIN_DIR -> NAME-layoutN		a symbolic link, made last: without it the folder is not whole
+ *	NAME-lock			whoever works with them has locked it
  *	NAME-layoutN/MAP		the maps
  *	NAME-layoutN/link_HOOK_IFINDEX	a link (XDP, tcx): removing it detaches
  *	NAME-layoutN/prog_HOOK_IFINDEX	a program at clsact, which has no links; ..._q: its qdisc is ours
@@ -38,6 +39,14 @@ unsigned ntm_pins_layout(const char *pin_dir);
 int ntm_pins_begin(const struct ntm_pins *pins); /* makes the folder. 0 or -errno */
 /* From now on it is the complete one. The folder of another layout, if there was one, stays. 0 or -errno. */
 int ntm_pins_complete(const struct ntm_pins *pins);
+
+/*
+ * Two processes with one folder would take each other's programs away, and each sees the other only here: their
+ * network namespaces and control sockets may differ. Ends with the process. A descriptor; -EBUSY: another
+ * process has it; or -errno.
+ */
+int ntm_pins_lock(const char *pin_dir);
+void ntm_pins_unlock(const char *pin_dir, int fd); /* negative: nothing */
 
 int ntm_pins_map_add(const struct ntm_pins *pins, const char *name, int fd); /* 0 or -errno */
 int ntm_pins_map_get(const struct ntm_pins *pins, const char *name); /* a descriptor or -errno */

@@ -10,6 +10,7 @@
 #include "log.h"
 #include "loop.h"
 #include "pin.h"
+#include "pins.h"
 #include "rs.h"
 
 #define CONFIG_DEFAULT "/etc/ntm/rs.conf"
@@ -40,14 +41,21 @@ static bool is_running(const struct rs_config *config)
 /* What XDP relays without any ntm-rs ends. */
 static int detach(const struct rs_config *config)
 {
-	unsigned links;
-	int err;
+	unsigned layout, links;
+	int err, lock = -1;
 
 	if (is_running(config)) {
 		ntm_error("ntm-rs is running: `ntmctl rs detach` detaches it, or stop it before");
 		return NTM_EXIT_SYSTEM;
 	}
+	if (rs_pin_sets(config->pin_dir, &layout, 1) > 0)
+		lock = ntm_pins_lock(config->pin_dir);
+	if (lock == -EBUSY) {
+		ntm_error("another ntm-rs, with another control socket, has its maps at %s", config->pin_dir);
+		return NTM_EXIT_SYSTEM;
+	}
 	err = rs_pin_remove(config->pin_dir, &links);
+	ntm_pins_unlock(config->pin_dir, lock);
 	if (err) {
 		ntm_error("cannot remove what is pinned in %s: %s", config->pin_dir,
 			  err == -ENOTSUP ? "it is in no BPF file system" : strerror(-err));

@@ -24,6 +24,7 @@
 #include "log.h"
 #include "loop.h"
 #include "pin.h"
+#include "pins.h"
 #include "relay_map.h"
 #include "rs.h"
 #include "xdp_internal.h"
@@ -286,6 +287,12 @@ static int load(struct rs_xdp *xdp)
 	int err;
 
 	xdp->pinned = !rs_pin_prepare(dir, why, sizeof(why));
+	if (xdp->pinned)
+		xdp->lock = ntm_pins_lock(dir);
+	if (xdp->lock == -EBUSY) {
+		rs_xdp_why_set(xdp, "another ntm-rs has its maps at %s: set another [datapath] pin-dir", dir);
+		return -EBUSY;
+	}
 	if (xdp->pinned && rs_pin_set_make(dir, NTM_RELAY_LAYOUT)) {
 		snprintf(why, sizeof(why), "cannot make directories in pin-dir");
 		xdp->pinned = false;
@@ -438,13 +445,27 @@ static void others_remove(struct rs_xdp *xdp)
 	}
 }
 
-/* What an earlier ntm-rs left must not go on forwarding by maps that nobody keeps. */
-static void left_remove(const struct rs *rs)
+static void unlock(struct rs_xdp *xdp)
 {
-	unsigned links;
+	ntm_pins_unlock(xdp->rs->config.pin_dir, xdp->lock);
+	xdp->lock = -1;
+}
 
-	if (!rs_pin_remove(rs->config.pin_dir, &links) && links)
+/* What an earlier ntm-rs left must not go on forwarding by maps that nobody keeps. */
+static void left_remove(struct rs_xdp *xdp)
+{
+	const char *dir = xdp->rs->config.pin_dir;
+	unsigned layout, links;
+
+	if (rs_pin_sets(dir, &layout, 1) <= 0)
+		return;
+	if (xdp->lock < 0)
+		xdp->lock = ntm_pins_lock(dir);
+	if (xdp->lock == -EBUSY) /* another's, who lives */
+		return;
+	if (!rs_pin_remove(dir, &links) && links)
 		ntm_notice("XDP is off: detached from %u interfaces", links);
+	unlock(xdp);
 }
 
 static int start(struct rs_xdp *xdp)
@@ -479,9 +500,10 @@ int rs_xdp_open(struct rs *rs)
 	xdp->rs = rs;
 	xdp->mode = RS_XDP_OFF;
 	xdp->silent = RS_XDP_AUTO;
+	xdp->lock = -1;
 	rs->xdp = xdp;
 	if (rs->config.xdp == RS_XDP_OFF) {
-		left_remove(rs);
+		left_remove(xdp);
 		return 0;
 	}
 	xdp->settle = ntm_timer_new(rs->base, on_settle, xdp);
@@ -494,7 +516,7 @@ int rs_xdp_open(struct rs *rs)
 		if (xdp->bpf)
 			xdp_relay_bpf__destroy(xdp->bpf);
 		xdp->bpf = NULL;
-		left_remove(rs);
+		left_remove(xdp);
 	}
 	return 0;
 }
@@ -515,6 +537,7 @@ void rs_xdp_close(struct rs *rs)
 	rs->map = NULL;
 	if (xdp->bpf)
 		xdp_relay_bpf__destroy(xdp->bpf);
+	unlock(xdp);
 	free(xdp);
 	rs->xdp = NULL;
 }

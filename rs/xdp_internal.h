@@ -18,6 +18,7 @@ struct rs_xdp {
 	struct rs *rs;
 	struct xdp_relay_bpf *bpf; /* NULL: not loaded */
 	bool pinned;
+	int lock; /* of ntm_pins_lock, for pin-dir; negative: not ours */
 	bool held; /* detached by hand */
 	enum rs_xdp_mode mode; /* what is attached is attached so; OFF: none is */
 	struct rs_xdp_link link[RS_INTERFACES_MAX];

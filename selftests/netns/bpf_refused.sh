@@ -58,3 +58,27 @@ starts_not "a kernel that refuses the programs" "$NO_PROGRAMS" "this kernel does
 daemon_run mn ntmd
 eventually 5 reaches mn "$(vip4 cn)" -W 2 >/dev/null
 check "and where nothing is refused BPF has the tunnel" eventually 5 inline_is mn cn bpf
+
+# ---- a second ntmd with the same pin-dir; it may be in another container, with sockets and a state of its own
+twin() { # ENGINE LOG
+	mkdir -p "$WORK/twin"
+	sed "s|^fqdn = .*|fqdn = twin.$ZONE|; s|^device = .*|device = ntm1|; s|^control-socket = .*|control-socket = $WORK/twin/sock|
+		s|^state-dir = .*|state-dir = $WORK/twin|; s|^engine = .*|engine = $1|; s|^listen = 127.*|listen = 127.0.0.56:53|" \
+		"$WORK/mn/ntmd.conf" >"$WORK/twin/ntmd.conf"
+	ns mn timeout 2 "$NTM_BIN/ntmd" -c "$WORK/twin/ntmd.conf" >"$WORK/$2" 2>&1 || :
+}
+still_bpf() { inline_is mn cn bpf && reaches mn "$(vip4 cn)"; }
+
+twin bpf twin.log
+check "another ntmd does not get this one's pins" grep -qF "another ntmd has its BPF programs at" "$WORK/twin.log"
+twin auto twin.log
+check "with engine = auto its user engine carries on" grep -q "no BPF engine: another ntmd .*user engine" "$WORK/twin.log"
+twin user twin.log
+check "and with engine = user it removes nothing" still_bpf
+eq "nor does ntmctl that does not find the ntmd" \
+	"ntmctl: an ntmd runs that has its BPF programs at /sys/fs/bpf/ntm/ntm0: name its control socket with --socket" \
+	"$(ns mn ntmctl --socket "$WORK/twin/sock" detach 2>&1 || :)"
+check "all goes on" still_bpf
+daemon_stop mn ntmd KILL
+ns mn ntmctl detach >/dev/null
+nothing_pinned "once it is dead they can be removed" mn

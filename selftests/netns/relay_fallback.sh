@@ -62,6 +62,21 @@ daemon_run rs1 ntm-rs
 check "auto on veth takes generic XDP, whatever was there before" xdp_is generic
 by_xdp "generic" p6 q4 reaches p6 "$(vip4 q4)"
 
+# ---- a second ntm-rs with the same pin-dir; it may be in another container
+twin_config() { # XDP
+	sed "s|:6866|:6867|; s|^control-socket = .*|control-socket = $WORK/twin.sock|; s|^xdp = .*|xdp = $1|" \
+		"$WORK/rs1/ntm-rs.conf" >"$WORK/twin.conf"
+}
+twin() { twin_config "$1"; ns rs1 timeout 1 ntm-rs -c "$WORK/twin.conf" >"$WORK/twin.log" 2>&1 || :; }
+twin auto
+check "another ntm-rs does not get this one's pins, and says so" \
+	grep -q "relaying in user space: another ntm-rs has its maps at" "$WORK/twin.log"
+twin off
+check "nor does it remove them with xdp = off" ns rs1 test -e /sys/fs/bpf/ntm/rs/rs_paths
+check "nor with --detach" grep -q "another ntm-rs, with another control socket" \
+	<<<"$(ns rs1 ntm-rs -c "$WORK/twin.conf" --detach 2>&1 || :)"
+by_xdp "XDP still relays" p6 q4 reaches p6 "$(vip4 q4)"
+
 # ---- an interface that somebody else has
 daemon_stop rs1 ntm-rs
 ns rs1 ntm-rs -c "$WORK/rs1/ntm-rs.conf" --detach

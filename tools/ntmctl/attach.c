@@ -108,10 +108,8 @@ static void taking_remove(void *ctx, const struct ntm_pins *pins, const char *ho
 
 static void stop_one(void *ctx, const struct ntm_pins *pins, bool complete)
 {
-	struct removal *removal = ctx;
-
+	(void)ctx;
 	(void)complete;
-	removal->found++;
 	ntm_pins_hooks_each(pins, taking_remove, NULL);
 }
 
@@ -144,18 +142,34 @@ static void remove_one(void *ctx, const struct ntm_pins *pins, bool complete)
 	}
 }
 
+static void find_one(void *ctx, const struct ntm_pins *pins, bool complete)
+{
+	struct removal *removal = ctx;
+
+	(void)pins;
+	(void)complete;
+	removal->found++;
+}
+
 static int detach_alone(const struct ntmctl *ctl)
 {
 	const char *pin_dir = ctl->pin_dir ? ctl->pin_dir : PIN_DIR;
 	struct removal removal = { 0 };
+	int lock;
 
 	if (access("/sys/fs/bpf", R_OK | X_OK) && errno == EACCES)
 		return ntmctl_fail("no permission for %s: run ntmctl as root (sudo ntmctl detach)", pin_dir);
-	ntm_pins_each(pin_dir, stop_one, &removal);
+	ntm_pins_each(pin_dir, find_one, &removal);
 	if (!removal.found)
 		return ntmctl_fail("ntmd does not run, and no BPF programs are pinned at %s", pin_dir);
+	lock = ntm_pins_lock(pin_dir);
+	if (lock == -EBUSY)
+		return ntmctl_fail("an ntmd runs that has its BPF programs at %s: name its control socket with --socket",
+				   pin_dir);
+	ntm_pins_each(pin_dir, stop_one, NULL);
 	usleep(THROUGH_US);
 	ntm_pins_each(pin_dir, remove_one, &removal);
+	ntm_pins_unlock(pin_dir, lock);
 	if (removal.failed)
 		return ntmctl_fail("cannot remove all that is pinned at %s: %s", pin_dir,
 				   strerror(-removal.err));
