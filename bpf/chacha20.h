@@ -129,8 +129,9 @@ static __always_inline void chacha20_block(struct chacha20 *s, struct chacha20_w
 	chacha20_end(s, x, text);
 }
 
-/* The same with two blocks and 128 bytes, which takes 1.8 times as long. */
-static __always_inline void chacha20_pair(struct chacha20 *s, struct chacha20_word *text)
+/* The same with two blocks, which takes 1.8 times as long. */
+static __always_inline void chacha20_pair(struct chacha20 *s, struct chacha20_word *first,
+					  struct chacha20_word *second)
 {
 	__u32 x[16], y[16];
 
@@ -144,8 +145,8 @@ static __always_inline void chacha20_pair(struct chacha20 *s, struct chacha20_wo
 		CHACHA20_DIAGONALS(x);
 		CHACHA20_DIAGONALS(y);
 	}
-	chacha20_end(s, x, text);
-	chacha20_end(s, y, text + 16);
+	chacha20_end(s, x, first);
+	chacha20_end(s, y, second);
 }
 
 #endif

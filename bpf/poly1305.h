@@ -83,20 +83,10 @@ static __always_inline void poly1305_tag(const struct poly1305 *p, const struct 
 {
 	__u64 h0 = p->h0, h1 = p->h1, h2 = p->h2, h3 = p->h3, h4 = p->h4, c;
 
-	/* twice around: then h < 2^130 + a little */
-#pragma unroll
-	for (int i = 0; i < 2; i++) {
-		h1 += h0 >> 32;
-		h2 += h1 >> 32;
-		h3 += h2 >> 32;
-		h4 += h3 >> 32;
-		h0 = (__u32)h0 + (h4 >> 2) * 5;
-		h1 = (__u32)h1;
-		h2 = (__u32)h2;
-		h3 = (__u32)h3;
-		h4 &= 3;
-	}
-	/* h + 5 reaches 2^130 only if h reaches the prime; subtracting that is adding 5, below 2^128 */
+	/*
+	 * h4 is at most 3 and h0 has less than 64 bits, so h < 2^130 + 2^64: the prime is in it once at most.
+	 * h + 5 reaches 2^130 only if it is; subtracting it is adding 5, below 2^128.
+	 */
 	c = (h0 + 5) >> 32;
 	c = (h1 + c) >> 32;
 	c = (h2 + c) >> 32;

@@ -127,7 +127,7 @@ static __always_inline int counter_take(const struct sealing *s, __u64 *ret_coun
 }
 
 /* Room for headers and tag. 0 or -NTM_DROP_SEND */
-static __noinline int sealing_room(struct __sk_buff *skb, const struct sealing *s, bool four)
+static __always_inline int sealing_room(struct __sk_buff *skb, const struct sealing *s, bool four)
 {
 	return encap_room(skb, four, s->len, !s->both && four == (s->version == 4));
 }
@@ -172,25 +172,30 @@ static __always_inline int second_send(struct __sk_buff *skb, const struct seali
 								       : copy_send(skb, s, source);
 }
 
-/* If this is a second copy, sends it on: the verdict, -NTM_DROP_SEND, -NTM_DROP_NO_ROUTE; or 0: it is
- * none. */
+/* Whether this is a second copy. */
+static __always_inline bool is_finished(const struct __sk_buff *skb, const struct ntm_config *config)
+{
+	const struct finished *eth = (void *)(long)skb->data;
+
+	return (void *)(eth + 1) <= (void *)(long)skb->data_end &&
+	       eth->magic[0] == ((__u32)config->magic & NO_GROUP) && eth->magic[1] == config->magic >> 32;
+}
+
+/* Sends a second copy on: the verdict, -NTM_DROP_SEND or -NTM_DROP_NO_ROUTE. */
 static __noinline int finished_send(struct __sk_buff *skb)
 {
 	const struct ntm_config *config = config_get();
+	const struct finished *eth = (void *)(long)skb->data;
 	struct encap4 *p4 = (void *)(long)skb->data + ETH_HLEN;
 	struct encap6 *p6 = (void *)(long)skb->data + ETH_HLEN;
 	void *end = (void *)(long)skb->data_end;
 	struct ntm_source source = {};
 	struct ntm_way way __attribute__((aligned(4))) = {};
-	const struct finished *eth;
 	struct fib_hop hop;
 	struct udphdr *udp;
 
-	eth = (void *)(long)skb->data;
 	if (!config || (void *)(eth + 1) > end)
-		return 0;
-	if (eth->magic[0] != ((__u32)config->magic & NO_GROUP) || eth->magic[1] != config->magic >> 32)
-		return 0;
+		return -NTM_DROP_SEND;
 	source.ifindex = eth->ifindex;
 	if (skb->protocol == bpf_htons(ETH_P_IP)) {
 		if ((void *)(p4 + 1) > end)
@@ -276,7 +281,7 @@ static __always_inline int sealing_refuse(struct __sk_buff *skb, const struct se
 }
 
 /* Where the packet goes next by this way: 0 or as fib_find. */
-static __noinline int way_find(struct __sk_buff *skb, struct sealing *s, const struct ntm_way *way)
+static __always_inline int way_find(struct __sk_buff *skb, struct sealing *s, const struct ntm_way *way)
 {
 	const struct ntm_source *source = way_source(way);
 
@@ -335,11 +340,12 @@ int tc_seal(struct __sk_buff *skb)
 
 	if (!s.config)
 		return TC_ACT_SHOT;
-	verdict = finished_send(skb);
-	if (verdict) {
-		if (verdict < 0)
-			drop_count(verdict);
-		return verdict < 0 ? TC_ACT_SHOT : verdict;
+	if (is_finished(skb, s.config)) {
+		verdict = finished_send(skb);
+		if (verdict >= 0)
+			return verdict;
+		drop_count(verdict);
+		return TC_ACT_SHOT;
 	}
 	s.now = bpf_ktime_get_boot_ns();
 	verdict = sealing_begin(skb, &s);

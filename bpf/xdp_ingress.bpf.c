@@ -36,8 +36,8 @@ static __always_inline int refused(const struct opening *o, int reason)
 }
 
 /*
- * Whether the frame is for BPF: path, key and window. 0, PASS, or -NTM_DROP_*. Not inlined, as
- * opening_deliver: its stack is not on the way to crypt.h, where there is little left.
+ * Whether the frame is for BPF: path, key and window. 0, PASS, or -NTM_DROP_*. Not inlined: its stack
+ * is not on the way to crypt.h, where there is little left.
  */
 static __noinline int opening_begin(struct xdp_md *ctx, struct opening *o)
 {
@@ -100,7 +100,7 @@ static __always_inline int opening_open(struct xdp_md *ctx, struct opening *o)
 }
 
 /* The inner packet of `len` bytes becomes the frame. 0 or -NTM_DROP_* */
-static __noinline int opening_deliver(struct xdp_md *ctx, struct opening *o, __u32 len)
+static __always_inline int opening_deliver(struct xdp_md *ctx, struct opening *o, __u32 len)
 {
 	struct parse p = parse_start(ctx);
 	__u32 offset = o->text;

@@ -178,7 +178,8 @@ int ntmd_bpf_set_load(struct ntmd_bpf_set **ret_set, const struct ntmd_bpf_confi
 	}
 	set->lock = ntm_pins_lock(config->pin_dir);
 	if (set->lock == -EBUSY) {
-		snprintf(ret_why, why_len, "another ntmd has its BPF programs at %s: set another [datapath] pin-dir",
+		snprintf(ret_why, why_len,
+			 "another ntmd has its BPF programs at %s: set another [datapath] pin-dir",
 			 config->pin_dir);
 		free(set);
 		return -EBUSY;

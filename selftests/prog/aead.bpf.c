@@ -40,7 +40,25 @@ int open(struct xdp_md *ctx)
 	return XDP_PASS;
 }
 
-/* `sealed` into the frame, and open it: so that a repeated run finds something to open each time */
+SEC("xdp")
+int nothing(struct xdp_md *ctx)
+{
+	(void)ctx;
+	return XDP_PASS;
+}
+
+/* `sealed` into the frame */
+SEC("xdp")
+int refill(struct xdp_md *ctx)
+{
+	__u32 len = length;
+
+	barrier_var(len);
+	bpf_xdp_store_bytes(ctx, offset, sealed, ((len - 1) & (sizeof(sealed) - 1)) + 1);
+	return XDP_PASS;
+}
+
+/* The same, and open it: so that a repeated run finds something to open each time */
 SEC("xdp")
 int reopen(struct xdp_md *ctx)
 {

@@ -380,8 +380,8 @@ static void the_verifier_has_little_to_look_at(void **state)
 	(void)state;
 	print_message("seal: %d, open: %d instructions verified\n", prog_verified(bpf->progs.seal),
 		      prog_verified(bpf->progs.open));
-	assert_in_range(prog_verified(bpf->progs.seal), 0, 24000);
-	assert_in_range(prog_verified(bpf->progs.open), 0, 24000);
+	assert_in_range(prog_verified(bpf->progs.seal), 0, 36000);
+	assert_in_range(prog_verified(bpf->progs.open), 0, 36000);
 }
 
 int main(void)

@@ -164,8 +164,9 @@ static int detach_alone(const struct ntmctl *ctl)
 		return ntmctl_fail("ntmd does not run, and no BPF programs are pinned at %s", pin_dir);
 	lock = ntm_pins_lock(pin_dir);
 	if (lock == -EBUSY)
-		return ntmctl_fail("an ntmd runs that has its BPF programs at %s: name its control socket with --socket",
-				   pin_dir);
+		return ntmctl_fail(
+			"an ntmd runs that has its BPF programs at %s: name its control socket with --socket",
+			pin_dir);
 	ntm_pins_each(pin_dir, stop_one, NULL);
 	usleep(THROUGH_US);
 	ntm_pins_each(pin_dir, remove_one, &removal);
