@@ -92,6 +92,8 @@ table() {
 	relay_paths_bytes relay bytes limit value<=256 RS by XDP: memory of maps for each of 1 million paths
 	bpf_rtt_median bpf us user value<=3 BPF engine: round trip, idle, minus plain: median of 500 pings
 	bpf_rtt_p99 bpf us user value<=10 BPF engine: round trip, idle, minus plain: p99 of 500 pings
+	bpf_rtt_times bpf us plain ratio<=2.5 BPF engine: round trip, idle, beside plain routing: median of 500 pings
+	bpf_rtt_times_p99 bpf us plain ratio<=3.5 BPF engine: round trip, idle, beside plain routing: p99 of 500 pings
 	bpf_requests bpf requests/s user - BPF engine: a byte there and one back over TCP, one at a time
 	bpf_bulk_tcp bpf Gbit/s pass ratio>=0.9 BPF engine: TCP, one stream, underlay MTU 1500
 	bpf_udp64 bpf kpps pass ratio>=0.9 BPF engine: UDP 64 B: best received rate of a paced sweep

@@ -74,7 +74,11 @@ turn_rtt() {
 		[ $way = a ] && way=ntm || way=user
 		sample bpf_rtt_median $way "$(minus "$median" "$plain_median")"
 		sample bpf_rtt_p99 $way "$(minus "$p99" "$plain_p99")"
+		sample bpf_rtt_times $way "$median"
+		sample bpf_rtt_times_p99 $way "$p99"
 	done
+	sample bpf_rtt_times plain "$plain_median"
+	sample bpf_rtt_times_p99 plain "$plain_p99"
 	note bpf_rtt_median "plain itself: $plain_median us"
 	note bpf_rtt_p99 "plain itself: $plain_p99 us"
 }
@@ -224,7 +228,7 @@ for _ in $(turns); do
 	if [[ " $BENCH_ROWS " =~ \ bpf_(egress|leaves|out|in|passes|paths) ]]; then timed turn_programs; fi
 	if wanted bpf_paths_in bpf_paths_out bpf_paths_bytes; then turn_paths; fi
 done
-if [ ${#LANES[@]} = 0 ] && ! wanted bpf_rtt_median bpf_rtt_p99 bpf_bulk_tcp bpf_udp64 bpf_requests bpf_dead_tcp; then exit 0; fi
+if [ ${#LANES[@]} = 0 ] && ! wanted bpf_rtt_median bpf_rtt_p99 bpf_rtt_times bpf_rtt_times_p99 bpf_bulk_tcp bpf_udp64 bpf_requests bpf_dead_tcp; then exit 0; fi
 
 dc_start
 pair_start a b bpf auto
@@ -245,7 +249,7 @@ for row in bpf_bulk_tcp bpf_udp64 bpf_dead_tcp; do
 done
 
 for _ in $(turns); do
-	if wanted bpf_rtt_median bpf_rtt_p99; then timed turn_rtt; fi
+	if wanted bpf_rtt_median bpf_rtt_p99 bpf_rtt_times bpf_rtt_times_p99; then timed turn_rtt; fi
 	if wanted bpf_requests; then timed turn_requests; fi
 	if wanted bpf_bulk_tcp; then timed turn_bulk_tcp; fi
 	if wanted bpf_udp64; then timed turn_udp64; fi
