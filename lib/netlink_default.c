@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "netlink_dump.h"
+
 #define BUFFER_BYTES 32768
 
 struct found {
@@ -92,11 +94,13 @@ static int dump(struct mnl_socket *socket, char *buf, struct found *found)
 	while (r > MNL_CB_STOP) {
 		ssize_t n = mnl_socket_recvfrom(socket, buf, BUFFER_BYTES);
 
+		if (n < 0 && errno == EINTR)
+			continue;
 		if (n < 0)
 			return -errno;
+		netlink_interrupted(buf, n); /* what is missing is told by the watch */
 		r = mnl_cb_run(buf, (size_t)n, 1, 0, on_route, found);
-		/* Routes that changed meanwhile: what is missing is told by the watch. */
-		if (r < MNL_CB_STOP && errno != EINTR)
+		if (r < MNL_CB_STOP)
 			return -errno;
 	}
 	return 0;

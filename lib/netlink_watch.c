@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 
 #include "endpoint.h"
+#include "netlink_dump.h"
 
 #define BUFFER_BYTES \
 	32768 /* the kernel's largest netlink message but for huge dumps, which it cuts to this */
@@ -245,10 +246,11 @@ static int on_listed(const struct nlmsghdr *nlh, void *arg)
 	return MNL_CB_OK;
 }
 
-/* One try; -EINTR: the addresses changed while the kernel listed them. */
+/* One try. 0, or -errno; -EINTR: addresses changed while the kernel listed them, so some may be missing. */
 static int list_dump(struct mnl_socket *socket, struct list *list, unsigned seq)
 {
 	struct nlmsghdr *nlh = mnl_nlmsg_put_header(list->buf);
+	bool interrupted = false;
 	struct ifaddrmsg *ifa;
 	int r = MNL_CB_OK;
 
@@ -263,13 +265,16 @@ static int list_dump(struct mnl_socket *socket, struct list *list, unsigned seq)
 	while (r > MNL_CB_STOP) {
 		ssize_t n = mnl_socket_recvfrom(socket, list->buf, sizeof(list->buf));
 
+		if (n < 0 && errno == EINTR)
+			continue;
 		if (n < 0)
 			return -errno;
+		interrupted |= netlink_interrupted(list->buf, n);
 		r = mnl_cb_run(list->buf, (size_t)n, seq, 0, on_listed, list);
 		if (r < MNL_CB_STOP)
 			return -errno;
 	}
-	return 0;
+	return interrupted ? -EINTR : 0;
 }
 
 int ntm_netlink_addresses(void (*each)(void *ctx, const struct ntm_netlink_address *address), void *ctx)
@@ -279,7 +284,6 @@ int ntm_netlink_addresses(void (*each)(void *ctx, const struct ntm_netlink_addre
 
 	if (!list)
 		return -ENOMEM;
-	/* A socket a try: what is left of an interrupted list goes with it. */
 	for (unsigned i = 0; r == -EINTR && i < DUMP_TRIES; i++) {
 		struct mnl_socket *socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
 
@@ -291,6 +295,9 @@ int ntm_netlink_addresses(void (*each)(void *ctx, const struct ntm_netlink_addre
 								       : list_dump(socket, list, i + 1);
 		mnl_socket_close(socket);
 	}
+	/* Where they never stand still the last list is better than none: the watch tells what has changed. */
+	if (r == -EINTR)
+		r = 0;
 	for (size_t i = 0; r == 0 && i < list->count; i++)
 		each(ctx, &list->address[i]);
 	free(list->address);

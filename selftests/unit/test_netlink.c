@@ -15,9 +15,12 @@
 #include <net/if.h>
 #include <linux/if_addr.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "endpoint.h"
@@ -227,6 +230,42 @@ static void more_addresses_than_one_message_holds_are_listed(void **state)
 	assert_int_equal(found, 4);
 }
 
+/* One that is there all the time is in every list, or the next: which entry a change costs is chance. */
+static void addresses_that_change_all_the_time_are_listed_still(void **state)
+{
+	unsigned unseen = 0;
+	pid_t changes;
+
+	(void)state;
+	need_namespace();
+	assert_int_equal(ntm_netlink_link_up(device, 1340), 0);
+	for (int i = 0; i < 600; i++) {
+		struct ntm_addr addr = {{0xfd, [13] = 1, [14] = (uint8_t)(i >> 8), [15] = (uint8_t)i}};
+
+		assert_int_equal(ntm_netlink_address_add(device, &addr, 128), 0);
+	}
+	changes = fork();
+	if (!changes) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		for (uint8_t i = 0;; i++) {
+			struct ntm_addr addr = {{0xfd, [13] = 2, [15] = i}};
+
+			ntm_netlink_address_add(device, &addr, 128);
+			ntm_netlink_address_del(device, &addr, 128);
+		}
+	}
+	assert_true(changes > 0);
+	for (int i = 0; i < 200; i++) {
+		struct wanted wanted = {.addr = {{0xfd, [13] = 1, [15] = (uint8_t)i}}};
+
+		assert_int_equal(ntm_netlink_addresses(find_address, &wanted), 0);
+		unseen += !wanted.found;
+	}
+	kill(changes, SIGKILL);
+	waitpid(changes, NULL, 0);
+	assert_in_range(unseen, 0, 20);
+}
+
 static void a_route_leads_to_the_device_with_its_source(void **state)
 {
 	static const char *const own[] = {"198.18.0.5", "fd4e:544d:1::5"};
@@ -325,6 +364,7 @@ int main(void)
 		TEST(going_up_is_seen_and_the_mtu_set),
 		TEST(addresses_come_and_go_and_twice_is_no_error),
 		TEST(more_addresses_than_one_message_holds_are_listed),
+		TEST(addresses_that_change_all_the_time_are_listed_still),
 		TEST(a_route_leads_to_the_device_with_its_source),
 		TEST(default_routes_are_told_apart),
 		TEST(lost_events_are_told),
