@@ -176,7 +176,7 @@ int ntmd_bpf_set_load(struct ntmd_bpf_set **ret_set, const struct ntmd_bpf_confi
 		free(set);
 		return err;
 	}
-	set->lock = ntm_pins_lock(config->pin_dir);
+	set->lock = config->check ? -1 : ntm_pins_lock(config->pin_dir);
 	if (set->lock == -EBUSY) {
 		snprintf(ret_why, why_len,
 			 "another ntmd has its BPF programs at %s: set another [datapath] pin-dir",

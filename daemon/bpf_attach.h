@@ -24,6 +24,7 @@ struct ntmd_bpf_config {
 	unsigned device_index, mtu;
 	unsigned paths; /* slots; what is taken over keeps the number it has */
 	enum ntmd_maps_lane lane;
+	bool check; /* to be loaded only: whoever uses pin_dir does not matter */
 };
 
 struct ntmd_bpf_interface {

@@ -45,7 +45,8 @@ int ntmd_bpf_load(struct ntmd_bpf_set **ret_set, const struct ntmd_kernel *kerne
 /* Below a folder that nobody else has: what is pinned is left alone, and not looked at. */
 int ntmd_bpf_check(char *ret_why, size_t why_len)
 {
-	struct ntmd_bpf_config config = { .pin_dir = "/sys/fs/bpf/ntm-check", .device = "ntm0", .paths = 1 };
+	struct ntmd_bpf_config config = {
+		.pin_dir = "/sys/fs/bpf/ntm-check", .device = "ntm0", .paths = 1, .check = true};
 	struct ntmd_bpf_set *set;
 	int err = ntmd_bpf_set_load(&set, &config, ret_why, why_len);
 
