@@ -16,6 +16,7 @@ test_user_offload: daemon/inner daemon/ntm0 daemon/checksum daemon/coalesce daem
 test_addr_pool: dc/addr_pool
 test_path_select: dc/path_select
 test_dns_zone: dc/dns_guard dc/dns_zone
+test_dns_guard: dc/dns_guard dc/dns_zone
 test_dc_store: dc/store
 test_dc_direction: dc/addr_pool dc/config dc/control dc/direction dc/direction_round dc/keepalive dc/location dc/member dc/path dc/path_select dc/recall dc/receive dc/registration dc/relay dc/route_direction dc/store dc/table
 test_dc_peers: dc/addr_pool dc/config dc/control dc/direction dc/direction_round dc/keepalive dc/location dc/member dc/path dc/path_select dc/recall dc/receive dc/registration dc/relay dc/route_direction dc/store dc/table
