@@ -112,8 +112,8 @@ static __always_inline void encap_udp(struct udphdr *udp, const struct encap *e,
 	udp->source = bpf_htons(source);
 	udp->dest = bpf_htons(dest);
 	udp->len = len;
-	udp->check = csum_udp(
-		~csum_fold(pseudo + e->sum + bpf_htons(IPPROTO_UDP) + len + len + udp->source + udp->dest));
+	udp->check = csum_udp(~csum_fold(pseudo + e->sum + bpf_htons(IPPROTO_UDP) + len + len +
+					 udp->source + udp->dest));
 }
 
 static __always_inline int encap_write4(struct __sk_buff *skb, const struct encap *e,
@@ -158,9 +158,7 @@ static __always_inline int encap_write6(struct __sk_buff *skb, const struct enca
 	return 0;
 }
 
-/*
- * IP and UDP for one way, before a packet that has encap_room for its family. 0 or -NTM_DROP_SEND.
- */
+/* IP and UDP for one way, before a packet that has encap_room for its family. 0 or -NTM_DROP_SEND. */
 static __always_inline int encap_write(struct __sk_buff *skb, const struct encap *e,
 				       const struct ntm_source *source, const struct ntm_way *way)
 {
