@@ -207,6 +207,7 @@ turn_paths() {
 }
 
 # ---- networks
+label plain "plain routing"
 label user "the user engine"
 label pass "the user engine with a bare XDP program"
 label alive "both alive"
