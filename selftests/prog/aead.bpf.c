@@ -48,24 +48,26 @@ int nothing(struct xdp_md *ctx)
 }
 
 /* `sealed` into the frame */
+static __always_inline void fill(struct xdp_md *ctx)
+{
+	__u32 len = length;
+
+	barrier_var(len);
+	bpf_xdp_store_bytes(ctx, offset, sealed, ((len - 1) & (sizeof(sealed) - 1)) + 1);
+}
+
 SEC("xdp")
 int refill(struct xdp_md *ctx)
 {
-	__u32 len = length;
-
-	barrier_var(len);
-	bpf_xdp_store_bytes(ctx, offset, sealed, ((len - 1) & (sizeof(sealed) - 1)) + 1);
+	fill(ctx);
 	return XDP_PASS;
 }
 
-/* The same, and open it: so that a repeated run finds something to open each time */
+/* The same, and opens it: so that a repeated run finds something to open each time */
 SEC("xdp")
 int reopen(struct xdp_md *ctx)
 {
-	__u32 len = length;
-
-	barrier_var(len);
-	bpf_xdp_store_bytes(ctx, offset, sealed, ((len - 1) & (sizeof(sealed) - 1)) + 1);
+	fill(ctx);
 	result = crypt_open_xdp(ctx, offset, length, key, counter);
 	return XDP_PASS;
 }
