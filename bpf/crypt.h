@@ -240,12 +240,12 @@ static __always_inline __u32 crypt_bound(__u32 len)
 	return ((len - 1) & (CRYPT_BUFFER - 1)) + 1;
 }
 
-/* As they lie in memory. */
-struct crypt_words {
+/* 16 bytes as they lie in memory */
+struct crypt_chunk {
 	__u64 v[2];
 } __attribute__((may_alias));
 
-static __always_inline void crypt_copy_words(struct crypt_words *packet, struct crypt_words *buffer,
+static __always_inline void crypt_copy_chunk(struct crypt_chunk *packet, struct crypt_chunk *buffer,
 					     bool back)
 {
 	if (back)
@@ -263,7 +263,7 @@ static __always_inline void crypt_copy_words(struct crypt_words *packet, struct 
 static __always_inline int crypt_copy(void *data, const void *end, __u32 offset, void *buffer, __u32 len,
 				      bool back)
 {
-	struct crypt_words *packet = data + offset, *at = buffer, *last;
+	struct crypt_chunk *packet = data + offset, *at = buffer, *last;
 	__u64 before_last = len - sizeof(*at), left = len - 1;
 
 	barrier_var(before_last);
@@ -277,15 +277,15 @@ static __always_inline int crypt_copy(void *data, const void *end, __u32 offset,
 	for (; left >= sizeof(*at); left -= sizeof(*at)) {
 		if ((void *)(packet + 1) > end)
 			return -NTM_DROP_SHORT;
-		crypt_copy_words(packet++, at++, back);
+		crypt_copy_chunk(packet++, at++, back);
 	}
-	crypt_copy_words(last, buffer + before_last, back);
+	crypt_copy_chunk(last, buffer + before_last, back);
 	return 0;
 }
 
 static __always_inline bool crypt_is_short(__u32 offset, __u32 len)
 {
-	return offset < CRYPT_SHORT_OFFSET && len >= sizeof(struct crypt_words) && len <= CRYPT_SHORT;
+	return offset < CRYPT_SHORT_OFFSET && len >= sizeof(struct crypt_chunk) && len <= CRYPT_SHORT;
 }
 
 /* As the verifier sees it too. */

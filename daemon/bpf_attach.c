@@ -593,23 +593,12 @@ static void clean_one(void *ctx, const struct ntm_pins *pins, bool complete)
 	clean->removed = true;
 }
 
-static void count_one(void *ctx, const struct ntm_pins *pins, bool complete)
-{
-	unsigned *found = ctx;
-
-	(void)pins;
-	(void)complete;
-	(*found)++;
-}
-
 int ntmd_bpf_clean(const char *pin_dir, const char *device, bool all)
 {
 	struct clean clean = { .all = all };
-	unsigned found = 0;
 	int lock;
 
-	ntm_pins_each(pin_dir, count_one, &found);
-	if (!found)
+	if (!ntm_pins_each(pin_dir, NULL, NULL))
 		return 0;
 	lock = ntm_pins_lock(pin_dir);
 	if (lock == -EBUSY) /* another's, who lives */

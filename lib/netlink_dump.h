@@ -10,8 +10,8 @@
 #include <stdbool.h>
 
 /*
- * Whether something has changed since the list was begun: entries may be missing, or be there twice. libmnl would end
- * there, without the rest of the list, so it gets the `len` bytes at buf without the mark.
+ * Whether something has changed since the list was begun: entries may be missing, or be there twice. libmnl
+ * would end there, without the rest of the list, so it gets the `len` bytes at buf without the mark.
  */
 static inline bool netlink_interrupted(void *buf, ssize_t len)
 {

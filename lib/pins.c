@@ -562,8 +562,8 @@ int ntm_pins_remove(const struct ntm_pins *pins)
 	return rmdir(pins->dir) && errno != ENOENT ? -errno : 0;
 }
 
-void ntm_pins_each(const char *pin_dir, void (*each)(void *ctx, const struct ntm_pins *pins, bool complete),
-		   void *ctx)
+size_t ntm_pins_each(const char *pin_dir, void (*each)(void *ctx, const struct ntm_pins *pins, bool complete),
+		     void *ctx)
 {
 	char above[NTM_PINS_PATH], begin[NTM_PINS_PATH], **name;
 	struct ntm_pins pins;
@@ -574,8 +574,9 @@ void ntm_pins_each(const char *pin_dir, void (*each)(void *ctx, const struct ntm
 		*strrchr(above, '/') = 0;
 	snprintf(begin, sizeof(begin), "%.400s-layout", last_name(pin_dir));
 	name = names_list(above, begin, &count);
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; each && i < count; i++)
 		if (!folder_name(&pins, pin_dir, (unsigned)strtoul(name[i] + strlen(begin), NULL, 10)))
 			each(ctx, &pins, ntm_pins_are_there(&pins));
 	names_free(name, count);
+	return count;
 }

@@ -41,8 +41,8 @@ int ntm_pins_begin(const struct ntm_pins *pins); /* makes the folder. 0 or -errn
 int ntm_pins_complete(const struct ntm_pins *pins);
 
 /*
- * Two processes with one folder would take each other's programs away, and each sees the other only here: their
- * network namespaces and control sockets may differ. Ends with the process. A descriptor; -EBUSY: another
+ * Two processes with one folder would take each other's programs away, and each sees the other only here:
+ * their network namespaces and control sockets may differ. Ends with the process. A descriptor; -EBUSY: another
  * process has it; or -errno.
  */
 int ntm_pins_lock(const char *pin_dir);
@@ -75,10 +75,10 @@ void ntm_pins_hooks_each(const struct ntm_pins *pins,
 /* Removes the folder with all that is in it, and the symbolic link if it leads there. 0 or -errno. */
 int ntm_pins_remove(const struct ntm_pins *pins);
 /*
- * Calls each() for the folder of every layout that is there, complete or not. So the remains of a crash are
- * found.
+ * Calls each(), if any, for the folder of every layout that is there, complete or not: so the remains of a
+ * crash are found. How many there are.
  */
-void ntm_pins_each(const char *pin_dir, void (*each)(void *ctx, const struct ntm_pins *pins, bool complete),
-		   void *ctx);
+size_t ntm_pins_each(const char *pin_dir, void (*each)(void *ctx, const struct ntm_pins *pins, bool complete),
+		     void *ctx);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * session_stranger.h - what test_session_network.c and test_session_handshake.c have beside session_ends.h: third, a
- * stranger's socket, and tests with it.
+ * session_stranger.h - what test_session_network.c and test_session_handshake.c have beside session_ends.h:
+ * third, a stranger's socket.
  */
 #ifndef NTM_UNIT_SESSION_STRANGER_H
 #define NTM_UNIT_SESSION_STRANGER_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * test_session_handshake.c - handshakes of sessions that are repeated, replayed, or too many: lib/session_handshake.c,
- * lib/cookie.c. Without: test_session.c.
+ * test_session_handshake.c - handshakes of sessions that are repeated, replayed, or too many:
+ * lib/session_handshake.c, lib/cookie.c. Plain ones: test_session.c.
  */
 #include <poll.h>
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * zone_world.h - for test_dns_zone.c and test_dns_guard.c: a zone with a node, queries to it, and the last answer.
+ * zone_world.h - for test_dns_zone.c and test_dns_guard.c: a zone with a node, queries to it, and the last
+ * answer.
  */
 #ifndef NTM_UNIT_ZONE_WORLD_H
 #define NTM_UNIT_ZONE_WORLD_H

@@ -95,7 +95,7 @@ int ntmctl_attach(const struct ntmctl *ctl)
 /* ---- without ntmd */
 
 struct removal {
-	unsigned found, failed;
+	unsigned failed;
 	int err;
 };
 
@@ -142,15 +142,6 @@ static void remove_one(void *ctx, const struct ntm_pins *pins, bool complete)
 	}
 }
 
-static void find_one(void *ctx, const struct ntm_pins *pins, bool complete)
-{
-	struct removal *removal = ctx;
-
-	(void)pins;
-	(void)complete;
-	removal->found++;
-}
-
 static int detach_alone(const struct ntmctl *ctl)
 {
 	const char *pin_dir = ctl->pin_dir ? ctl->pin_dir : PIN_DIR;
@@ -159,8 +150,7 @@ static int detach_alone(const struct ntmctl *ctl)
 
 	if (access("/sys/fs/bpf", R_OK | X_OK) && errno == EACCES)
 		return ntmctl_fail("no permission for %s: run ntmctl as root (sudo ntmctl detach)", pin_dir);
-	ntm_pins_each(pin_dir, find_one, &removal);
-	if (!removal.found)
+	if (!ntm_pins_each(pin_dir, NULL, NULL))
 		return ntmctl_fail("ntmd does not run, and no BPF programs are pinned at %s", pin_dir);
 	lock = ntm_pins_lock(pin_dir);
 	if (lock == -EBUSY)
